@@ -1,0 +1,2 @@
+//! perilune's Lua machine.
+pub mod code;
