@@ -32,8 +32,6 @@ pub(crate) enum Compare {
     Le,
 }
 
-const NEXT: Act<'static> = Act::Go(Flow::Next);
-
 #[inline(always)]
 pub(crate) fn arith(op: Arith, x: f64, y: f64) -> f64 {
     match op {
@@ -60,7 +58,7 @@ pub(crate) fn power(x: f64, y: f64) -> f64 {
 impl<'gc> Exec<'_, 'gc> {
     fn put(&mut self, dst: usize, v: Value<'gc>) -> Act<'gc> {
         self.st.stack[dst] = v;
-        NEXT
+        Act::Go(Flow::Next)
     }
 
     /// Calls a metamethod for the running instruction, which takes the result up in `finish`; `note` is kept for it.
@@ -188,7 +186,7 @@ impl<'gc> Exec<'_, 'gc> {
                             None => t.borrow_mut(self.cx.mc).set(key, v),
                         };
                         return match set {
-                            Ok(()) => NEXT,
+                            Ok(()) => Act::Go(Flow::Next),
                             Err(bad) => Act::Throw(self.error(bad.message().as_bytes())),
                         };
                     }
@@ -217,13 +215,9 @@ impl<'gc> Exec<'_, 'gc> {
         }
         if matches!(x.kind(), Kind::Int64(_)) || matches!(y.kind(), Kind::Int64(_)) {
             if let (Some(a), Some(b)) = (x.kind().int64_operand(), y.kind().int64_operand()) {
-                return match arith64(op, a, b) {
-                    Ok(r) => {
-                        let v = self.cx.int64(r.bits, r.unsigned);
-                        self.put(dst, v)
-                    }
-                    Err(text) => Act::Throw(self.error(text)),
-                };
+                let r = arith64(op, a, b);
+                let v = self.cx.int64(r.bits, r.unsigned);
+                return self.put(dst, v);
             }
         }
         let event = match op {
@@ -432,7 +426,7 @@ impl<'gc> Exec<'_, 'gc> {
     }
 }
 
-fn arith64(op: Arith, a: Int64Data, b: Int64Data) -> Result<Int64Data, &'static [u8]> {
+fn arith64(op: Arith, a: Int64Data, b: Int64Data) -> Int64Data {
     let unsigned = a.unsigned || b.unsigned;
     let (x, y) = (a.bits, b.bits);
     let bits = match op {
@@ -463,5 +457,5 @@ fn arith64(op: Arith, a: Int64Data, b: Int64Data) -> Result<Int64Data, &'static 
             _ => 0,
         },
     };
-    Ok(Int64Data { bits, unsigned })
+    Int64Data { bits, unsigned }
 }

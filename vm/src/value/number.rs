@@ -62,10 +62,7 @@ fn trim_zeros(text: &str) -> &str {
 
 /// A string as a number, by the rules of `tonumber(s)` and of arithmetic on strings.
 pub fn parse_number(text: &[u8]) -> Option<f64> {
-    match crate::lex::number::parse(text)? {
-        crate::lex::number::Number::Float(n) => Some(n),
-        crate::lex::number::Number::Int64 { .. } => None,
-    }
+    crate::lex::number::parse(text)
 }
 
 #[cfg(test)]

@@ -20,7 +20,9 @@ pub(crate) struct Node<'gc> {
     pub val: Value<'gc>,
 }
 
-const EMPTY: Node<'static> = Node { key: Value::NIL, val: Value::NIL };
+impl Node<'_> {
+    const EMPTY: Self = Node { key: Value::NIL, val: Value::NIL };
+}
 
 #[derive(Collect, Default)]
 #[collect(no_drop)]
@@ -81,7 +83,7 @@ impl<'gc> TableObj<'gc> {
             t.arr.reserve_exact(array);
         }
         if hash > 0 {
-            t.nodes = vec![EMPTY; slots_for(hash)];
+            t.nodes = vec![Node::EMPTY; slots_for(hash)];
         }
         t
     }
@@ -321,7 +323,7 @@ impl<'gc> TableObj<'gc> {
         self.size_array(extra);
         let live = self.nodes.iter().filter(|n| !n.val.is_nil()).count() + 1;
         let cap = slots_for(live + live / 4);
-        let old = std::mem::replace(&mut self.nodes, vec![EMPTY; cap]);
+        let old = std::mem::replace(&mut self.nodes, vec![Node::EMPTY; cap]);
         self.used = 0;
         for node in old {
             if !node.val.is_nil() {
@@ -457,7 +459,7 @@ impl<'gc> TableObj<'gc> {
     /// `table.clear`: no entries, the room stays.
     pub fn clear(&mut self) {
         self.arr.clear();
-        self.nodes.fill(EMPTY);
+        self.nodes.fill(Node::EMPTY);
         self.used = 0;
         self.absent.set(0);
     }
