@@ -11,4 +11,5 @@ mod uri;
 pub use base64::{decode_base64, decode_base64mime, encode_base64};
 pub use digest::{crc32, hex, hmac_sha1, md5, md5_bin, sha1_bin};
 pub use sql::quote_sql_str;
+pub(crate) use uri::hex_digit;
 pub use uri::{ArgValue, Args, Escape, decode_args, encode_args, escape_uri, unescape_uri, uri_args};

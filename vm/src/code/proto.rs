@@ -13,7 +13,10 @@ pub enum Const {
     Num(f64),
     Str(Box<[u8]>),
     /// A boxed 64-bit integer: `1LL`, `1ULL` (unsigned).
-    Int64 { bits: u64, unsigned: bool },
+    Int64 {
+        bits: u64,
+        unsigned: bool,
+    },
 }
 
 /// Where a closure, when it is made, finds one of its captured values.
