@@ -675,6 +675,12 @@ impl<'gc> Exec<'_, 'gc> {
                     }
                     save!();
                     self.fuel = fuel;
+                    let callee = R!(a);
+                    if !callee.is_function() && self.cx.metamethod(callee, crate::context::Meta::Call).is_nil() {
+                        let error = self.call_error(callee, 0);
+                        flow!(self.drive(Act::Throw(error)));
+                        continue;
+                    }
                     // The called function takes this one's place, natives as well, as in LuaJIT.
                     let f = *frame!();
                     let func = f.func as usize;
