@@ -16,10 +16,6 @@ pub struct LuaState {
     pub(crate) filter: Option<FilterArg>,
     /// The arguments of a set_by_lua directive, and its value.
     pub(crate) set_args: Vec<Vec<u8>>,
-    /// Open request-body reads, downstream sockets: only one may wait at a time.
-    pub(crate) reading_body: bool,
-    /// Headers of the request as a Lua table cache would go stale: counted on every change.
-    pub(crate) headers_version: u32,
 }
 
 #[derive(Debug, Default)]

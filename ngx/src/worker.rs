@@ -153,7 +153,8 @@ impl Worker {
 
     /// A request without a client, for timers and the worker's own phases.
     pub(crate) fn bare_request(self: &Rc<Self>, phase: Phase, like: Option<&Request>) -> Request {
-        let mut request = Request::bare(self.log.clone(), Rc::new(crate::request::NoClient::new(self.setup.conf.clone())));
+        let mut request =
+            Request::bare(self.log.clone(), Rc::new(crate::request::NoClient::new(self.setup.conf.clone())));
         if let Some(like) = like {
             request.connection = like.connection.clone();
             request.log = like.log.clone();
@@ -172,9 +173,8 @@ impl Worker {
         }
         let source = match &code.source {
             Source::Inline(source) => source.to_vec(),
-            Source::File(path) => std::fs::read(path).map_err(|e| {
-                format!("cannot open {}: {}", path.display(), stdlib::io_error(&e)).into_bytes()
-            })?,
+            Source::File(path) => std::fs::read(path)
+                .map_err(|e| format!("cannot open {}: {}", path.display(), stdlib::io_error(&e)).into_bytes())?,
         };
         let function = Rc::new(self.compile(&source, &code.chunk_name, factory)?);
         if self.setup.code_cache {

@@ -7,7 +7,7 @@ use std::future::poll_fn;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 
-use vm::{Parked, ThreadId, What};
+use vm::{Parked, ThreadId};
 
 #[derive(Default)]
 pub(crate) struct WaitSet {
@@ -72,17 +72,9 @@ impl WaitSet {
             self.free.push(at);
         }
     }
-    pub fn what(&self, id: ThreadId) -> Option<What> {
-        self.slots.iter().filter_map(|s| s.wait.as_ref()).find(|w| w.0 == id).map(|w| w.1.what())
-    }
     pub fn is_empty(&self) -> bool {
         self.slots.len() == self.free.len()
     }
-    /// Who waits for what.
-    pub fn iter(&self) -> impl Iterator<Item = (ThreadId, What)> {
-        self.slots.iter().filter_map(|s| s.wait.as_ref()).map(|(id, w)| (*id, w.what()))
-    }
-
     /// The next wait that is over. Must not be called when empty.
     pub async fn next(&mut self) -> (ThreadId, Parked) {
         poll_fn(|cx| if self.slots.len() <= FEW { self.poll_all(cx) } else { self.poll_noted(cx) }).await
