@@ -10,6 +10,7 @@ pub mod encoding;
 pub mod headers;
 pub mod log;
 pub mod phase;
+pub mod regex;
 pub mod request;
 pub mod shdict;
 pub mod state;
