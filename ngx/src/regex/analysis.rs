@@ -15,15 +15,17 @@ pub struct First {
     pub nullable: bool,
     /// Whether it can is also a matter of an assertion, or the like.
     pub conditional: bool,
+    /// The subject's end can stand here too.
+    pub end: bool,
 }
 
 impl First {
     pub fn nothing() -> First {
-        First { bytes: Bytes::default(), nullable: true, conditional: false }
+        First { bytes: Bytes::default(), nullable: true, conditional: false, end: false }
     }
 
     pub fn unknown() -> First {
-        First { bytes: Bytes::ALL, nullable: true, conditional: true }
+        First { bytes: Bytes::ALL, nullable: true, conditional: true, end: true }
     }
 
     /// What starts this, or if this is empty, what starts `next`.
@@ -32,6 +34,7 @@ impl First {
             self.bytes.union(&next.bytes);
             self.nullable = next.nullable;
             self.conditional |= next.conditional;
+            self.end |= next.end;
         }
         self
     }
@@ -40,6 +43,7 @@ impl First {
         self.bytes.union(&other.bytes);
         self.nullable |= other.nullable;
         self.conditional |= other.conditional;
+        self.end |= other.end;
         self
     }
 }
@@ -142,23 +146,23 @@ impl<'t> Index<'t> {
         }
     }
 
-    /// What the node can start with. With `ends` set, the end of the subject counts as the byte of a newline: right for
-    /// asking what may follow, wrong for asking where a match may start.
+    /// What the node can start with. With `ends` set, `$` and its kin count as something that stands here (the end, or a
+    /// newline): right for asking what may follow, wrong for asking where a match may start.
     pub fn first(&self, node: &Node, ends: bool) -> First {
         let zero_width = First { conditional: true, ..First::nothing() };
         match node {
             Node::Empty | Node::Keep => First::nothing(),
             Node::Char(..) | Node::Set(_) | Node::Any { .. } | Node::Byte => {
-                First { bytes: self.single_first(node), nullable: false, conditional: false }
+                First { bytes: self.single_first(node), nullable: false, ..First::nothing() }
             }
             Node::Newline | Node::Grapheme => First { nullable: false, ..First::unknown() },
-            Node::Assert(Assert::End) if ends => First { nullable: false, ..First::nothing() },
+            Node::Assert(Assert::End) if ends => First { nullable: false, end: true, ..First::nothing() },
             Node::Assert(Assert::EndOrNewline | Assert::LineEnd) if ends => {
-                let mut first = First { nullable: false, ..First::nothing() };
+                let mut first = First { nullable: false, end: true, ..First::nothing() };
                 first.bytes.insert(b'\n');
                 first
             }
-            Node::Assert(_) | Node::Look { .. } => zero_width,
+            Node::Assert(_) | Node::Look { .. } | Node::Verb(_) => zero_width,
             Node::Capture(_, inner) | Node::Atomic(inner) => self.first(inner, ends),
             Node::Repeat { node, min, .. } => {
                 let mut first = self.first(node, ends);
@@ -182,7 +186,7 @@ impl<'t> Index<'t> {
             }
             Node::Fail => First { nullable: false, ..First::nothing() },
             Node::Cond { test: Test::Never, .. } => First::nothing(),
-            Node::Backref { .. } | Node::Call(_) | Node::Cond { .. } | Node::Accept | Node::Verb(_) => First::unknown(),
+            Node::Backref { .. } | Node::Call(_) | Node::Cond { .. } | Node::Accept => First::unknown(),
         }
     }
 
@@ -403,6 +407,21 @@ impl<'t> Index<'t> {
             Node::Capture(_, inner) | Node::Atomic(inner) => self.anchored(inner, lines),
             Node::Concat(nodes) => nodes.first().is_some_and(|node| self.anchored(node, lines)),
             Node::Alt(nodes) => nodes.iter().all(|node| self.anchored(node, lines)),
+            _ => false,
+        }
+    }
+
+    /// Whether every match starts with a `.*` (`lines`: one that crosses lines), so that a match further on could as well
+    /// have started here. Not true inside atomic groups, nor of groups that are referred to.
+    pub fn starts_with_anything(&self, node: &Node, lines: bool) -> bool {
+        match node {
+            Node::Repeat { node, min: 0, max: None, .. } => match **node {
+                Node::Any { newline } => newline || !lines,
+                _ => false,
+            },
+            Node::Capture(_, inner) => self.starts_with_anything(inner, lines),
+            Node::Concat(nodes) => nodes.first().is_some_and(|node| self.starts_with_anything(node, lines)),
+            Node::Alt(nodes) => nodes.iter().all(|node| self.starts_with_anything(node, lines)),
             _ => false,
         }
     }

@@ -120,6 +120,9 @@ fn search_with(
     scratch.steps = 0;
     scratch.slots.clear();
     scratch.slots.resize(program.slots, UNSET);
+    scratch.stack.clear();
+    scratch.calls.clear();
+    scratch.saved.clear();
     let total = limit.saturating_mul(ATTEMPTS).saturating_add(subject.len() as u64);
     let last_required = match program.required {
         Some(byte) => match memchr::memrchr(byte, &subject[start..]) {
@@ -182,7 +185,11 @@ impl Machine<'_> {
                 let line = at + memchr::memchr(b'\n', rest)? + 1;
                 (line < self.subject.len()).then_some(line)
             }
+            Start::First => (at == self.from).then_some(at),
+            Start::FirstAndLines if at == self.from || self.subject[at - 1] == b'\n' => Some(at),
+            Start::FirstAndLines => Some(at + memchr::memchr(b'\n', rest)? + 1),
             Start::Literal(finder) => finder.find(rest).map(|found| at + found),
+            Start::Few([a, b, c]) => memchr::memchr3(*a, *b, *c, rest).map(|found| at + found),
             Start::Bytes(table) => rest.iter().position(|&byte| table[usize::from(byte)]).map(|found| at + found),
         }
     }
@@ -212,12 +219,8 @@ impl Machine<'_> {
     }
 
     fn attempt(&mut self, start: usize) -> Result<Outcome, MatchError> {
-        self.scratch.slots.fill(UNSET);
-        self.scratch.stack.clear();
-        self.scratch.calls.clear();
-        self.scratch.saved.clear();
-        self.barrier = NONE;
-        self.best = None;
+        // A failed attempt has undone all it did, so the slots are as they were before the first one.
+        debug_assert!(self.scratch.stack.is_empty() && self.scratch.slots[1..].iter().all(|&slot| slot == UNSET));
         self.scratch.slots[0] = start;
         let (mut pc, mut at) = (0, start);
         let program = self.program;
@@ -424,6 +427,7 @@ impl Machine<'_> {
                     match self.negative_assertion().max(call) {
                         Some(height) => self.unwind(height + 1),
                         None => {
+                            self.unwind(0);
                             return Ok(Err(match verb {
                                 _ if self.best.is_some() => self.best_match(),
                                 Verb::Commit => Outcome::Stop,

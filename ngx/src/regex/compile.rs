@@ -75,6 +75,15 @@ fn start(index: &Index, node: &Node) -> Start {
     if index.anchored(node, true) {
         return Start::Lines;
     }
+    let looks_back = Index::any(node, &|node| {
+        matches!(node, Node::Backref { .. } | Node::Call(_) | Node::Cond { .. } | Node::Verb(_))
+    });
+    if !looks_back && index.starts_with_anything(node, true) {
+        return Start::First;
+    }
+    if !looks_back && index.starts_with_anything(node, false) {
+        return Start::FirstAndLines;
+    }
     let prefix = index.prefix(node);
     if !prefix.is_empty() {
         return Start::Literal(Box::new(Finder::new(&prefix).into_owned()));
@@ -82,6 +91,10 @@ fn start(index: &Index, node: &Node) -> Start {
     let first = index.first(node, false);
     if first.nullable || first.bytes == Bytes::ALL {
         Start::Anywhere
+    } else if let [few @ .., last] = first.bytes.iter().take(4).collect::<Vec<_>>().as_slice()
+        && few.len() < 3
+    {
+        Start::Few([few.first().copied().unwrap_or(*last), few.get(1).copied().unwrap_or(*last), *last])
     } else {
         Start::Bytes(Box::new(first.bytes.table()))
     }
@@ -381,7 +394,9 @@ impl Compiler<'_, '_> {
                 break;
             }
             let first = self.index.first(node, false);
-            let fork = if first.nullable || first.bytes == Bytes::ALL {
+            // An alternative with a verb must be entered for the verb to act.
+            let verbs = Index::any(node, &|node| matches!(node, Node::Verb(_)));
+            let fork = if verbs || first.nullable || first.bytes == Bytes::ALL {
                 self.push(Inst::Branch { other: 0 })?
             } else {
                 let set = self.byte_set(&first.bytes);
@@ -426,7 +441,7 @@ impl Compiler<'_, '_> {
             let exclusive = !follow.bytes.overlaps(&own) && (!follow.nullable || at_end);
             let mut followers = follow.bytes.iter();
             let next = match (followers.next(), followers.next()) {
-                (Some(byte), None) if !follow.nullable && byte != b'\n' => Some(byte),
+                (Some(byte), None) if !follow.nullable && !follow.end => Some(byte),
                 _ => None,
             };
             let inst = match kind {

@@ -205,9 +205,11 @@ impl<'p> Parser<'p> {
                 }
                 b'(' => {
                     // A comment may stand between an item and its quantifier, options may not.
-                    let comment = self.text[self.at..].starts_with(b"(?#");
+                    let rest = &self.text[self.at..];
+                    let comment = rest.starts_with(b"(?#");
+                    let failure = rest.starts_with(b"(?!)");
                     if let Some((node, can_repeat)) = self.group()? {
-                        repeatable = can_repeat && node != Node::Fail;
+                        repeatable = can_repeat && !(failure && node == Node::Fail);
                         items.push(node);
                     } else if !comment {
                         repeatable = false;

@@ -32,10 +32,16 @@ pub enum Start {
     Anchored,
     /// Only at 0 or behind a newline.
     Lines,
+    /// Only where the search starts: what begins with `.*` that crosses lines fails everywhere if it fails there.
+    First,
+    /// Only where the search starts or behind a newline: the same for a `.*` that does not cross lines.
+    FirstAndLines,
     /// Only where this literal stands.
     Literal(Box<Finder<'static>>),
     /// Only before one of these bytes.
     Bytes(Box<[bool; 256]>),
+    /// The same for up to three bytes (some twice if fewer), which can be searched for at once.
+    Few([u8; 3]),
 }
 
 /// An instruction that matches exactly one character.

@@ -587,6 +587,24 @@ fn searching_from_an_offset() {
 }
 
 #[test]
+fn where_a_match_can_start() {
+    table(&[
+        (r".*\z", "", b"a\n", "2-2"),
+        (r".*b", "", b"a\nab\n", "2-4"),
+        (r"(.*)c|.*?d", "", b"a\nbd", "2-4"),
+        (r"(?s).*?b\z", "", b"a\nb", "0-3"),
+        (r".*a?\z", "", b"ab", "0-2"),
+        (r".*(b|)$", "", b"ab", "0-2 2-2"),
+        (r"(*COMMIT)b", "", b"ab", "1-2"),
+        (r"(*PRUNE)a{2}|ab", "", b"ab", "no"),
+        (r"(.*)a\1", "", b"xay", "1-2 1-1"),
+        (r"[xyz]b", "", b"ab yb", "3-5"),
+        (r"(?:x|y)b", "", b"ab yb", "3-5"),
+        (r"z", "i", b"abZ", "2-3"),
+    ]);
+}
+
+#[test]
 fn limits() {
     let subject = [b'a'; 40];
     assert_eq!(run(b"(a+)+b|c", "", &subject, 0, 0), "pcre_exec() failed: -8");
