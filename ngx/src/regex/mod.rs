@@ -18,6 +18,9 @@ mod compile;
 mod escape;
 mod parse;
 mod program;
+mod template;
+
+pub use template::{LUA_ERROR as TEMPLATE_ERROR, Template, TemplateError};
 
 use backtrack::Scratch;
 use program::{Program, UNSET};

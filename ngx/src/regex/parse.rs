@@ -476,6 +476,9 @@ impl<'p> Parser<'p> {
             }
         }
         if !self.names.iter().any(|(other, group)| *other == name && *group == number) {
+            if self.names.len() >= MAX_NAMES {
+                return Err(self.error_at("too many named subpatterns (maximum 10000)", self.at - 1));
+            }
             self.names.push((name, number));
         }
         self.body(false).map(|node| Node::Capture(number, Box::new(node)))
@@ -700,3 +703,4 @@ fn choice(mut branches: Vec<Node>) -> Node {
 const MAX_REPEAT: u32 = 65535;
 const MAX_DEPTH: u32 = 250;
 const MAX_NAME: usize = 32;
+const MAX_NAMES: usize = 10_000;
