@@ -122,8 +122,8 @@ pub fn decode_args(text: &[u8], max: usize) -> Args {
     args
 }
 
-/// `ngx.req.get_uri_args`: as `decode_args`, but `max` limits the pairs that are kept, and more than `max` pairs in the
-/// text, kept or not, are what counts as truncation.
+/// `ngx.req.get_uri_args`: as `decode_args`, but `max` limits the pairs that are kept, and more than `max` pairs in
+/// the text, kept or not, are what counts as truncation.
 pub fn uri_args(text: &[u8], max: usize) -> Args {
     let written = memchr::memchr_iter(b'&', text).count() + 1;
     let limit = if max == 0 { usize::MAX } else { max };

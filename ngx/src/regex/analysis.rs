@@ -146,8 +146,8 @@ impl<'t> Index<'t> {
         }
     }
 
-    /// What the node can start with. With `ends` set, `$` and its kin count as something that stands here (the end, or a
-    /// newline): right for asking what may follow, wrong for asking where a match may start.
+    /// What the node can start with. With `ends` set, `$` and its kin count as something that stands here (the end,
+    /// or a newline): right for asking what may follow, wrong for asking where a match may start.
     pub fn first(&self, node: &Node, ends: bool) -> First {
         let zero_width = First { conditional: true, ..First::nothing() };
         match node {
@@ -411,8 +411,8 @@ impl<'t> Index<'t> {
         }
     }
 
-    /// Whether every match starts with a `.*` (`lines`: one that crosses lines), so that a match further on could as well
-    /// have started here. Not true inside atomic groups, nor of groups that are referred to.
+    /// Whether every match starts with a `.*` (`lines`: one that crosses lines), so that a match further on could as
+    /// well have started here. Not true inside atomic groups, nor of groups that are referred to.
     pub fn starts_with_anything(&self, node: &Node, lines: bool) -> bool {
         match node {
             Node::Repeat { node, min: 0, max: None, .. } => match **node {

@@ -1,14 +1,14 @@
 //! The backtracking machine.
 //!
 //! It runs a program forward and keeps, on a stack of its own, what to do when it cannot go on: places to take another
-//! way (`Branch`, `Greedy`, `Lazy`), slots to restore (`Undo`), and marks of what was begun (`Barrier`, `Call`, `Verb`).
-//! Failing pops frames until one names a way to go on.
+//! way (`Branch`, `Greedy`, `Lazy`), slots to restore (`Undo`), and marks of what was begun (`Barrier`, `Call`,
+//! `Verb`). Failing pops frames until one names a way to go on.
 //!
 //! What must stay true:
 //! - slots change only through `set`, which stacks the old value first, so that popping down to a frame restores the
 //!   slots to what they were when it was pushed;
-//! - `barrier` is the stack index of the innermost barrier that was begun and not ended; ending one removes the ways back
-//!   inside it but keeps its undo frames, since the slots may still have to be restored from outside;
+//! - `barrier` is the stack index of the innermost barrier that was begun and not ended; ending one removes the ways
+//!   back inside it but keeps its undo frames, since the slots may still have to be restored from outside;
 //! - every way back taken and every long scan is counted, so the work between two checks of the budget is bounded.
 
 use super::MatchError;
@@ -580,7 +580,8 @@ impl Machine<'_> {
         }
     }
 
-    /// A character with the marks on it. This is the simple half of Unicode's grapheme clusters: no Hangul syllables, no flags.
+    /// A character with the marks on it. This is the simple half of Unicode's grapheme clusters: no Hangul syllables,
+    /// no flags.
     fn grapheme(&self, marks: u32, at: usize) -> Option<usize> {
         if self.subject[at..].starts_with(b"\r\n") {
             return Some(at + 2);

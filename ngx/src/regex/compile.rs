@@ -309,7 +309,8 @@ impl Compiler<'_, '_> {
         first.then(follow)
     }
 
-    /// Whether the node can be part of a literal: `Some(false)` exactly, `Some(true)` as an ASCII letter in either case.
+    /// Whether the node can be part of a literal: `Some(false)` exactly, `Some(true)` as an ASCII letter in either
+    /// case.
     fn literal(&self, node: &Node) -> Option<bool> {
         let Node::Char(char, caseless) = node else { return None };
         if !*caseless || !self.index.has_case(*char) {

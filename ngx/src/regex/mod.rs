@@ -1,10 +1,11 @@
 //! Regular expressions for `ngx.re.*` and `location ~`: PCRE's syntax and semantics, with budgets.
 //!
-//! A pattern goes `parse` (with `escape` and `class`) -> `ast` -> `compile` (with `analysis`) -> `program`, and is run by
-//! `backtrack`, a machine with an explicit stack: no pattern and no subject can exhaust the Rust stack, and every step
-//! is counted. Semantics are PCRE 8's as OpenResty builds it: leftmost, first alternative wins; newline is LF; `\R` is any
-//! Unicode newline; recursion and assertions are atomic; classes and case are ASCII outside UTF mode. Not supported, and
-//! refused when compiling: callouts, `(*THEN)`, `(*MARK)`, names for `(*SKIP)`, newline conventions other than LF.
+//! A pattern goes `parse` (with `escape` and `class`) -> `ast` -> `compile` (with `analysis`) -> `program`, and is
+//! run by `backtrack`, a machine with an explicit stack: no pattern and no subject can exhaust the Rust stack, and
+//! every step is counted. Semantics are PCRE 8's as OpenResty builds it: leftmost, first alternative wins; newline is
+//! LF; `\R` is any Unicode newline; recursion and assertions are atomic; classes and case are ASCII outside UTF mode.
+//! Not supported, and refused when compiling: callouts, `(*THEN)`, `(*MARK)`, names for `(*SKIP)`, newline
+//! conventions other than LF.
 //!
 //! `Engine` is the seam for engines besides the backtracking one: whatever implements it must give exactly the same
 //! captures.
@@ -140,7 +141,8 @@ impl Captures {
 
 /// An engine behind a compiled pattern.
 trait Engine: Send + Sync + std::fmt::Debug {
-    /// Searches from `start`, which is within the subject and, in UTF mode, not inside a character; `slots` receives the captures.
+    /// Searches from `start`, which is within the subject and, in UTF mode, not inside a character; `slots` receives
+    /// the captures.
     fn exec(
         &self,
         subject: &[u8],

@@ -1,8 +1,8 @@
 //! Patterns to trees: PCRE's syntax, its leniencies and the words and offsets of its errors.
 //!
-//! Offsets point where PCRE's scanner stands when it gives up, which is what OpenResty users see. Nesting is limited to
-//! PCRE's own 250, so the recursion over groups here and in the compiler is bounded. Escapes are in `escape`, classes in
-//! `class`.
+//! Offsets point where PCRE's scanner stands when it gives up, which is what OpenResty users see. Nesting is limited
+//! to PCRE's own 250, so the recursion over groups here and in the compiler is bounded. Escapes are in `escape`,
+//! classes in `class`.
 
 use super::ast::{Assert, Kind, Name, Node, Ref, Test, Verb};
 use super::charset::{self, CharSet, MAX_CHAR};

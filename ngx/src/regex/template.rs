@@ -1,7 +1,8 @@
 //! Replacement templates of `ngx.re.sub` and `gsub`: text with `$1`, `${1}` and `$$`.
 //!
-//! `$0` is the whole match; a group that took no part, or that the pattern does not have, is the empty string. Names are
-//! refused, in lua-nginx-module's words: what `TemplateError` displays goes to the error log, and Lua gets `LUA_ERROR`.
+//! `$0` is the whole match; a group that took no part, or that the pattern does not have, is the empty string. Names
+//! are refused, in lua-nginx-module's words: what `TemplateError` displays goes to the error log, and Lua gets
+//! `LUA_ERROR`.
 
 use super::Captures;
 

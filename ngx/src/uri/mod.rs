@@ -1,9 +1,9 @@
 //! Request targets: what stands between method and version in a request line, made into `$uri` and `$args`.
 //!
-//! The path is decoded and normalised exactly as nginx does it (ngx_http_parse_complex_uri), since locations, `root` and
-//! access rules all see the result: `%XX` is decoded once, `/./` and `/../` are resolved (also when written with `%2e` or
-//! `%2f`), runs of slashes become one if `merge_slashes` is on, `#` ends the target. A path that climbs above the root,
-//! a malformed `%` or `%00` makes the request bad (400). Arguments are left as they are.
+//! The path is decoded and normalised exactly as nginx does it (ngx_http_parse_complex_uri), since locations, `root`
+//! and access rules all see the result: `%XX` is decoded once, `/./` and `/../` are resolved (also when written with
+//! `%2e` or `%2f`), runs of slashes become one if `merge_slashes` is on, `#` ends the target. A path that climbs
+//! above the root, a malformed `%` or `%00` makes the request bad (400). Arguments are left as they are.
 
 use std::borrow::Cow;
 
