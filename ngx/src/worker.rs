@@ -86,6 +86,10 @@ impl Worker {
         worker.vm.enter(|cx| {
             stdlib::open(cx);
             crate::api::open(cx, &worker);
+            stdlib::package::publish(cx);
+            if !worker.setup.package_path.is_empty() {
+                stdlib::package::set_path(cx, &worker.setup.package_path);
+            }
         });
         worker
     }

@@ -7,6 +7,7 @@ pub mod cjson;
 pub mod clock;
 pub mod coroutine;
 pub mod debug;
+pub mod io;
 pub mod math;
 pub mod os;
 pub mod package;
@@ -22,6 +23,7 @@ pub fn open(cx: Cx<'_>) {
     coroutine::open(cx);
     bit::open(cx);
     debug::open(cx);
+    io::open(cx);
     math::open(cx);
     os::open(cx);
     string::open(cx);
