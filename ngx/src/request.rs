@@ -1,0 +1,236 @@
+//! One request as Lua sees it: plain data, owned by whoever drives its phases and lent to natives one after the other.
+//!
+//! What lies behind it (the client's connection, the configuration, nginx's variables) is an [`Exchange`], which the server
+//! implements; timers and `perilune run` have requests too, with an exchange that has no client.
+//!
+//! What must stay true: nothing here holds a GC pointer; dropping a request never enters the VM.
+use std::cell::Cell;
+use std::future::Future;
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::rc::Rc;
+
+use bytes::Bytes;
+
+use crate::headers::Headers;
+use crate::log::Log;
+use crate::phase::Phase;
+
+/// A future that stays on its worker's thread.
+pub type Local<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;
+
+/// What is known of the client's connection. Addresses are text as `$remote_addr` and `$server_addr` show them.
+#[derive(Debug, Default)]
+pub struct Connection {
+    /// `$connection`: counts up from 1 over the whole server.
+    pub number: u64,
+    pub remote_addr: Vec<u8>,
+    pub remote_port: u16,
+    pub server_addr: Vec<u8>,
+    pub server_port: u16,
+    pub unix: bool,
+    pub https: bool,
+    /// `$connection_requests`.
+    pub requests: Cell<u64>,
+    /// The client has closed its side, or the connection broke.
+    pub aborted: Cell<bool>,
+}
+
+/// The request body, as far as it has been read.
+#[derive(Clone, Debug, Default)]
+pub enum Body {
+    /// Not read yet (or there is none).
+    #[default]
+    Unread,
+    Discarded,
+    Memory(Bytes),
+    /// In a temporary file, removed when the last clone of the path handle is dropped.
+    File(Rc<TempFile>),
+}
+
+#[derive(Debug)]
+pub struct TempFile {
+    pub path: PathBuf,
+    pub keep: bool,
+}
+
+impl Drop for TempFile {
+    fn drop(&mut self) {
+        if !self.keep {
+            let _ = std::fs::remove_file(&self.path);
+        }
+    }
+}
+
+/// The response head that will be, or was, sent.
+#[derive(Clone, Debug)]
+pub struct ResponseHead {
+    /// 0: not set, 200 when it is sent.
+    pub status: u16,
+    /// The response headers that Lua can see and change: Content-Type, Content-Length, Location and all others, but not
+    /// Server, Date, Connection, Transfer-Encoding, which the connection adds unless they are set here.
+    pub headers: Headers,
+    /// Lua may not change it any more (it was sent, or is about to be).
+    pub sent: bool,
+    /// The charset parameter that goes onto Content-Type where it has none.
+    pub charset: Option<Bytes>,
+}
+
+impl Default for ResponseHead {
+    fn default() -> Self {
+        ResponseHead { status: 0, headers: Headers::new(), sent: false, charset: None }
+    }
+}
+
+/// Response body on its way out. Natives append to `pending`; the driver takes it when it is large enough, or flushed, or ended.
+#[derive(Debug, Default)]
+pub struct Output {
+    pub pending: Vec<u8>,
+    /// Something was printed, or eof was called: the response head is final.
+    pub started: bool,
+    /// `ngx.flush` was called since the last time the output was taken.
+    pub flush: bool,
+    /// `ngx.eof` was called: nothing follows.
+    pub eof: bool,
+    /// Bytes of body handed to the connection so far.
+    pub sent: u64,
+}
+
+/// Why a phase (and with it maybe the request) is to end, as asked by a native. The first one wins.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Finish {
+    /// `ngx.exit(status)`: 0 (OK) ends the phase, >= 200 ends the request with that status (an error page if nothing was sent),
+    /// negative: NGX_ERROR (-1), NGX_DECLINED (-5), NGX_DONE (-4).
+    Exit(i32),
+    /// `ngx.exec(uri, args)`: an internal redirect; `@name` goes to a named location.
+    Exec { uri: Vec<u8>, args: Option<Vec<u8>> },
+    /// `ngx.req.set_uri(uri, true)`: look for the location anew.
+    Jump,
+}
+
+/// A failure of `Exchange::read_body`.
+#[derive(Clone, Debug, PartialEq)]
+pub enum BodyError {
+    /// The request is to end with this status (413, 400, 408 ...), 499 when the client went away.
+    Status(u16),
+}
+
+/// What lies behind a request. Implemented by the server; all methods are called on the worker's thread.
+pub trait Exchange {
+    /// Reads the whole request body, honouring client_max_body_size and the buffer directives. With `discard` the bytes are dropped.
+    fn read_body<'a>(&'a self, discard: bool) -> Local<'a, Result<Body, BodyError>>;
+
+    /// Takes `request.output.pending` and hands it to the client, the head first if it has not been sent, running the header
+    /// and body filters on the way. `flush`: resolves when the bytes are in the kernel; otherwise when they are queued
+    /// (back-pressure). `last`: nothing follows. An error means the client is gone; the output is dropped.
+    fn send<'a>(&'a self, request: &'a mut Request, flush: bool, last: bool) -> Local<'a, Result<(), ClientGone>>;
+
+    /// The value of an nginx variable (without `$`, lower case). None: no value ("not found"); Err: no such variable.
+    fn variable(&self, request: &Request, name: &[u8]) -> Result<Option<Vec<u8>>, NoVariable>;
+
+    /// Assigns an nginx variable (None: undefined).
+    fn set_variable(&self, request: &mut Request, name: &[u8], value: Option<Vec<u8>>) -> Result<(), NoVariable>;
+
+    /// Response bytes that may gather before they go out on their own (postpone_output).
+    fn postpone_output(&self) -> usize {
+        1460
+    }
+
+    /// The lua_* directives in force at the request's location.
+    fn lua_conf(&self) -> &LuaConf;
+
+    /// Resolves when the client has gone away (for lua_check_client_abort).
+    fn client_gone<'a>(&'a self) -> Local<'a, ()>;
+}
+
+/// The client closed the connection before the response was complete.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClientGone;
+
+/// Why a variable cannot be read or written; `error` is worded as lua-nginx-module does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoVariable {
+    NotFound,
+    NotChangeable,
+}
+
+/// lua_* directives that natives look at while a request runs. Times are milliseconds.
+#[derive(Clone, Debug)]
+pub struct LuaConf {
+    pub socket_connect_timeout: u64,
+    pub socket_send_timeout: u64,
+    pub socket_read_timeout: u64,
+    pub socket_keepalive_timeout: u64,
+    pub socket_pool_size: usize,
+    pub socket_buffer_size: usize,
+    pub socket_log_errors: bool,
+    pub http10_buffering: bool,
+    pub check_client_abort: bool,
+    pub need_request_body: bool,
+    pub use_default_type: bool,
+    pub transform_underscores: bool,
+    /// Bytes; 0: no limit of its own.
+    pub client_body_buffer_size: usize,
+    /// The MIME type of a response without one, from default_type.
+    pub default_type: Bytes,
+    /// Name servers of `resolver`, host:port; empty: none configured.
+    pub resolvers: Rc<[String]>,
+    pub resolver_timeout: u64,
+}
+
+impl Default for LuaConf {
+    fn default() -> Self {
+        LuaConf {
+            socket_connect_timeout: 60_000,
+            socket_send_timeout: 60_000,
+            socket_read_timeout: 60_000,
+            socket_keepalive_timeout: 60_000,
+            socket_pool_size: 30,
+            socket_buffer_size: 4096,
+            socket_log_errors: true,
+            http10_buffering: true,
+            check_client_abort: false,
+            need_request_body: false,
+            use_default_type: true,
+            transform_underscores: true,
+            client_body_buffer_size: 16 * 1024,
+            default_type: Bytes::from_static(b"text/plain"),
+            resolvers: Rc::from([]),
+            resolver_timeout: 30_000,
+        }
+    }
+}
+
+pub struct Request {
+    /// As on the request line: `GET`.
+    pub method: Bytes,
+    /// `$request_uri`: the target as the client sent it.
+    pub target: Bytes,
+    /// 9, 10 or 11 (20 for HTTP/2).
+    pub version: u8,
+    /// The request line and the head with it, byte for byte, empty where there is no client.
+    pub request_line: Bytes,
+    pub raw_head: Bytes,
+    pub headers: Headers,
+    /// `$uri`: decoded and normalised; `ngx.req.set_uri` and internal redirects change it.
+    pub uri: Vec<u8>,
+    /// `$args`; None: there was no `?`.
+    pub args: Option<Vec<u8>>,
+    pub body: Body,
+    pub connection: Rc<Connection>,
+    pub phase: Phase,
+    pub response: ResponseHead,
+    pub output: Output,
+    pub finish: Option<Finish>,
+    /// This request was redirected internally (`ngx.req.is_internal`).
+    pub internal: bool,
+    pub is_subrequest: bool,
+    /// Unix time at which the request's first byte was read, in milliseconds.
+    pub start_ms: u64,
+    /// Captures of the last regex location or rewrite: `$1` .. (`ngx.var[1]`).
+    pub captures: Vec<Option<Vec<u8>>>,
+    pub log: Rc<dyn Log>,
+    pub exchange: Rc<dyn Exchange>,
+    /// Private to this crate: the request's `ngx.ctx`, its light threads' bookkeeping, `ngx.arg`.
+    pub lua: crate::state::LuaState,
+}
