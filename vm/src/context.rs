@@ -62,6 +62,8 @@ pub(crate) struct Shared {
     /// Bytes in use before this slice, and the thread's counter when it began.
     pub memory_before: Cell<isize>,
     pub counter_before: Cell<isize>,
+    /// `collectgarbage()` was called: a full collection is due when the slice is over.
+    pub collect: Cell<bool>,
     /// Words the error of a native that is called in a phase its row excludes.
     pub refuse: Cell<Option<fn(u32) -> String>>,
 }
@@ -361,6 +363,10 @@ impl<'gc> Cx<'gc> {
         }
         let used = shared.memory_before.get() + heap::allocated() - shared.counter_before.get();
         if usize::try_from(used).unwrap_or(0).saturating_add(bytes) > limit { Err(self.root.no_memory) } else { Ok(()) }
+    }
+    /// Asks for a full collection once this slice is over.
+    pub fn request_collection(self) {
+        self.root.shared.collect.set(true);
     }
     /// Sets how the error of a native reads that is called in a phase its row excludes.
     pub fn word_refusals(self, text: fn(u32) -> String) {

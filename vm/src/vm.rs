@@ -86,6 +86,7 @@ impl Vm {
     /// Opens the arena: to register libraries, load chunks, look at values.
     pub fn enter<T>(&self, f: impl for<'gc> FnOnce(Cx<'gc>) -> T) -> T {
         let before = heap::allocated();
+        let mut full = false;
         let result = self.arena.borrow().mutate(|mc, root| {
             root.shared.memory_limit.set(self.limit.get());
             root.shared.memory_before.set(self.memory.get());
@@ -93,9 +94,14 @@ impl Vm {
             let cx = Cx { mc, root };
             cx.sweep_stash();
             self.clean(cx);
-            f(cx)
+            let result = f(cx);
+            full = root.shared.collect.take();
+            result
         });
         self.account(before);
+        if full {
+            self.collect_all();
+        }
         result
     }
 

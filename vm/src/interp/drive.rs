@@ -23,11 +23,27 @@ pub(crate) enum Flow {
 /// What is to be done next.
 pub(crate) enum Act<'gc> {
     /// Call the value at `func` with the `nargs` values above it.
-    Call { func: usize, nargs: usize, nret: i16 },
+    Call {
+        func: usize,
+        nargs: usize,
+        nret: i16,
+    },
     /// A native has returned.
-    Replied { base: usize, nargs: usize, nres: usize, dst: usize, nret: i16, reply: Reply<'gc> },
+    Replied {
+        base: usize,
+        nargs: usize,
+        nres: usize,
+        dst: usize,
+        nret: i16,
+        reply: Reply<'gc>,
+    },
     /// A call is over: `n` results at `src` go to `dst`.
-    Results { dst: usize, nret: i16, src: usize, n: usize },
+    Results {
+        dst: usize,
+        nret: i16,
+        src: usize,
+        n: usize,
+    },
     Throw(Value<'gc>),
     Go(Flow),
 }
@@ -49,7 +65,11 @@ impl<'gc> Exec<'_, 'gc> {
 
     /// Runs `f` with a native's view of its call; tells how many arguments (`set_len` may have changed it) and results there are.
     pub(crate) fn with_call<T>(
-        &mut self, base: usize, nargs: usize, nres: usize, f: impl FnOnce(&mut Call<'_, 'gc>) -> T,
+        &mut self,
+        base: usize,
+        nargs: usize,
+        nres: usize,
+        f: impl FnOnce(&mut Call<'_, 'gc>) -> T,
     ) -> (T, usize, usize) {
         let mut call = Call {
             cx: self.cx,
@@ -147,7 +167,8 @@ impl<'gc> Exec<'_, 'gc> {
     #[cold]
     fn check_overflow(&mut self, need: usize) -> Result<(), Value<'gc>> {
         let handling = self.st.frames.iter().rev().take(SPARE).any(|f| f.kind == FrameKind::Handler);
-        let (stack, frames) = if handling { (MAX_STACK + SPARE * 50, MAX_FRAMES + SPARE) } else { (MAX_STACK, MAX_FRAMES) };
+        let (stack, frames) =
+            if handling { (MAX_STACK + SPARE * 50, MAX_FRAMES + SPARE) } else { (MAX_STACK, MAX_FRAMES) };
         if need > stack || self.st.frames.len() >= frames {
             let mut text = self.st.position(0);
             text.extend_from_slice(b"stack overflow");
@@ -169,7 +190,13 @@ impl<'gc> Exec<'_, 'gc> {
     }
 
     fn replied(
-        &mut self, base: usize, nargs: usize, nres: usize, dst: usize, nret: i16, reply: Reply<'gc>,
+        &mut self,
+        base: usize,
+        nargs: usize,
+        nres: usize,
+        dst: usize,
+        nret: i16,
+        reply: Reply<'gc>,
     ) -> Act<'gc> {
         let src = base + nargs;
         match reply {
@@ -299,7 +326,13 @@ impl<'gc> Exec<'_, 'gc> {
                 }
                 None => error,
             };
-            self.push_native(FrameKind::Native, frame.base as usize, frame.pc as usize, frame.func as usize, frame.nret);
+            self.push_native(
+                FrameKind::Native,
+                frame.base as usize,
+                frame.pc as usize,
+                frame.func as usize,
+                frame.nret,
+            );
             return Act::Throw(error);
         }
         self.hand_over(frame, &[Value::FALSE, error])

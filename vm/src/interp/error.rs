@@ -40,7 +40,10 @@ impl<'gc> Exec<'_, 'gc> {
     /// Indexing something that cannot be indexed.
     pub(super) fn index_error(&self, o: Value<'gc>, key: Value<'gc>) -> Value<'gc> {
         let reg = match self.instruction() {
-            Some((_, Op::GetTab { b, .. } | Op::GetInt { b, .. } | Op::GetField { b, .. } | Op::SelfField { b, .. })) => Some(b),
+            Some((
+                _,
+                Op::GetTab { b, .. } | Op::GetInt { b, .. } | Op::GetField { b, .. } | Op::SelfField { b, .. },
+            )) => Some(b),
             Some((_, Op::SetTab { a, .. } | Op::SetInt { a, .. } | Op::SetField { a, .. })) => Some(a),
             _ => None,
         };
@@ -71,8 +74,7 @@ impl<'gc> Exec<'_, 'gc> {
         let in_lua = self.st.frames.last().is_some_and(|f| f.closure.is_some());
         if nret != nret::NATIVE && nret != nret::FINISH && in_lua {
             if let Some((at, Op::Call { .. } | Op::TailCall { .. })) = self.instruction() {
-                let name =
-                    self.st.frames.last().and_then(|f| f.closure).and_then(|c| function_name(&c.proto.info, at));
+                let name = self.st.frames.last().and_then(|f| f.closure).and_then(|c| function_name(&c.proto.info, at));
                 if let Some((kind, name)) = name {
                     let mut text = format!("attempt to call {} '", kind.word()).into_bytes();
                     text.extend_from_slice(&name);

@@ -17,9 +17,9 @@ use std::cell::Cell;
 use gc_arena::lock::Lock;
 use gc_arena::{Gc, Mutation};
 
+use super::Exec;
 use super::drive::{Act, Flow};
 use super::meta::{Arith, Compare, power};
-use super::Exec;
 use crate::code::{Cap, MULTI, Op};
 use crate::native::Outcome;
 use crate::native::basic::{IPAIRS_STEP, NEXT};
@@ -86,7 +86,9 @@ impl<'gc> Exec<'_, 'gc> {
         }
         macro_rules! R {
             // SAFETY: rule 1.
-            ($i:expr) => { unsafe { *base.add($i as usize) } };
+            ($i:expr) => {
+                unsafe { *base.add($i as usize) }
+            };
         }
         macro_rules! SET {
             ($i:expr, $v:expr) => {{
@@ -97,15 +99,21 @@ impl<'gc> Exec<'_, 'gc> {
         }
         macro_rules! K {
             // SAFETY: rule 1.
-            ($k:expr) => { unsafe { *consts.add($k as usize) } };
+            ($k:expr) => {
+                unsafe { *consts.add($k as usize) }
+            };
         }
         macro_rules! U {
             // SAFETY: rule 1.
-            ($u:expr) => { unsafe { closure.upvalues.get_unchecked($u as usize).get() } };
+            ($u:expr) => {
+                unsafe { closure.upvalues.get_unchecked($u as usize).get() }
+            };
         }
         macro_rules! jump {
             // SAFETY: rule 1.
-            ($off:expr) => { pc = unsafe { pc.offset($off as isize) } };
+            ($off:expr) => {
+                pc = unsafe { pc.offset($off as isize) }
+            };
         }
         macro_rules! save {
             () => {{
@@ -804,10 +812,10 @@ impl<'gc> Exec<'_, 'gc> {
     /// A numeric loop's values were not all numbers: strings are converted, others are an error.
     #[cold]
     fn for_numbers(&mut self, at: usize) -> Result<(), Value<'gc>> {
-        for (i, what) in ["initial", "limit", "step"].into_iter().enumerate() {
+        for (i, what) in ["initial value", "limit", "step"].into_iter().enumerate() {
             match crate::native::to_number(self.st.stack[at + i]) {
                 Some(n) => self.st.stack[at + i] = Value::num(n),
-                None => return Err(self.error(format!("'for' {what} value must be a number").as_bytes())),
+                None => return Err(self.error(format!("'for' {what} must be a number").as_bytes())),
             }
         }
         Ok(())

@@ -149,7 +149,8 @@ impl<'gc> Exec<'_, 'gc> {
             Op::SetGlobal { a, k, .. } => Op::SetGlobal { a, k, ic: slot },
             _ => return,
         };
-        if let Some(cell) = self.st.frames.last().and_then(|f| f.closure).and_then(|c| Gc::as_ref(c.proto).code.get(at)) {
+        if let Some(cell) = self.st.frames.last().and_then(|f| f.closure).and_then(|c| Gc::as_ref(c.proto).code.get(at))
+        {
             cell.set(op);
         }
     }
@@ -452,7 +453,13 @@ fn arith64(op: Arith, a: Int64Data, b: Int64Data) -> Int64Data {
         }
         Arith::Pow => match x as i64 {
             1 => 1,
-            -1 => if y & 1 == 0 { 1 } else { u64::MAX },
+            -1 => {
+                if y & 1 == 0 {
+                    1
+                } else {
+                    u64::MAX
+                }
+            }
             0 => i64::MAX as u64,
             _ => 0,
         },

@@ -3,7 +3,8 @@ use super::{Call, Outcome, Reply, Row, row};
 use crate::value::{Value, table::TableRef};
 
 /// `next`.
-pub static NEXT: Row = row("next", next, "next(table [, key]) -> key, value: the entry after a key, nil after the last");
+pub static NEXT: Row =
+    row("next", next, "next(table [, key]) -> key, value: the entry after a key, nil after the last");
 /// The iterator of `ipairs`.
 pub static IPAIRS_STEP: Row = row("ipairs_aux", ipairs_step, "the iterator of ipairs: (table, i) -> i+1, table[i+1]");
 

@@ -287,6 +287,10 @@ impl<'a, 'gc> Call<'a, 'gc> {
     pub fn thread(&self) -> Thread<'gc> {
         self.thread
     }
+    /// Whether that is a light thread itself, and no coroutine on top of one.
+    pub fn is_main(&self) -> bool {
+        self.thread.borrow().resumer.is_none()
+    }
     /// The environment of the Lua function that called this native; the VM's globals if none did.
     pub fn caller_env(&self) -> Table<'gc> {
         match self.caller() {
