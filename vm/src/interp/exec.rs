@@ -675,23 +675,20 @@ impl<'gc> Exec<'_, 'gc> {
                     }
                     save!();
                     self.fuel = fuel;
-                    if R!(a).as_closure().is_some() {
-                        // The called function takes this one's place.
-                        let f = *frame!();
-                        let func = f.func as usize;
-                        self.st.stack.copy_within(from..from + n + 1, func);
-                        self.st.frames.pop();
-                        let callee = self.st.stack[func].as_closure().expect("it was one");
-                        match self.push_lua(callee, func, n, f.nret) {
+                    // The called function takes this one's place, natives as well, as in LuaJIT.
+                    let f = *frame!();
+                    let func = f.func as usize;
+                    self.st.stack.copy_within(from..from + n + 1, func);
+                    self.st.frames.pop();
+                    match self.st.stack[func].as_closure() {
+                        Some(callee) => match self.push_lua(callee, func, n, f.nret) {
                             Ok(()) => {
                                 frame!().tail = true;
                                 enter!();
                             }
                             Err(error) => flow!(self.drive(Act::Throw(error))),
-                        }
-                    } else {
-                        // A native is called as usual; the Return that follows hands its results on.
-                        flow!(self.drive(Act::Call { func: from, nargs: n, nret: nret::MULTI }));
+                        },
+                        None => flow!(self.drive(Act::Call { func, nargs: n, nret: f.nret })),
                     }
                 }
                 Op::Return0 {} => {
