@@ -414,6 +414,7 @@ impl<'gc> Cx<'gc> {
         };
         let mut t = thread.borrow_mut(self.mc);
         t.id = Some(id);
+        t.spawned = true;
         t.state.stack.extend_from_slice(args);
         drop(t);
         (id, thread)

@@ -37,6 +37,7 @@ pub struct ThreadObj<'gc> {
     pub(crate) active: Option<Thread<'gc>>,
     /// The host's name for it, if it is a light thread.
     pub(crate) id: Option<ThreadId>,
+    pub(crate) spawned: bool,
     /// When it has ended: so many results (or the error) are at the stack's start.
     pub(crate) results: usize,
     /// The value of `thread.exdata`, and whatever else the host hangs on it.
@@ -131,6 +132,7 @@ impl<'gc> ThreadObj<'gc> {
                 resumer: None,
                 active: None,
                 id: None,
+                spawned: false,
                 results: 0,
                 user_value: Value::NIL,
             }),
@@ -141,6 +143,10 @@ impl<'gc> ThreadObj<'gc> {
     }
     pub fn id(&self) -> Option<ThreadId> {
         self.id
+    }
+    /// Whether it is, or was, a light thread.
+    pub fn was_spawned(&self) -> bool {
+        self.spawned
     }
     /// Fresh: it has never run.
     pub(crate) fn is_fresh(&self) -> bool {
