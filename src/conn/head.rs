@@ -197,7 +197,7 @@ fn request_line(line: &[u8]) -> Result<(&[u8], &[u8], u8), (u16, &'static str)> 
         return Err(INVALID);
     }
     let absolute = [&b"http://"[..], b"https://"].iter().any(|scheme| target.starts_with(scheme));
-    if target[0] != b'/' && !absolute && target != b"*" {
+    if target[0] != b'/' && !absolute {
         return Err(INVALID);
     }
     Ok((method, target, version))

@@ -347,9 +347,8 @@ impl Write for Recorder {
         Poll::Ready(Ok(()))
     }
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        ready!(self.pay(cx))?;
-        self.tape.stream.shutdown_write();
-        Poll::Ready(Ok(()))
+        // Closing is the owner's business: a refused head still gets its answer.
+        self.pay(cx)
     }
     fn is_write_vectored(&self) -> bool {
         true

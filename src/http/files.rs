@@ -145,7 +145,7 @@ async fn respond(live: &Live, request: &mut Request, mut file: std::fs::File, si
     let etag = format!("\"{mtime:x}-{size:x}\"");
     let use_etag = live.settings().etag.unwrap_or(true);
     // An error page from a file keeps the error's status, and is neither conditional nor partial.
-    let plain = request.response.status == 0 || request.response.status == 200;
+    let plain = live.err_status.get() == 0;
     if plain {
         request.response.status = 200;
         match precondition(live, request, use_etag.then_some(etag.as_str()), mtime) {

@@ -41,6 +41,8 @@ pub struct Live {
     pub logged_status: Cell<u16>,
     /// An `error_page` took over already: the next error gets the built-in page.
     pub error_answered: Cell<bool>,
+    /// The status of an answer by `error_page`; 0: the answer's own.
+    pub err_status: Cell<u16>,
     /// The response has no body on the wire, whatever is printed.
     pub header_only: Cell<bool>,
 }
@@ -94,6 +96,7 @@ impl Live {
             complete: Cell::new(false),
             logged_status: Cell::new(0),
             error_answered: Cell::new(false),
+            err_status: Cell::new(0),
             header_only: Cell::new(false),
         }
     }

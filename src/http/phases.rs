@@ -335,7 +335,8 @@ async fn text_response(live: &Live, request: &mut Request, code: u16, text: Vec<
         let _ = live.send(request, false, true).await;
         return None;
     }
-    request.response.status = code;
+    // Under an error page the error's status stays.
+    request.response.status = if live.err_status.get() != 0 { live.err_status.get() } else { code };
     let kind = mime::of(&request.uri, live.settings());
     request.response.headers.set("Content-Type", kind);
     request.response.headers.set("Content-Length", text.len().to_string());
@@ -376,7 +377,8 @@ async fn error_page(
 ) -> Option<Phase> {
     let target = live.eval(request, &page.target);
     let answer = page.answer.unwrap_or(code);
-    request.response.status = if answer == 0 { 0 } else { answer };
+    request.response.status = answer;
+    live.err_status.set(answer);
     request.output.pending.clear();
     request.output.started = false;
     match target.first() {

@@ -171,8 +171,7 @@ fn start(live: &Live, request: &mut Request) {
     if framing == Framing::Close || live.worker.quitting.get() || status::closes(status) {
         live.keep_alive.set(false);
     }
-    let chunked = framing == Framing::Chunked
-        || (bodiless && declared.is_none() && request.version >= 11 && !matches!(status, 204 | 304));
+    let chunked = framing == Framing::Chunked;
     live.chunked.set(chunked);
     let mut head = Vec::new();
     if request.version >= 10 {
@@ -198,17 +197,14 @@ pub fn render(live: &Live, request: &Request, chunked: bool) -> Vec<u8> {
     out.extend_from_slice(b"HTTP/1.1 ");
     out.extend_from_slice(status::line(status).as_bytes());
     out.extend_from_slice(b"\r\n");
-    match headers.first(b"server") {
-        Some(server) => line(&mut out, b"Server", server),
-        None => line(&mut out, b"Server", live.server_words().as_bytes()),
+    // Where these were set by hand, they stand among the others.
+    if !headers.contains(b"server") {
+        line(&mut out, b"Server", live.server_words().as_bytes());
     }
-    match headers.first(b"date") {
-        Some(date) => line(&mut out, b"Date", date),
-        None => {
-            out.extend_from_slice(b"Date: ");
-            time::write_date_header(&mut out);
-            out.extend_from_slice(b"\r\n");
-        }
+    if !headers.contains(b"date") {
+        out.extend_from_slice(b"Date: ");
+        time::write_date_header(&mut out);
+        out.extend_from_slice(b"\r\n");
     }
     if let Some(kind) = headers.first(b"content-type").filter(|kind| !kind.is_empty()) {
         out.extend_from_slice(b"Content-Type: ");
@@ -250,8 +246,6 @@ pub fn render(live: &Live, request: &Request, chunked: bool) -> Vec<u8> {
     }
     for (name, value) in headers.iter() {
         let special = match name.len() {
-            4 => name.eq_ignore_ascii_case(b"date"),
-            6 => name.eq_ignore_ascii_case(b"server"),
             8 => own.is_some() && name.eq_ignore_ascii_case(b"location"),
             10 => name.eq_ignore_ascii_case(b"connection"),
             12 => name.eq_ignore_ascii_case(b"content-type"),

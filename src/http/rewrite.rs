@@ -38,6 +38,7 @@ pub async fn run(live: &Live, request: &mut Request, location: &Location) -> Nex
             }
             Op::Return(answer) => {
                 let Some(text) = &answer.text else { return Next::Status(answer.status) };
+                request.response.status = answer.status;
                 let text = live.eval(request, text);
                 return match answer.status {
                     // Redirects with a text take it as their target; a plain status with one is a body.

@@ -185,7 +185,7 @@ impl Live {
 
     fn family(&self, request: &Request, family: Family, name: &[u8]) -> Option<Vec<u8>> {
         match family {
-            Family::Http => header_variable(request.headers.iter(), name, b", "),
+            Family::Http => header_variable(request.headers.iter(), name),
             Family::SentHttp => self.sent_header(request, name),
             Family::Arg => argument(request.args.as_deref()?, name),
             Family::Cookie => request.headers.all(b"cookie").find_map(|line| {
@@ -203,7 +203,7 @@ impl Live {
         match name {
             b"connection" => Some(if self.keep_alive.get() { b"keep-alive".to_vec() } else { b"close".to_vec() }),
             b"transfer_encoding" => self.chunked.get().then(|| b"chunked".to_vec()),
-            name => header_variable(request.response.headers.iter(), name, b", "),
+            name => header_variable(request.response.headers.iter(), name),
         }
     }
 
@@ -354,7 +354,6 @@ pub fn argument(args: &[u8], name: &[u8]) -> Option<Vec<u8>> {
 fn header_variable<'a>(
     lines: impl Iterator<Item = (&'a bytes::Bytes, &'a bytes::Bytes)>,
     name: &[u8],
-    joint: &[u8],
 ) -> Option<Vec<u8>> {
     let mut out: Option<Vec<u8>> = None;
     for (line_name, value) in lines {
@@ -365,8 +364,13 @@ fn header_variable<'a>(
         }
         match &mut out {
             Some(all) => {
-                // Cookies have a separator of their own.
-                all.extend_from_slice(if name == b"cookie" { b"; " } else { joint });
+                let joint: &[u8] = match name {
+                    b"cookie" => b"; ",
+                    b"x_forwarded_for" | b"cache_control" | b"link" => b", ",
+                    // Of all other headers the first line counts.
+                    _ => return out,
+                };
+                all.extend_from_slice(joint);
                 all.extend_from_slice(value);
             }
             None => out = Some(value.to_vec()),
