@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 use ngx::log::Level;
 
-use crate::log::ErrorLog;
+use crate::log::{AccessLog, ErrorLog};
 use build::Builder;
 pub use build::os_error;
 use tree::{Main, Pos};
@@ -65,6 +65,11 @@ fn run(builder: &mut Builder, origin: &Origin, file: &Path) -> Result<Main, Stri
     let http = match builder.http.take() {
         Some(mut draft) if builder.has_http => {
             draft.settings.error_log.get_or_insert_with(|| Arc::from(error_log.clone()));
+            if draft.settings.access_log.is_none() {
+                let file = builder.log_file(origin.prefix.join("logs/access.log"));
+                let format = crate::log::access::Format::combined(&mut draft.names);
+                draft.settings.access_log = Some(Arc::from([AccessLog { file, format, condition: None }]));
+            }
             let mut warnings = Vec::new();
             let http = draft.finish(builder.codes, &mut |text| warnings.push((Level::Warn, text)));
             builder.notes.append(&mut warnings);

@@ -22,12 +22,16 @@ pub struct Head {
 }
 
 /// Why a head was refused: the status, and what the error log says at level info.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct Bad {
     pub status: u16,
     pub reason: String,
     /// The request line, as far as it was read.
     pub line: Bytes,
+    /// The headers before the one that was refused.
+    pub headers: Headers,
+    /// Bytes read of the head.
+    pub length: usize,
 }
 
 /// Limits of `large_client_header_buffers` and how strict to be about names.
@@ -70,11 +74,18 @@ pub fn too_large(bytes: &[u8], limits: &Limits) -> Option<Bad> {
     let line_end = memchr::memchr(b'\n', bytes);
     let line = Bytes::copy_from_slice(trim(&bytes[..line_end.unwrap_or(bytes.len()).min(limits.size)]));
     if line_end.unwrap_or(bytes.len()) >= limits.size {
-        return Some(Bad { status: 414, reason: "client sent too long URI".into(), line });
+        return Some(Bad::new(414, "client sent too long URI while reading client request line", line));
     }
     let longest = bytes.split(|&b| b == b'\n').map(<[u8]>::len).max().unwrap_or(0);
     if longest >= limits.size || bytes.len() > limits.size.saturating_mul(limits.buffers) {
-        return Some(Bad { status: 494, reason: "client sent too large request".into(), line });
+        let reason = match bytes.split(|&b| b == b'\n').find(|line| line.len() >= limits.size) {
+            Some(long) => {
+                let shown = String::from_utf8_lossy(&long[..long.len().min(1900)]).into_owned();
+                format!("client sent too long header line: \"{shown}...\" while reading client request headers")
+            }
+            None => "client sent too large request while reading client request headers".to_string(),
+        };
+        return Some(Bad::new(494, &reason, line));
     }
     None
 }
@@ -82,11 +93,12 @@ pub fn too_large(bytes: &[u8], limits: &Limits) -> Option<Bad> {
 pub fn parse(raw: Bytes, limits: &Limits) -> Result<Head, Bad> {
     let line_end = memchr::memchr(b'\n', &raw).unwrap_or(raw.len());
     let line = raw.slice_ref(trim(&raw[..line_end]));
-    let bad = |status: u16, reason: &str| Bad { status, reason: reason.into(), line: line.clone() };
     if let Some(bad) = too_large(&raw, limits) {
         return Err(bad);
     }
-    let (method, target, version) = request_line(&line).map_err(|(status, reason)| bad(status, reason))?;
+    let (method, target, version) = request_line(&line).map_err(|(status, reason)| {
+        Bad::new(status, &format!("{reason} while reading client request line"), line.clone())
+    })?;
     let mut head = Head {
         method: line.slice_ref(method),
         target: line.slice_ref(target),
@@ -99,6 +111,26 @@ pub fn parse(raw: Bytes, limits: &Limits) -> Result<Head, Bad> {
         request_line: line.clone(),
         raw: raw.clone(),
     };
+    match headers(&mut head, &raw, line_end, limits) {
+        Ok(()) => Ok(head),
+        Err((status, reason)) => {
+            let reason = format!("{reason} while reading client request headers");
+            Err(Bad { headers: head.headers, length: raw.len(), ..Bad::new(status, &reason, line) })
+        }
+    }
+}
+
+impl Bad {
+    fn new(status: u16, reason: &str, line: Bytes) -> Bad {
+        let length = line.len() + 2;
+        Bad { status, reason: reason.into(), line, headers: Headers::new(), length }
+    }
+}
+
+/// Reads the header lines into the head, and what they say about framing.
+fn headers(head: &mut Head, raw: &Bytes, line_end: usize, limits: &Limits) -> Result<(), (u16, String)> {
+    let bad = |status: u16, reason: &str| (status, reason.to_string());
+    let version = head.version;
     let mut host = None;
     for field in raw[(line_end + 1).min(raw.len())..].split(|&b| b == b'\n') {
         let field = field.strip_suffix(b"\r").unwrap_or(field);
@@ -113,7 +145,7 @@ pub fn parse(raw: Bytes, limits: &Limits) -> Result<Head, Bad> {
                     let text = String::from_utf8_lossy(&value).into_owned();
                     let first = String::from_utf8_lossy(&first).into_owned();
                     let reason = format!(
-                        "client sent duplicate header line: \"Host: {text}\", previous value: \"Host: {first}\""
+                        "client sent duplicate host header: \"Host: {text}\", previous value: \"Host: {first}\""
                     );
                     return Err(bad(400, &reason));
                 }
@@ -164,7 +196,7 @@ pub fn parse(raw: Bytes, limits: &Limits) -> Result<Head, Bad> {
     match &head.method[..] {
         b"TRACE" => Err(bad(405, "client sent TRACE method")),
         b"CONNECT" => Err(bad(405, "client sent CONNECT method")),
-        _ => Ok(head),
+        _ => Ok(()),
     }
 }
 
@@ -206,8 +238,11 @@ fn request_line(line: &[u8]) -> Result<(&[u8], &[u8], u8), (u16, &'static str)> 
 /// None: to be ignored.
 fn header<'a>(field: &'a [u8], limits: &Limits) -> Result<Option<(&'a [u8], &'a [u8])>, String> {
     let invalid = || {
-        let text = String::from_utf8_lossy(&field[..field.len().min(200)]).into_owned();
-        format!("client sent invalid header line: \"{text}\"")
+        // Up to where it went wrong, as nginx shows it.
+        let wrong = field.iter().position(|&b| b <= 0x20 || b == 0x7f).unwrap_or(field.len());
+        let text = String::from_utf8_lossy(&field[..wrong.min(200)]).into_owned();
+        let byte = field.get(wrong).map(|b| format!("\\x{b:02x}")).unwrap_or_default();
+        format!("client sent invalid header line: \"{text}{byte}...\"")
     };
     let colon = memchr::memchr(b':', field).ok_or_else(invalid)?;
     let (name, value) = (&field[..colon], field[colon + 1..].trim_ascii());
@@ -259,7 +294,11 @@ mod tests {
                 let tail = format!("; {:?} chunked {} alive {}", head.content_length, head.chunked, head.keep_alive);
                 out + &tail
             }
-            Err(bad) => format!("{} {}", bad.status, bad.reason),
+            Err(bad) => format!(
+                "{} {}",
+                bad.status,
+                bad.reason.replace("client sent", "").replace("while reading client request", "in").trim()
+            ),
         };
         assert_eq!(got, expected);
     }
@@ -271,17 +310,17 @@ mod tests {
             "b\"GET\" b\"/a?b\" 11 b\"Host\"=b\"x\" b\"foo\"=b\"bar\"; None chunked false alive true",
         );
         check("GET / HTTP/1.0\n\n", "b\"GET\" b\"/\" 10; None chunked false alive false");
-        check("get / HTTP/1.1\r\n\r\n", "400 client sent invalid method");
-        check("GET / HTTP/2.0\r\n\r\n", "505 client sent invalid version");
-        check("GET / HTTP/1.1\r\n\r\n", "400 client sent HTTP/1.1 request without \"Host\" header");
-        check("GET / HTTP/1.1\r\nHost: a\r\nfo o: x\r\n\r\n", "400 client sent invalid header line: \"fo o: x\"");
+        check("get / HTTP/1.1\r\n\r\n", "400 invalid method in line");
+        check("GET / HTTP/2.0\r\n\r\n", "505 invalid version in line");
+        check("GET / HTTP/1.1\r\n\r\n", "400 HTTP/1.1 request without \"Host\" header in headers");
+        check("GET / HTTP/1.1\r\nHost: a\r\nfo o: x\r\n\r\n", "400 invalid header line: \"fo\\x20...\" in headers");
         check(
             "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
-            "400 client sent \"Content-Length\" and \"Transfer-Encoding\" headers at the same time",
+            "400 \"Content-Length\" and \"Transfer-Encoding\" headers at the same time in headers",
         );
         check(
             "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: +1\r\n\r\n",
-            "400 client sent invalid \"Content-Length\" header",
+            "400 invalid \"Content-Length\" header in headers",
         );
         check(
             "GET / HTTP/1.1\r\nHost: a\r\na_b: 1\r\n\r\n",

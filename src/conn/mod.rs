@@ -89,6 +89,9 @@ pub async fn serve(worker: Rc<Worker>, stream: Stream, client: Rc<Connection>, l
     })
     .await;
     drop(conn);
+    if tape.eof.get() && tape.served.get() > 0 && tape.idle() && !tape.head_begun.get() {
+        worker.say_closed(&client, listen);
+    }
     if timed_out {
         return;
     }

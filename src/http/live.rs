@@ -41,6 +41,8 @@ pub struct Live {
     pub logged_status: Cell<u16>,
     /// An `error_page` took over already: the next error gets the built-in page.
     pub error_answered: Cell<bool>,
+    /// How long a refused head was.
+    pub refused_bytes: Cell<u64>,
     /// The status of an answer by `error_page`; 0: the answer's own.
     pub err_status: Cell<u16>,
     /// The response has no body on the wire, whatever is printed.
@@ -96,6 +98,7 @@ impl Live {
             complete: Cell::new(false),
             logged_status: Cell::new(0),
             error_answered: Cell::new(false),
+            refused_bytes: Cell::new(0),
             err_status: Cell::new(0),
             header_only: Cell::new(false),
         }
@@ -143,9 +146,8 @@ impl Live {
 
     /// Runs one directive's Lua in a phase, and puts the request's own phase back.
     pub async fn lua(&self, request: &mut Request, phase: Phase, code: &ngx::code::Code) -> ngx::worker::PhaseEnd {
-        let Some(lua) = self.worker.lua.clone() else { return ngx::worker::PhaseEnd::Failed };
         let before = std::mem::replace(&mut request.phase, phase);
-        let end = lua.run_phase(request, phase, code).await;
+        let end = self.worker.lua.run_phase(request, phase, code).await;
         request.phase = before;
         end
     }
@@ -172,7 +174,10 @@ impl Exchange for Live {
                 let piece = match tokio::time::timeout(timeout, wire.body_piece()).await {
                     Err(_) => return Err(BodyError::Status(408)),
                     Ok(None) => break,
-                    Ok(Some(Err(ClientGone))) => return Err(BodyError::Status(400)),
+                    Ok(Some(Err(ClientGone))) => {
+                        // A client that went away is nobody to answer to.
+                        return Err(BodyError::Status(if wire.tape.bad_body.get() { 400 } else { 499 }));
+                    }
                     Ok(Some(Ok(piece))) => piece,
                 };
                 total += piece.len() as u64;

@@ -71,7 +71,9 @@ pub async fn serve(worker: Rc<Worker>, wire: Rc<Wire>, client: Rc<Connection>, l
     if valid {
         phases::run(&live, &mut request).await;
     } else {
-        live.say(&request, Level::Info, "client sent invalid request");
+        let headers = std::mem::take(&mut request.headers);
+        live.say(&request, Level::Info, "client sent invalid request while reading client request line");
+        request.headers = headers;
         phases::error_response(&live, &mut request, 400).await;
     }
     if let Some(code) = live.settings().lua_log.clone() {
@@ -126,12 +128,9 @@ pub fn refuse(worker: &Rc<Worker>, client: &Rc<Connection>, listen: usize, bad: 
     let mut request = blank(live.clone(), client.clone());
     request.request_line = bad.line.clone();
     request.response.status = bad.status;
-    let whence = if bad.reason.contains("header") || bad.reason.contains("Transfer") {
-        " while reading client request headers"
-    } else {
-        " while reading client request line"
-    };
-    live.say(&request, Level::Info, &format!("{}{whence}", bad.reason));
+    request.headers = bad.headers.clone();
+    live.refused_bytes.set(bad.length as u64);
+    live.say(&request, Level::Info, &bad.reason);
     let page = status::page(bad.status, live.server_words(), false).unwrap_or_default();
     request.response.headers.add("Content-Type", "text/html");
     request.response.headers.add("Content-Length", page.len().to_string());
@@ -144,7 +143,7 @@ pub fn refuse(worker: &Rc<Worker>, client: &Rc<Connection>, listen: usize, bad: 
 }
 
 fn write_access_log(live: &Live, request: &Request) {
-    let Some(logs) = live.settings().access_log.clone().or_else(|| live.worker.default_access_log.clone()) else {
+    let Some(logs) = live.settings().access_log.clone() else {
         return;
     };
     for log in logs.iter() {

@@ -169,7 +169,12 @@ pub async fn read_body(live: &Live, request: &mut Request) -> Next {
             request.body = body;
             Next::Go
         }
-        Err(BodyError::Status(code)) => Next::Status(code),
+        Err(BodyError::Status(code)) => {
+            if code == 400 {
+                live.say(request, Level::Error, "client sent invalid chunked body");
+            }
+            Next::Status(code)
+        }
     }
 }
 

@@ -35,11 +35,16 @@ pub async fn send(live: &Live, request: &mut Request, flush: bool, last: bool) -
     }
     if !request.output.pending.is_empty() {
         let bytes = Bytes::from(std::mem::take(&mut request.output.pending));
-        request.output.sent += bytes.len() as u64;
+        // As the client counts: with the framing of chunks.
+        let digits = u64::from(bytes.len().ilog(16)) + 1;
+        request.output.sent += bytes.len() as u64 + if live.chunked.get() { digits + 4 } else { 0 };
         wire.push(bytes);
     }
     request.output.flush = false;
     if last || request.output.eof {
+        if live.chunked.get() && !wire.ended.get() {
+            request.output.sent += 5;
+        }
         wire.end();
         live.complete.set(true);
     }
@@ -71,14 +76,22 @@ async fn header_filters(live: &Live, request: &mut Request) {
 
 async fn body_filters(live: &Live, request: &mut Request, last: bool) {
     let Some(code) = live.settings().lua_body_filter.clone() else { return };
-    // Convention of the seam: `output.pending` is arg[1], `output.eof` is arg[2], before and after the call.
-    let eof = std::mem::replace(&mut request.output.eof, last);
-    let end = live.lua(request, Phase::BodyFilter, &code).await;
-    request.output.eof = eof || (request.output.eof && last);
-    if end == PhaseEnd::Failed {
-        request.output.pending.clear();
-        live.keep_alive.set(false);
+    if request.output.pending.is_empty() && !last {
+        return;
     }
+    let chunk = std::mem::take(&mut request.output.pending);
+    let phase = std::mem::replace(&mut request.phase, Phase::BodyFilter);
+    match live.worker.lua.body_filter(request, &code, chunk, last).await {
+        Ok((chunk, eof)) => {
+            request.output.pending = chunk;
+            request.output.eof |= eof;
+        }
+        Err(_) => {
+            request.output.pending.clear();
+            live.keep_alive.set(false);
+        }
+    }
+    request.phase = phase;
 }
 
 fn add_headers(live: &Live, request: &mut Request) {

@@ -142,22 +142,15 @@ fn holds(live: &Live, request: &mut Request, test: &Test) -> bool {
 }
 
 impl Live {
-    /// `set_by_lua*`. By convention of the seam the arguments go in as `captures` and the result comes back in
-    /// `output.pending`.
     async fn set_by_lua(
         &self,
         request: &mut Request,
         code: &ngx::code::Code,
         args: Vec<Vec<u8>>,
-    ) -> Result<Vec<u8>, ()> {
-        let saved = std::mem::replace(&mut request.captures, args.into_iter().map(Some).collect());
-        let pending = std::mem::take(&mut request.output.pending);
-        let end = self.lua(request, Phase::Set, code).await;
-        request.captures = saved;
-        let value = std::mem::replace(&mut request.output.pending, pending);
-        match end {
-            ngx::worker::PhaseEnd::Done => Ok(value),
-            _ => Err(()),
-        }
+    ) -> Result<Vec<u8>, ngx::worker::PhaseEnd> {
+        let before = std::mem::replace(&mut request.phase, Phase::Set);
+        let value = self.worker.lua.set(request, code, args).await;
+        request.phase = before;
+        value
     }
 }

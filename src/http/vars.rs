@@ -291,7 +291,8 @@ impl Live {
                 write!(out, "{:016x}{:016x}", self.id, self.id.rotate_left(17) ^ request.start_ms).ok()?
             }
             Builtin::RequestLength => {
-                write!(out, "{}", request.raw_head.len() as u64 + self.body_bytes.get()).ok()?;
+                write!(out, "{}", request.raw_head.len() as u64 + self.body_bytes.get() + self.refused_bytes.get())
+                    .ok()?;
             }
             Builtin::RequestMethod | Builtin::EchoRequestMethod => out.extend_from_slice(&request.method),
             Builtin::EchoClientRequestMethod => {

@@ -2,8 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::conf::build::Builder;
-use crate::conf::value::{Piece, Value};
+use crate::conf::value::{Names, Piece, Value};
 
 use super::LogFile;
 
@@ -33,8 +32,8 @@ const COMBINED: &[u8] = b"$remote_addr - $remote_user [$time_local] \"$request\"
 
 impl Format {
     /// The predefined format.
-    pub fn combined(b: &mut Builder) -> Arc<Format> {
-        let value = b.value(COMBINED).unwrap_or_default();
+    pub fn combined(names: &mut Names) -> Arc<Format> {
+        let value = Value::compile(COMBINED, names).unwrap_or_default();
         Arc::new(Format { value, escape: Escape::Default })
     }
 

@@ -16,12 +16,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use ngx::request::{Connection, LuaConf};
-use ngx::worker::Runs;
 use tokio::sync::Notify;
 
 use crate::conf::settings::Settings;
 use crate::conf::tree::{Http, Location, Main};
-use crate::log::AccessLog;
+use vm::WorkerVm;
 
 /// Counters over the whole server.
 #[derive(Default)]
@@ -36,10 +35,8 @@ pub struct Worker {
     pub id: usize,
     pub main: Arc<Main>,
     pub http: Arc<Http>,
-    /// None only while it is being made.
-    pub lua: Option<Rc<dyn Runs>>,
+    pub lua: Rc<WorkerVm>,
     pub counts: Arc<Counts>,
-    pub default_access_log: Option<Arc<[AccessLog]>>,
     /// Requests in service.
     pub active: Cell<u64>,
     pub quitting: Cell<bool>,
@@ -54,7 +51,7 @@ pub struct Worker {
 }
 
 impl Worker {
-    pub fn new(id: usize, main: Arc<Main>, http: Arc<Http>, counts: Arc<Counts>, lua: Option<Rc<dyn Runs>>) -> Worker {
+    pub fn new(id: usize, main: Arc<Main>, http: Arc<Http>, counts: Arc<Counts>, lua: Rc<WorkerVm>) -> Worker {
         let seed = std::hash::BuildHasher::hash_one(&std::collections::hash_map::RandomState::new(), id);
         Worker {
             id,
@@ -62,7 +59,6 @@ impl Worker {
             http,
             lua,
             counts,
-            default_access_log: None,
             active: Cell::new(0),
             quitting: Cell::new(false),
             quit: Notify::new(),
@@ -77,6 +73,14 @@ impl Worker {
     /// The settings of an address's default server: what counts before a request's own server is known.
     pub fn default_settings(&self, listen: usize) -> &Settings {
         &self.http.servers[self.http.listens[listen].default].root.settings
+    }
+
+    /// A client ended an idle connection: worth a word at level info.
+    pub fn say_closed(&self, client: &Connection, listen: usize) {
+        let logs = self.default_settings(listen).error_log.clone().unwrap_or_else(|| self.main.error_log.clone());
+        let address = String::from_utf8_lossy(&client.remote_addr);
+        let message = format!("client {address} closed keepalive connection");
+        crate::log::write(&logs, ngx::log::Level::Info, client.number, message.as_bytes(), b"");
     }
 
     /// A number for `$request_id`: different each time, not to be guessed from another.

@@ -56,15 +56,15 @@ pub fn run(job: Job) {
 async fn live(job: Job) {
     let Job { id, main, http, sockets, counts, mut orders, started, log } = job;
     let plain = Rc::new(Plain(log));
-    let lua = vm::create(vm::setup(&main, &http, id));
+    let lua = Rc::new(vm::WorkerVm::create(vm::setup(&main, &http, id), plain.clone()));
     if let Some(code) = &http.lua.init
-        && let Err(error) = lua.run_worker_phase(Phase::Init, code, plain.clone()).await
+        && let Err(error) = lua.run_worker_phase(Phase::Init, code).await
     {
-        let _ = started.send(Err(String::from_utf8_lossy(&error).into_owned()));
+        let error = format!("init_by_lua error: {}", String::from_utf8_lossy(&error));
+        let _ = started.send(Err(error));
         return;
     }
-    let mut worker = Worker::new(id, main, http.clone(), counts, Some(lua.clone()));
-    worker.default_access_log = default_access_log(&worker.main, &http);
+    let worker = Worker::new(id, main, http.clone(), counts, lua.clone());
     let worker = Rc::new(worker);
     let mut listeners = Vec::new();
     for (listen, socket) in sockets.into_iter().enumerate() {
@@ -79,7 +79,8 @@ async fn live(job: Job) {
     }
     if let Some(code) = &http.lua.init_worker {
         // Its failure is logged and no more: the worker serves all the same.
-        let _ = lua.run_worker_phase(Phase::InitWorker, code, plain.clone()).await;
+        let end = lua.run_worker_phase(Phase::InitWorker, code).await;
+        report(&plain, "init_worker_by_lua", end);
     }
     let accepting: Vec<_> = listeners
         .into_iter()
@@ -129,14 +130,15 @@ async fn live(job: Job) {
         tokio::task::yield_now().await;
     }
     if let Some(code) = &http.lua.exit_worker {
-        let _ = lua.run_worker_phase(Phase::ExitWorker, code, plain.clone()).await;
+        let end = lua.run_worker_phase(Phase::ExitWorker, code).await;
+        report(&plain, "exit_worker_by_lua", end);
     }
 }
 
-/// `logs/access.log`, where the configuration says nothing at all.
-fn default_access_log(main: &Main, http: &Http) -> Option<Arc<[crate::log::AccessLog]>> {
-    let _ = main;
-    http.settings.access_log.clone()
+fn report(plain: &Plain, directive: &str, end: Result<(), Vec<u8>>) {
+    if let Err(message) = end {
+        plain.say(Level::Error, &format!("{directive} error: {}", String::from_utf8_lossy(&message)));
+    }
 }
 
 async fn accept(worker: Rc<Worker>, listener: Listener, listen: usize, log: Rc<Plain>) {

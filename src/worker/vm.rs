@@ -5,8 +5,8 @@ use std::rc::Rc;
 use ngx::code::Code;
 use ngx::log::{Level, Log};
 use ngx::phase::Phase;
-use ngx::request::{Local, Request};
-use ngx::worker::{PhaseEnd, Runs, Setup};
+use ngx::request::Request;
+use ngx::worker::{PhaseEnd, Setup};
 
 use crate::conf::tree::{Http, Main};
 
@@ -49,26 +49,50 @@ fn expand_prefix(path: &[u8], prefix: &[u8]) -> Vec<u8> {
     out
 }
 
-/// One worker's VM.
-pub fn create(_setup: Setup) -> Rc<dyn Runs> {
-    Rc::new(Without)
-}
-
-/// A build without the Lua machine: every piece of Lua fails, and says so.
-struct Without;
+/// One worker's VM, as the phases see it.
+pub struct WorkerVm;
 
 const MESSAGE: &[u8] = b"this build has no Lua";
 
-impl Runs for Without {
-    fn run_phase<'a>(&'a self, request: &'a mut Request, _: Phase, _: &'a Code) -> Local<'a, PhaseEnd> {
+impl WorkerVm {
+    pub fn create(_setup: Setup, _log: Rc<dyn Log>) -> WorkerVm {
+        WorkerVm
+    }
+
+    pub async fn run_phase(&self, request: &mut Request, phase: Phase, code: &Code) -> PhaseEnd {
+        let _ = (phase, code);
         request.log.write(Level::Error, MESSAGE, Some(request));
-        Box::pin(std::future::ready(PhaseEnd::Failed))
+        PhaseEnd::Failed
     }
-    fn run_worker_phase<'a>(&'a self, _: Phase, _: &'a Code, log: Rc<dyn Log>) -> Local<'a, Result<(), Vec<u8>>> {
-        log.write(Level::Error, MESSAGE, None);
-        Box::pin(std::future::ready(Err(MESSAGE.to_vec())))
+
+    /// body_filter_by_lua*: one chunk of the response, and whether it is the last; gives back both, maybe changed.
+    pub async fn body_filter(
+        &self,
+        request: &mut Request,
+        code: &Code,
+        chunk: Vec<u8>,
+        last: bool,
+    ) -> Result<(Vec<u8>, bool), PhaseEnd> {
+        match self.run_phase(request, Phase::BodyFilter, code).await {
+            PhaseEnd::Done => Ok((chunk, last)),
+            end => Err(end),
+        }
     }
-    fn drain<'a>(&'a self) -> Local<'a, ()> {
-        Box::pin(std::future::ready(()))
+
+    /// set_by_lua*: the value, from the arguments.
+    pub async fn set(&self, request: &mut Request, code: &Code, args: Vec<Vec<u8>>) -> Result<Vec<u8>, PhaseEnd> {
+        let _ = args;
+        match self.run_phase(request, Phase::Set, code).await {
+            PhaseEnd::Done => Ok(Vec::new()),
+            end => Err(end),
+        }
     }
+
+    /// init_by_lua*, init_worker_by_lua*, exit_worker_by_lua*. Err: the message, as it is to be logged.
+    pub async fn run_worker_phase(&self, _: Phase, _: &Code) -> Result<(), Vec<u8>> {
+        Err(MESSAGE.to_vec())
+    }
+
+    /// Graceful exit: pending timers run, running ones end.
+    pub async fn drain(&self) {}
 }

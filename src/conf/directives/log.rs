@@ -67,7 +67,7 @@ fn access_log(b: &mut Builder, d: &Directive) -> Result<(), String> {
     }
     let path = b.path(d.arg(0));
     let file = b.log_file(path);
-    let mut format = Format::combined(b);
+    let mut format = Format::combined(&mut b.http().names);
     let mut condition = None;
     for (n, word) in d.args().iter().enumerate().skip(1) {
         let text = String::from_utf8_lossy(word).into_owned();
