@@ -77,6 +77,10 @@ fn serve(flags: &Flags, bare: bool) -> ExitCode {
     let main = match loaded {
         Ok(main) => main,
         Err(error) => {
+            // The one fault that is found after the syntax was.
+            if flags.test && !flags.quiet && error.starts_with("no \"events\"") {
+                eprintln!("{}: the configuration file {shown} syntax is ok", identity::PROGRAM);
+            }
             tell(Level::Emerg, &error);
             if flags.test {
                 eprintln!("{}: configuration file {shown} test failed", identity::PROGRAM);

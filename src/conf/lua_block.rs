@@ -31,13 +31,13 @@ impl<'a> Lexer<'a> {
                     continue;
                 }
                 b'[' => {
-                    if self.long_bracket(start_line)? {
+                    if self.long_bracket()? {
                         continue;
                     }
                 }
                 b'-' if self.bytes.get(self.at + 1) == Some(&b'-') => {
                     self.at += 2;
-                    if self.bytes.get(self.at) == Some(&b'[') && self.long_bracket(start_line)? {
+                    if self.bytes.get(self.at) == Some(&b'[') && self.long_bracket()? {
                         continue;
                     }
                     while self.bytes.get(self.at).is_some_and(|&b| b != b'\n') {
@@ -71,7 +71,7 @@ impl<'a> Lexer<'a> {
     }
 
     /// Skips `[[...]]`, `[=[...]=]`; false where no long bracket begins.
-    fn long_bracket(&mut self, start_line: u32) -> Result<bool, String> {
+    fn long_bracket(&mut self) -> Result<bool, String> {
         let level = self.bytes[self.at + 1..].iter().take_while(|&&b| b == b'=').count();
         let inside = self.at + level + 2;
         if self.bytes.get(inside - 1) != Some(&b'[') {
@@ -80,11 +80,8 @@ impl<'a> Lexer<'a> {
         let close = [&b"]"[..], &vec![b'='; level], b"]"].concat();
         let Some(length) = memchr::memmem::find(&self.bytes[inside..], &close) else {
             let close = String::from_utf8_lossy(&close).into_owned();
-            return Err(self.rewind(
-                start_line,
-                format!(
-                    "Lua code block missing the closing long bracket \"{close}\", the inlined Lua code may be too long"
-                ),
+            return Err(format!(
+                "Lua code block missing the closing long bracket \"{close}\", the inlined Lua code may be too long"
             ));
         };
         let end = inside + length + close.len();

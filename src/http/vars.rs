@@ -106,10 +106,7 @@ pub fn find(name: &[u8]) -> Option<VarKind> {
 
 /// Built-in variables that `set` and Lua may assign.
 pub fn writable(kind: &VarKind) -> bool {
-    matches!(
-        kind,
-        VarKind::Builtin(Builtin::Args | Builtin::LimitRate) | VarKind::Family(Family::Arg, _) | VarKind::Slot(_)
-    )
+    matches!(kind, VarKind::Builtin(Builtin::Args | Builtin::LimitRate) | VarKind::Family(..) | VarKind::Slot(_))
 }
 
 impl Live {

@@ -314,7 +314,7 @@ fn error_page(b: &mut Builder, d: &Directive) -> Result<(), String> {
         let text = String::from_utf8_lossy(word);
         let status = scalar::number(word).ok_or_else(|| format!("invalid value \"{text}\""))?;
         if status == 499 {
-            return Err(format!("value \"{text}\" must be between 300 and 599"));
+            return Err(format!("invalid value \"{text}\""));
         }
         let status = u16::try_from(status).ok().filter(|s| (300..=599).contains(s));
         let status = status.ok_or_else(|| format!("value \"{text}\" must be between 300 and 599"))?;
@@ -344,7 +344,7 @@ fn resolver(b: &mut Builder, d: &Directive) -> Result<(), String> {
         if text.starts_with("status_zone=") {
             continue;
         }
-        let addr = listen::resolve(&text, 53).map_err(|_| format!("host not found in resolver \"{text}\""))?;
+        let addr = listen::resolve(&text, 53).map_err(|reason| format!("{reason} in resolver \"{text}\""))?;
         servers.push(addr.to_string());
     }
     if servers.is_empty() {

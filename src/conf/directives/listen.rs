@@ -18,7 +18,7 @@ pub fn default() -> ListenDraft {
 pub fn listen(b: &mut Builder, d: &Directive) -> Result<(), String> {
     let word = d.text(0);
     let addr = match word.strip_prefix("unix:") {
-        Some("") => return Err(format!("no path in \"{word}\" of the \"listen\" directive")),
+        Some("") => return Err(format!("no path in the unix domain socket in \"{word}\" of the \"listen\" directive")),
         Some(path) => Addr::Unix(PathBuf::from(path)),
         None => Addr::Tcp(
             resolve(&word, 80).map_err(|reason| format!("{reason} in \"{word}\" of the \"listen\" directive"))?,
@@ -40,7 +40,7 @@ pub fn listen(b: &mut Builder, d: &Directive) -> Result<(), String> {
             ("default_server" | "default", None) => listen.default = true,
             ("backlog", Some(value)) => {
                 let number = scalar::number(value.as_bytes()).and_then(|n| i32::try_from(n).ok()).filter(|n| *n > 0);
-                listen.backlog = Some(number.ok_or_else(|| format!("invalid backlog \"{value}\""))?);
+                listen.backlog = Some(number.ok_or_else(|| format!("invalid backlog \"{parameter}\""))?);
             }
             // Every worker has a listener of its own anyway.
             ("reuseport" | "deferred" | "bind", None) => {}
@@ -76,6 +76,8 @@ pub fn resolve(text: &str, default_port: u16) -> Result<SocketAddr, &'static str
         return Ok(SocketAddr::from((ip, port)));
     }
     let (host, port) = match text.rsplit_once(':') {
+        // A second colon belongs to neither an address nor a port.
+        Some((host, _)) if host.contains(':') => return Err("invalid port"),
         Some((host, port)) => (host, self::port(port)?),
         None if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) => ("*", self::port(text)?),
         None => (text, default_port),

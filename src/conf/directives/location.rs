@@ -82,7 +82,7 @@ fn leave(b: &mut Builder) -> Result<(), String> {
     let same = |other: &&LocationDraft| {
         other.name == draft.name
             && std::mem::discriminant(&other.kind) == std::mem::discriminant(&draft.kind)
-            && !matches!(draft.kind, LocationKind::Regex(_))
+            && !matches!(draft.kind, LocationKind::Regex(_) | LocationKind::Named)
     };
     if siblings.iter().find(same).is_some() {
         return Err(format!("duplicate location \"{}\"", String::from_utf8_lossy(&draft.name)));

@@ -202,7 +202,7 @@ fn check_inline(d: &Directive, word: usize) -> Result<(), String> {
 
 fn content(b: &mut Builder, d: &Directive) -> Result<(), String> {
     if b.location().handler.is_some() {
-        return Err(d.says("is duplicate"));
+        return Err("is duplicate".into());
     }
     check_inline(d, 0)?;
     let code = b.code(d, 0)?;
@@ -260,7 +260,12 @@ fn shared_dict(b: &mut Builder, d: &Directive) -> Result<(), String> {
     let size = size.ok_or_else(|| format!("invalid lua shared dict size \"{}\"", d.text(1)))?;
     let dicts = &mut b.http().lua.main.shared_dicts;
     if dicts.iter().any(|(known, _)| *known == name) {
-        return Err(format!("lua_shared_dict \"{name}\" is already defined as \"{name}\""));
+        return Err(match dicts.iter().find(|(known, _)| *known == name) {
+            Some((_, other)) if *other != size => {
+                format!("the size {size} of shared memory zone \"{name}\" conflicts with already declared size {other}")
+            }
+            _ => format!("lua_shared_dict \"{name}\" is already defined as \"{name}\""),
+        });
     }
     dicts.push((name, size));
     Ok(())

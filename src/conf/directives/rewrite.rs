@@ -125,7 +125,7 @@ fn condition(b: &mut Builder, d: &Directive) -> Result<Test, String> {
         let (operator, right) = match words.as_slice() {
             [_] => return Ok(Test::True(value)),
             [_, operator, right] => (operator.clone(), right.clone()),
-            [_, operator] => (operator.clone(), Vec::new()),
+            [_, _] => return Err(invalid(&first)),
             [_, _, _, extra, ..] => return Err(invalid(extra)),
             [] => return Err(invalid(b"")),
         };
