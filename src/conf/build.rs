@@ -144,7 +144,7 @@ impl Builder {
     ) -> Result<Vec<Node>, String> {
         let mut nodes = Vec::new();
         loop {
-            let event = lexer.next();
+            let event = lexer.read();
             let pos = Pos { file: file.clone(), line: lexer.line };
             let (words, block) = match event.map_err(|error| place(error, &pos))? {
                 Event::Directive { words, block } => (words, block),
@@ -374,9 +374,5 @@ fn chunk_name(tag: &str, pos: &Pos) -> Vec<u8> {
 }
 
 fn place(error: String, pos: &Pos) -> String {
-    // Some messages concern a place of their own, or none.
-    if error.starts_with('\0') {
-        return error[1..].to_string();
-    }
     format!("{error} in {}:{}", pos.file, pos.line)
 }

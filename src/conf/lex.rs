@@ -42,7 +42,7 @@ impl<'a> Lexer<'a> {
     }
 
     /// Reads up to the end of the next directive head.
-    pub fn next(&mut self) -> Result<Event, String> {
+    pub fn read(&mut self) -> Result<Event, String> {
         let mut words: Vec<Word> = Vec::new();
         loop {
             let Some(byte) = self.bump() else {
@@ -152,7 +152,7 @@ mod tests {
         let mut lexer = Lexer::new(text.as_bytes());
         let mut out = String::new();
         loop {
-            match lexer.next() {
+            match lexer.read() {
                 Ok(Event::Eof) => break,
                 Ok(Event::BlockEnd) => out.push_str(&format!("{}:}} ", lexer.line)),
                 Ok(Event::Directive { words, block }) => {

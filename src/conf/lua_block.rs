@@ -30,11 +30,7 @@ impl<'a> Lexer<'a> {
                     self.lua_string(byte);
                     continue;
                 }
-                b'[' => {
-                    if self.long_bracket()? {
-                        continue;
-                    }
-                }
+                b'[' if self.long_bracket()? => continue,
                 b'-' if self.bytes.get(self.at + 1) == Some(&b'-') => {
                     self.at += 2;
                     if self.bytes.get(self.at) == Some(&b'[') && self.long_bracket()? {

@@ -25,7 +25,7 @@ pub static ROWS: &[Row] = &[
     }),
 ];
 
-pub fn variable<'a>(d: &'a Directive, n: usize) -> Result<&'a [u8], String> {
+pub fn variable(d: &Directive, n: usize) -> Result<&[u8], String> {
     match d.arg(n).strip_prefix(b"$") {
         Some(name) if !name.is_empty() => Ok(name),
         _ => Err(format!("invalid variable name \"{}\"", d.text(n))),
