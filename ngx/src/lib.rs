@@ -4,10 +4,18 @@
 //! [`worker::Worker`] and implements [`request::Exchange`] and [`log::Log`].
 #![forbid(unsafe_code)]
 
+mod api;
+pub mod clock;
 pub mod code;
+mod cosocket;
+pub mod encoding;
 pub mod headers;
 pub mod log;
 pub mod phase;
 pub mod request;
+mod sched;
+pub mod shdict;
 pub mod state;
+mod timers;
+pub mod uri;
 pub mod worker;

@@ -234,3 +234,66 @@ pub struct Request {
     /// Private to this crate: the request's `ngx.ctx`, its light threads' bookkeeping, `ngx.arg`.
     pub lua: crate::state::LuaState,
 }
+
+impl Request {
+    /// A request without a client: for timers, init_worker, `perilune run`.
+    pub fn bare(log: Rc<dyn Log>, exchange: Rc<dyn Exchange>) -> Request {
+        Request {
+            method: Bytes::from_static(b"GET"),
+            target: Bytes::new(),
+            version: 10,
+            request_line: Bytes::new(),
+            raw_head: Bytes::new(),
+            headers: Headers::new(),
+            uri: Vec::new(),
+            args: None,
+            body: Body::Unread,
+            connection: Rc::default(),
+            phase: Phase::Timer,
+            response: ResponseHead::default(),
+            output: Output::default(),
+            finish: None,
+            internal: false,
+            is_subrequest: false,
+            start_ms: 0,
+            captures: Vec::new(),
+            log,
+            exchange,
+            lua: Default::default(),
+        }
+    }
+}
+
+/// What lies behind a request without a client: nothing is read, output is dropped, no variable exists.
+pub struct NoClient {
+    conf: LuaConf,
+}
+
+impl NoClient {
+    pub fn new(conf: LuaConf) -> NoClient {
+        NoClient { conf }
+    }
+}
+
+impl Exchange for NoClient {
+    fn read_body<'a>(&'a self, _discard: bool) -> Local<'a, Result<Body, BodyError>> {
+        Box::pin(std::future::ready(Ok(Body::Discarded)))
+    }
+    fn send<'a>(&'a self, request: &'a mut Request, _flush: bool, _last: bool) -> Local<'a, Result<(), ClientGone>> {
+        request.output.pending.clear();
+        request.response.sent = true;
+        Box::pin(std::future::ready(Ok(())))
+    }
+    fn variable(&self, _request: &Request, _name: &[u8]) -> Result<Option<Vec<u8>>, NoVariable> {
+        Err(NoVariable::NotFound)
+    }
+    fn set_variable(&self, _: &mut Request, _: &[u8], _: Option<Vec<u8>>) -> Result<(), NoVariable> {
+        Err(NoVariable::NotFound)
+    }
+    fn lua_conf(&self) -> &LuaConf {
+        &self.conf
+    }
+    fn client_gone<'a>(&'a self) -> Local<'a, ()> {
+        Box::pin(std::future::pending())
+    }
+}

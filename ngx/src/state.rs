@@ -1,4 +1,51 @@
 //! What this crate keeps with each request between natives: opaque to the server.
+use std::rc::Rc;
+
+use vm::{Stashed, ThreadId};
+
+use crate::worker::Worker;
+
+#[derive(Default)]
+pub struct LuaState {
+    /// Whose Lua it is; set when Lua first runs for the request.
+    pub(crate) worker: Option<Rc<Worker>>,
+    /// The table `ngx.ctx`, once it was touched.
+    pub(crate) ctx: Option<Stashed>,
+    pub(crate) threads: Threads,
+    /// What `ngx.arg` shows in the body filter: the chunk and whether it is the last.
+    pub(crate) filter: Option<FilterArg>,
+    /// The arguments of a set_by_lua directive, and its value.
+    pub(crate) set_args: Vec<Vec<u8>>,
+}
 
 #[derive(Debug, Default)]
-pub struct LuaState {}
+pub(crate) struct FilterArg {
+    pub chunk: Vec<u8>,
+    pub last: bool,
+}
+
+/// The light threads of the running phase that are not its entry thread.
+#[derive(Debug, Default)]
+pub(crate) struct Threads {
+    pub list: Vec<LightThread>,
+    /// The thread whose turn it is.
+    pub current: Option<ThreadId>,
+    pub entry: Option<ThreadId>,
+    /// Threads a native killed in this slice: the scheduler drops what they waited for, outside the arena.
+    pub killed: Vec<ThreadId>,
+}
+
+#[derive(Debug)]
+pub(crate) struct LightThread {
+    pub id: ThreadId,
+    /// The address of the coroutine that spawned it: only that one may wait for it or kill it.
+    pub parent: usize,
+    /// It has ended, and nobody has asked for its results yet.
+    pub zombie: bool,
+}
+
+impl std::fmt::Debug for LuaState {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("LuaState").field("threads", &self.threads).finish_non_exhaustive()
+    }
+}

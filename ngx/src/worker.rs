@@ -1,26 +1,45 @@
 //! One worker's Lua: its VM, its timers, its pools. Made by the server once per worker and configuration.
+use std::cell::{Cell, RefCell};
 use std::path::PathBuf;
 use std::rc::Rc;
+use std::sync::Arc;
 
-use crate::code::Code;
-use crate::log::Log;
+use vm::native::traceback_of;
+use vm::value::function::ClosureObj;
+use vm::{Stashed, ThreadId, Value, Vm};
+
+use crate::code::{Code, Source};
+use crate::log::{Level, Log};
 use crate::phase::Phase;
 use crate::request::{Finish, LuaConf, Request};
+use crate::sched::Run;
+use crate::shdict::Zone;
+use crate::timers::Timers;
 
 /// What the configuration says about Lua as a whole (the http block).
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Setup {
+    /// The server's prefix, with a slash at its end.
     pub prefix: PathBuf,
     /// lua_package_path with `$prefix` expanded; `;;` stands for the default path. Empty: the default.
     pub package_path: Vec<u8>,
     pub package_cpath: Vec<u8>,
-    /// lua_shared_dict: name and bytes. The zones outlive reloads: see `Zones`.
+    /// lua_code_cache.
     pub code_cache: bool,
     pub worker_id: usize,
     pub worker_count: usize,
+    /// lua_max_running_timers, lua_max_pending_timers; 0: nginx-lua's defaults (256, 1024).
     pub max_running_timers: usize,
     pub max_pending_timers: usize,
+    /// The http block's lua_* directives: for timers and init_worker.
     pub conf: LuaConf,
+    /// lua_shared_dict zones by name: the same `Arc`s for all workers, and across reloads.
+    pub zones: Vec<Arc<Zone>>,
+    /// Environment of `ngx.config.subsystem`, `prefix()`, `nginx_configure()`.
+    pub configure: &'static str,
+    pub log: Option<Rc<dyn Log>>,
+    /// Bytes one VM may use; 0: no limit.
+    pub memory_limit: usize,
 }
 
 /// How Lua of one phase ended.
@@ -36,22 +55,190 @@ pub enum PhaseEnd {
     Aborted,
 }
 
-/// The seam to the server; its methods are filled in by the scheduler.
-pub trait Runs {
+pub struct Worker {
+    pub(crate) vm: Vm,
+    pub setup: Setup,
+    pub(crate) log: Rc<dyn Log>,
+    functions: RefCell<Vec<Option<Rc<Stashed>>>>,
+    pub(crate) timers: Timers,
+    pub(crate) sockets: crate::cosocket::Pools,
+    /// The worker is on its way out (quit, or a reload replaced its configuration).
+    exiting: Cell<bool>,
+    poisoned: Cell<bool>,
+}
+
+impl Worker {
+    /// A fresh VM with every library; no Lua has run yet.
+    pub fn new(setup: Setup, log: Rc<dyn Log>) -> Rc<Worker> {
+        let vm = Vm::new();
+        vm.limit_memory(setup.memory_limit);
+        let timers = Timers::new(setup.max_running_timers, setup.max_pending_timers);
+        let worker = Rc::new(Worker {
+            vm,
+            setup,
+            log,
+            functions: RefCell::default(),
+            timers,
+            sockets: crate::cosocket::Pools::default(),
+            exiting: Cell::new(false),
+            poisoned: Cell::new(false),
+        });
+        worker.vm.enter(|cx| {
+            stdlib::open(cx);
+            crate::api::open(cx, &worker);
+        });
+        worker
+    }
+
     /// Runs one directive's code for a request. Cancel by dropping.
-    fn run_phase<'a>(
-        &'a self,
-        request: &'a mut Request,
-        phase: Phase,
-        code: &'a Code,
-    ) -> crate::request::Local<'a, PhaseEnd>;
-    /// init_by_lua*, init_worker_by_lua*, exit_worker_by_lua*: outside of any request. Err: the message is logged already.
-    fn run_worker_phase<'a>(
-        &'a self,
-        phase: Phase,
-        code: &'a Code,
-        log: Rc<dyn Log>,
-    ) -> crate::request::Local<'a, Result<(), Vec<u8>>>;
+    pub async fn run_phase(self: &Rc<Self>, request: &mut Request, phase: Phase, code: &Code) -> PhaseEnd {
+        let outer = std::mem::replace(&mut request.phase, phase);
+        request.lua.worker = Some(self.clone());
+        let end = match self.function(code, true) {
+            Ok(function) => Run::new(self.clone(), self.vm.start(&function)).run(request).await,
+            Err(message) => {
+                let words = [b"failed to load ".as_slice(), code.kind().as_bytes(), b" Lua code: ", &message].concat();
+                self.log_for(request, Level::Error, &words);
+                PhaseEnd::Failed
+            }
+        };
+        // A chain of phases goes on as itself; only nested runs (filters) give the phase back.
+        if matches!(phase, Phase::HeaderFilter | Phase::BodyFilter | Phase::Set) {
+            request.phase = outer;
+        }
+        end
+    }
+
+    /// init_by_lua*, init_worker_by_lua*, exit_worker_by_lua*: outside of any request. Err: the message, as it is to be logged.
+    pub async fn run_worker_phase(self: &Rc<Self>, phase: Phase, code: &Code) -> Result<(), Vec<u8>> {
+        let function = self.function(code, false)?;
+        let mut request = self.bare_request(phase, None);
+        let id = self.vm.start(&function);
+        Run::new(self.clone(), id).run_quietly(&mut request).await
+    }
+
     /// Graceful exit: pending timers run with premature = true; resolves when the running ones have ended.
-    fn drain<'a>(&'a self) -> crate::request::Local<'a, ()>;
+    pub async fn drain(self: &Rc<Self>) {
+        self.exiting.set(true);
+        self.timers.exit();
+        self.timers.idle().await;
+        self.sockets.close();
+    }
+
+    /// The worker is on its way out.
+    pub fn is_exiting(&self) -> bool {
+        self.exiting.get()
+    }
+    /// A panic happened inside the VM: it is to be replaced.
+    pub fn is_poisoned(&self) -> bool {
+        self.poisoned.get()
+    }
+    /// Bytes in use by Lua.
+    pub fn memory(&self) -> usize {
+        self.vm.memory()
+    }
+
+    pub(crate) fn poison(&self, request: &Request) {
+        self.poisoned.set(true);
+        self.log_for(request, Level::Alert, b"panic inside the Lua VM: its requests end with 500, a new VM takes over");
+    }
+    pub(crate) fn aborts(&self, request: &Request) -> bool {
+        request.exchange.lua_conf().check_client_abort
+    }
+    pub(crate) fn log_for(&self, request: &Request, level: Level, words: &[u8]) {
+        if request.log.enabled(level) {
+            request.log.write(level, words, Some(request));
+        }
+    }
+
+    /// A request without a client, for timers and the worker's own phases.
+    pub(crate) fn bare_request(self: &Rc<Self>, phase: Phase, like: Option<&Request>) -> Request {
+        let mut request =
+            Request::bare(self.log.clone(), Rc::new(crate::request::NoClient::new(self.setup.conf.clone())));
+        if let Some(like) = like {
+            request.connection = like.connection.clone();
+            request.log = like.log.clone();
+        }
+        request.phase = phase;
+        request.lua.worker = Some(self.clone());
+        request
+    }
+
+    /// The directive's function in this VM; compiled on first use (each time with lua_code_cache off).
+    fn function(&self, code: &Code, factory: bool) -> Result<Rc<Stashed>, Vec<u8>> {
+        if self.setup.code_cache {
+            if let Some(Some(function)) = self.functions.borrow().get(code.id) {
+                return Ok(function.clone());
+            }
+        }
+        let source = match &code.source {
+            Source::Inline(source) => source.to_vec(),
+            Source::File(path) => std::fs::read(path)
+                .map_err(|e| format!("cannot open {}: {}", path.display(), stdlib::io_error(&e)).into_bytes())?,
+        };
+        let function = Rc::new(self.compile(&source, &code.chunk_name, factory)?);
+        if self.setup.code_cache {
+            let mut known = self.functions.borrow_mut();
+            if known.len() <= code.id {
+                known.resize(code.id + 1, None);
+            }
+            known[code.id] = Some(function.clone());
+        }
+        Ok(function)
+    }
+
+    /// As OpenResty, handlers are compiled as the body of a function: tracebacks show it, and so do syntax errors.
+    fn compile(&self, source: &[u8], chunk_name: &[u8], factory: bool) -> Result<Stashed, Vec<u8>> {
+        self.vm.enter(|cx| {
+            let wrapped;
+            let text = if factory && source.first() != Some(&0x1b) {
+                let body = match source {
+                    // A shebang line would not be the first line's beginning any more.
+                    [b'#', ..] => [b"--".as_slice(), source].concat(),
+                    _ => source.to_vec(),
+                };
+                wrapped = [b"return function(...) ".as_slice(), &body, b"\nend"].concat();
+                &wrapped[..]
+            } else {
+                source
+            };
+            let main = cx.load(text, chunk_name, cx.globals()).map_err(|e| cx.raw_tostring(e))?;
+            let function = match ClosureObj::inner(main, cx.mc, 0) {
+                Some(inner) if factory => inner,
+                _ => main,
+            };
+            Ok(cx.stash(Value::closure(function)))
+        })
+    }
+
+    /// The words of a failed thread's error, with the traceback of its coroutines as OpenResty logs it.
+    pub(crate) fn failure(&self, id: ThreadId) -> Vec<u8> {
+        self.vm.enter(|cx| {
+            let Some(thread) = cx.thread(id) else { return Vec::new() };
+            let error = cx.results_of(thread).and_then(|(_, v)| v.first().copied()).unwrap_or(Value::NIL);
+            let mut text = match cx.to_str(error) {
+                Some(s) => s.bytes().to_vec(),
+                None => b"unknown reason".to_vec(),
+            };
+            let lines = traceback_of(thread, 0);
+            text.extend_from_slice(b"\nstack traceback:\ncoroutine 0:");
+            text.extend_from_slice(lines.strip_prefix(b"stack traceback:").unwrap_or(&lines));
+            text
+        })
+    }
+
+    /// Starts a task that belongs to this worker.
+    pub(crate) fn task(&self, job: impl Future<Output = ()> + 'static) {
+        tokio::task::spawn_local(job);
+    }
+}
+
+impl Code {
+    /// `content_by_lua*` is named in messages as the chunk is: inlined or a file.
+    fn kind(&self) -> &'static str {
+        match self.source {
+            Source::Inline(_) => "inlined",
+            Source::File(_) => "external",
+        }
+    }
 }

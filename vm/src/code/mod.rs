@@ -1,7 +1,11 @@
 //! The instruction set and the form of a compiled function.
+mod chunk_id;
+pub mod disasm;
+pub mod names;
 pub mod op;
 pub mod proto;
 
+pub use chunk_id::chunk_id;
 pub use op::{MULTI, OPS, Op};
 pub use proto::{Cap, Capture, Const, Local, Proto};
 

@@ -1,0 +1,222 @@
+//! ngx.header and ngx.resp: the response headers.
+use std::borrow::Cow;
+
+use vm::value::Kind;
+use vm::value::table::TableRef;
+use vm::{Call, Cx, Outcome, Reply, Row, Value};
+
+use super::ngx_table::{meta, sent, warn};
+use super::{request, row_in};
+use crate::headers::Headers;
+use crate::log::Level;
+use crate::phase::WITH_REQUEST;
+
+static META: &[Row] = &[
+    row_in("__index", index, WITH_REQUEST, "ngx.header.NAME -> value, list of values or nil"),
+    row_in("__newindex", newindex, WITH_REQUEST, "ngx.header.NAME = value, list of values or nil"),
+];
+
+static RESP: &[Row] = &[row_in(
+    "get_headers",
+    get_headers,
+    WITH_REQUEST,
+    "ngx.resp.get_headers([max [, raw]]) -> table of the response headers",
+)];
+
+/// Headers that exist once only: a list of values leaves the last one.
+const SINGLE: &[&[u8]] =
+    &[b"content-type", b"content-length", b"location", b"content-encoding", b"etag", b"last-modified"];
+
+pub fn open(cx: Cx<'_>) {
+    let ngx = cx.library("ngx", &[]);
+    let header = cx.table(0, 0);
+    header.set_metatable(cx.mc, Some(meta(cx, META)));
+    cx.set_field(ngx, "header", Value::table(header));
+    cx.library("ngx.resp", RESP);
+}
+
+/// A value without bytes that would end the header line: control characters are percent-encoded.
+pub(crate) fn safe_value(value: &[u8]) -> Cow<'_, [u8]> {
+    let unsafe_byte = |c: &u8| matches!(*c, 0..=0x08 | 0x0a..=0x1f | 0x7f);
+    if !value.iter().any(unsafe_byte) {
+        return Cow::Borrowed(value);
+    }
+    let mut out = Vec::with_capacity(value.len() + 8);
+    for c in value {
+        if unsafe_byte(c) { out.extend_from_slice(format!("%{c:02X}").as_bytes()) } else { out.push(*c) }
+    }
+    Cow::Owned(out)
+}
+
+/// A header name: bytes that would end or split the line are percent-encoded.
+pub(crate) fn safe_name(name: &[u8]) -> Cow<'_, [u8]> {
+    let unsafe_byte = |c: &u8| matches!(*c, 0..=0x20 | 0x7f | b':' | b'"' | b'(' | b')' | b',' | b'/' | b';' | b'<'..=b'@' | b'['..=b']' | b'{' | b'}');
+    if !name.iter().any(unsafe_byte) {
+        return Cow::Borrowed(name);
+    }
+    let mut out = Vec::with_capacity(name.len() + 8);
+    for c in name {
+        if unsafe_byte(c) { out.extend_from_slice(format!("%{c:02X}").as_bytes()) } else { out.push(*c) }
+    }
+    Cow::Owned(out)
+}
+
+fn index<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
+    let name = call.bytes(1)?;
+    let cx = call.cx;
+    let request = request(call)?;
+    let underscores = request.exchange.lua_conf().transform_underscores;
+    let name = dashed(name, underscores);
+    let v = values(cx, &request.response.headers, &name);
+    call.ret(v)
+}
+
+/// One value as a string, several as a list, none as nil.
+pub(crate) fn values<'gc>(cx: Cx<'gc>, headers: &Headers, name: &[u8]) -> Value<'gc> {
+    let mut all = headers.all(name);
+    let Some(first) = all.next() else { return Value::NIL };
+    let Some(second) = all.next() else { return cx.str(first) };
+    let list = cx.table(4, 0);
+    for (i, v) in [first, second].into_iter().chain(all).enumerate() {
+        list.set_int(cx.mc, i + 1, cx.str(v));
+    }
+    Value::table(list)
+}
+
+fn dashed(name: &[u8], underscores: bool) -> Cow<'_, [u8]> {
+    if underscores && name.contains(&b'_') {
+        Cow::Owned(name.iter().map(|c| if *c == b'_' { b'-' } else { *c }).collect())
+    } else {
+        Cow::Borrowed(name)
+    }
+}
+
+fn newindex<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
+    let name = call.bytes(1)?;
+    let v = call.arg(2);
+    let request_ref = request(call)?;
+    if sent(request_ref) {
+        let words = [b"attempt to set ngx.header.".as_slice(), name, b" after sending out response headers"].concat();
+        warn(request_ref, Level::Error, &words);
+        return Ok(Outcome::Return);
+    }
+    let underscores = request_ref.exchange.lua_conf().transform_underscores;
+    let name = dashed(name, underscores);
+    let name = safe_name(&name).into_owned();
+    let mut list: Vec<Vec<u8>> = Vec::new();
+    match v.kind() {
+        Kind::Nil => {}
+        Kind::Table(t) => {
+            for i in 1..=t.length() {
+                let mut text = Vec::new();
+                if !vm::native::write_text(t.get_int(i), &mut text) {
+                    let got = t.get_int(i).type_name();
+                    return Err(call.error(format!("bad item in header value table: string expected, got {got}")));
+                }
+                list.push(safe_value(&text).into_owned());
+            }
+        }
+        Kind::Bool(b) => list.push(b.to_string().into_bytes()),
+        _ => {
+            let mut text = Vec::new();
+            if !vm::native::write_text(v, &mut text) {
+                return Err(call.error(format!("invalid header value: string expected, got {}", v.type_name())));
+            }
+            list.push(safe_value(&text).into_owned());
+        }
+    }
+    let request = request(call)?;
+    assign(&mut request.response.headers, name, list);
+    Ok(Outcome::Return)
+}
+
+/// Replaces a header by these values (none: removes it).
+pub(crate) fn assign(headers: &mut Headers, name: Vec<u8>, mut values: Vec<Vec<u8>>) {
+    let lower = name.to_ascii_lowercase();
+    if SINGLE.contains(&lower.as_slice()) && values.len() > 1 {
+        values.drain(..values.len() - 1);
+    }
+    let mut values = values.into_iter();
+    match values.next() {
+        None => {
+            headers.remove(&name);
+        }
+        Some(first) => {
+            headers.set(name.clone(), first);
+            for v in values {
+                headers.add(name.clone(), v);
+            }
+        }
+    }
+}
+
+fn get_headers<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
+    let max = call.opt_integer(0, 100)?;
+    let raw = call.arg(1).truthy();
+    let cx = call.cx;
+    let request = request(call)?;
+    let t = cx.table(0, request.response.headers.len());
+    let mut truncated = false;
+    for (n, (name, value)) in request.response.headers.iter().enumerate() {
+        if max > 0 && n as i64 >= max {
+            truncated = true;
+            break;
+        }
+        let key = if raw { cx.intern(name) } else { cx.intern(&name.to_ascii_lowercase()) };
+        add_value(cx, t, Value::str(key), cx.str(value));
+    }
+    if !raw {
+        lowercase_lookup(call, t);
+    }
+    call.push(Value::table(t));
+    if truncated {
+        let v = call.cx.str(b"truncated");
+        call.push(v);
+    }
+    Ok(Outcome::Return)
+}
+
+/// `t[key] = v`, a second value makes a list.
+pub(crate) fn add_value<'gc>(cx: Cx<'gc>, t: vm::Table<'gc>, key: Value<'gc>, v: Value<'gc>) {
+    let old = t.get(key);
+    let set = match old.kind() {
+        Kind::Nil => v,
+        Kind::Table(list) => {
+            list.set_int(cx.mc, list.length() + 1, v);
+            return;
+        }
+        _ => {
+            let list = cx.table(2, 0);
+            list.set_int(cx.mc, 1, old);
+            list.set_int(cx.mc, 2, v);
+            Value::table(list)
+        }
+    };
+    // (a string key is never refused)
+    let _ = t.set(cx.mc, key, set);
+}
+
+static LOOKUP: &[Row] = &[vm::row("__index", lookup, "header tables find Content_Type as content-type")];
+
+/// Gives a table of headers the metatable under which names are found in any case, with underscores or dashes.
+pub(crate) fn lowercase_lookup<'gc>(call: &Call<'_, 'gc>, t: vm::Table<'gc>) {
+    let cx = call.cx;
+    let registry = cx.registry();
+    let shared = match registry.field(b"header lookup").as_table() {
+        Some(meta) => meta,
+        None => {
+            let fresh = meta(cx, LOOKUP);
+            cx.set_field(registry, "header lookup", Value::table(fresh));
+            fresh
+        }
+    };
+    t.set_metatable(cx.mc, Some(shared));
+}
+
+fn lookup<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
+    let t = call.table(0)?;
+    let Some(name) = call.arg(1).as_str() else { return call.ret(Value::NIL) };
+    let lower: Vec<u8> = name.bytes().iter().map(|c| if *c == b'_' { b'-' } else { c.to_ascii_lowercase() }).collect();
+    let v = t.field(&lower);
+    call.ret(v)
+}

@@ -1,0 +1,69 @@
+//! The ngx API: one file a family, one table of natives a file.
+//!
+//! Natives reach their request through `request(call)`; rows say in which phases they are legal, and the machine refuses the
+//! others in OpenResty's words.
+pub(crate) mod control;
+pub(crate) mod header;
+pub(crate) mod log;
+pub(crate) mod ngx_table;
+pub(crate) mod output;
+pub(crate) mod socket;
+pub(crate) mod thread;
+pub(crate) mod time;
+pub(crate) mod timer;
+pub(crate) mod var;
+
+use std::rc::Rc;
+
+use vm::native::Native;
+use vm::{Call, Cx, Row, Value};
+
+use crate::phase::{ALL, Phases};
+use crate::request::Request;
+use crate::worker::Worker;
+
+/// A row that is legal in some phases.
+pub(crate) const fn row_in(name: &'static str, native: Native, phases: Phases, doc: &'static str) -> Row {
+    Row { name, native, phases, doc }
+}
+
+/// `ngx.null`.
+pub const NULL: u32 = 0;
+
+/// The request at hand.
+pub(crate) fn request<'c, 'gc>(call: &'c mut Call<'_, 'gc>) -> Result<&'c mut Request, Value<'gc>> {
+    // (asked twice, since the borrow checker cannot let go of a borrow that is returned in one branch only)
+    if call.host::<Request>().is_none() {
+        return Err(call.error("no request found"));
+    }
+    match call.host::<Request>() {
+        Some(request) => Ok(request),
+        None => unreachable!("it was there a moment ago"),
+    }
+}
+
+/// The worker whose Lua runs.
+pub(crate) fn worker<'gc>(call: &mut Call<'_, 'gc>) -> Result<Rc<Worker>, Value<'gc>> {
+    match request(call)?.lua.worker.clone() {
+        Some(worker) => Ok(worker),
+        None => Err(call.error("no worker found")),
+    }
+}
+
+/// Registers everything under `ngx`, and the modules.
+pub(crate) fn open(cx: Cx<'_>, worker: &Rc<Worker>) {
+    cx.word_refusals(|bits| {
+        let phase = ALL.iter().find(|p| p.bit() == bits);
+        format!("API disabled in the context of {}", phase.map_or("this phase", |p| p.context()))
+    });
+    ngx_table::open(cx, worker);
+    cx.library("ngx", output::NATIVES);
+    cx.library("ngx", control::NATIVES);
+    cx.library("ngx", time::NATIVES);
+    log::open(cx);
+    header::open(cx);
+    var::open(cx);
+    thread::open(cx);
+    timer::open(cx);
+    socket::open(cx);
+}

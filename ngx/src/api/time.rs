@@ -1,0 +1,100 @@
+//! ngx.sleep and the clock.
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use vm::{Call, Outcome, Reply, Row, Value, What};
+
+use super::row_in;
+use crate::clock;
+use crate::phase::ANY;
+
+pub static NATIVES: &[Row] = &[
+    row_in("sleep", sleep, ANY, "ngx.sleep(seconds): waits without blocking"),
+    row_in("now", now, ANY, "ngx.now() -> seconds since the epoch, with milliseconds"),
+    row_in("time", time, ANY, "ngx.time() -> seconds since the epoch"),
+    row_in("update_time", update_time, ANY, "ngx.update_time(): the clock is never stale here"),
+    row_in("today", today, ANY, "ngx.today() -> yyyy-mm-dd, local time"),
+    row_in("localtime", localtime, ANY, "ngx.localtime() -> yyyy-mm-dd hh:mm:ss, local time"),
+    row_in("utctime", utctime, ANY, "ngx.utctime() -> yyyy-mm-dd hh:mm:ss, UTC"),
+    row_in("cookie_time", cookie_time, ANY, "ngx.cookie_time(sec) -> as an Expires attribute"),
+    row_in("http_time", http_time, ANY, "ngx.http_time(sec) -> as a header value"),
+    row_in("parse_http_time", parse_http_time, ANY, "ngx.parse_http_time(str) -> seconds or nil"),
+];
+
+/// Milliseconds since the epoch.
+pub(crate) fn unix_ms() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX))
+}
+
+/// Waits. tokio's timer wheel rounds a deadline up to its next millisecond, and then waits for that one to be over: short waits
+/// would take a millisecond more than in nginx, so that much is taken off.
+pub(crate) async fn pause(delay: Duration) {
+    if delay.is_zero() {
+        return tokio::task::yield_now().await;
+    }
+    tokio::time::sleep(delay.saturating_sub(Duration::from_micros(900))).await;
+}
+
+/// Seconds from Lua as a duration; None: negative or not a number. The longest wait is some 292 years.
+pub(crate) fn seconds(n: f64) -> Option<Duration> {
+    if n >= 0.0 { Some(Duration::from_millis((n * 1000.0).round().min(9.2e15) as u64)) } else { None }
+}
+
+fn sleep<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
+    let n = call.number(0)?;
+    let Some(delay) = seconds(n) else {
+        return Err(call.error(format!("invalid sleep duration \"{}\"", n * 1000.0)));
+    };
+    Outcome::park(What::Sleep, pause(delay), |_, ()| Ok(Outcome::Return))
+}
+
+fn now<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
+    call.ret(Value::num(unix_ms() as f64 / 1000.0))
+}
+
+fn unix() -> i64 {
+    (unix_ms() / 1000) as i64
+}
+
+fn time<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
+    call.ret(Value::num(unix() as f64))
+}
+
+fn update_time<'gc>(_: &mut Call<'_, 'gc>) -> Reply<'gc> {
+    Ok(Outcome::Return)
+}
+
+fn text<'gc>(call: &mut Call<'_, 'gc>, text: String) -> Reply<'gc> {
+    let v = call.cx.str(text.as_bytes());
+    call.ret(v)
+}
+
+fn zone() -> clock::Zone {
+    clock::Zone::local()
+}
+
+fn today<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
+    text(call, clock::today(unix(), &zone()))
+}
+
+fn localtime<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
+    text(call, clock::localtime(unix(), &zone()))
+}
+
+fn utctime<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
+    text(call, clock::utctime(unix()))
+}
+
+fn cookie_time<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
+    let t = call.integer(0)?;
+    text(call, clock::cookie_time(t))
+}
+
+fn http_time<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
+    let t = call.integer(0)?;
+    text(call, clock::http_time(t))
+}
+
+fn parse_http_time<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
+    let parsed = clock::parse_http_time(call.bytes(0)?);
+    call.ret(parsed.map_or(Value::NIL, |t| Value::num(t as f64)))
+}

@@ -1,0 +1,14 @@
+//! Times as text: the formats of nginx's logs, headers and `ngx.*time` functions, and the local time zone.
+//!
+//! A time is unix seconds (`i64`, UTC). Text in local time needs a `Zone`, read once at start from `TZ` or
+//! /etc/localtime; nothing here asks what time it is. Years run to 9999, times before 1970 count as 1970, as in nginx.
+
+mod format;
+mod parse;
+mod zone;
+
+pub use format::{
+    Civil, cookie_time, error_log_time, http_time, iso8601, localtime, log_time, syslog_time, today, utctime,
+};
+pub use parse::parse_http_time;
+pub use zone::Zone;

@@ -1,0 +1,237 @@
+//! The scheduler: one run of Lua (a phase of a request, a timer) with all its light threads.
+//!
+//! A run is one future, polled inside one task. It owns every wait of its threads, so dropping it (the client went away, a limit
+//! was hit) drops the waits at once; the threads' slots in the arena are given back by id, without opening the arena.
+//!
+//! The rules, which are OpenResty's:
+//! 1. The entry thread runs first. `ngx.thread.spawn` runs the child until it waits or ends; the parent is queued behind whoever
+//!    is ready. A light thread that yields, or has used up its turn, is queued at the end.
+//! 2. A thread is in exactly one of: ready, parked (a wait of the outside world), joining (waiting for threads), zombie (ended,
+//!    nobody has waited for it yet).
+//! 3. The run is over when the entry thread and all others have ended; at once when a native asks for it (`ngx.exit`,
+//!    `ngx.exec`, ...) or when the entry thread fails. An error in another thread is logged and is its result.
+//! 4. A turn's fuel belongs to the run, not to the thread: spawn bombs, yields in a loop and waits that are ready at once are
+//!    preempted like any other loop, and the worker's other requests get their turn.
+//! 5. Response bytes go out between slices: when enough have gathered, on flush, and before the run waits.
+//!
+//! What must stay true: no await while the arena is open (`Vm::run` is not async); when a `Run` is gone, none of its threads is
+//! left.
+mod parked;
+
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
+
+use vm::{Lent, Step, ThreadId, Until, Wake};
+
+use crate::log::Level;
+use crate::request::Request;
+use crate::worker::{PhaseEnd, Worker};
+use parked::WaitSet;
+
+/// Fuel a run may use before the worker's other requests, and the reactor, get their turn.
+const TURN: i64 = 20_000;
+/// What entering a thread costs, whatever it does then.
+const SWITCH: i64 = 50;
+/// Collect when so many objects' worth of debt has gathered.
+const DEBT: f64 = 256.0;
+
+pub(crate) struct Run {
+    worker: Rc<Worker>,
+    entry: ThreadId,
+    entry_ended: bool,
+    ready: VecDeque<(ThreadId, Wake)>,
+    parked: WaitSet,
+    /// (who waits, for whom)
+    joining: Vec<(ThreadId, Vec<ThreadId>)>,
+    /// Every light thread but the entry thread, for the day this is dropped in the middle.
+    alive: Vec<ThreadId>,
+    quiet: bool,
+    error: Vec<u8>,
+}
+
+impl Run {
+    pub fn new(worker: Rc<Worker>, entry: ThreadId) -> Run {
+        Run {
+            worker,
+            entry,
+            entry_ended: false,
+            ready: VecDeque::from([(entry, Wake::Go)]),
+            parked: WaitSet::default(),
+            joining: Vec::new(),
+            alive: Vec::new(),
+            quiet: false,
+            error: Vec::new(),
+        }
+    }
+
+    /// As `run`, but the entry thread's error is returned instead of logged: for the worker's own phases.
+    pub async fn run_quietly(&mut self, request: &mut Request) -> Result<(), Vec<u8>> {
+        self.quiet = true;
+        match self.run(request).await {
+            PhaseEnd::Failed => Err(std::mem::take(&mut self.error)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Runs to the end. Cancel by dropping.
+    pub async fn run(&mut self, request: &mut Request) -> PhaseEnd {
+        let outer = std::mem::take(&mut request.lua.threads);
+        request.lua.threads.entry = Some(self.entry);
+        let end = self.drive(request).await;
+        request.lua.threads = outer;
+        end
+    }
+
+    async fn drive(&mut self, request: &mut Request) -> PhaseEnd {
+        let mut turn = TURN;
+        loop {
+            while let Some((id, wake)) = self.ready.pop_front() {
+                if turn <= 0 {
+                    turn = TURN;
+                    tokio::task::yield_now().await;
+                }
+                turn -= SWITCH;
+                if let Wake::Finished(done) = &wake {
+                    self.alive.retain(|t| t != done);
+                }
+                request.lua.threads.current = Some(id);
+                // A panic in a native costs its VM: the arena may hold half-made values of this thread only, but who knows.
+                if self.worker.is_poisoned() {
+                    return PhaseEnd::Failed;
+                }
+                let phase = request.phase.bit();
+                let step = catch_unwind(AssertUnwindSafe(|| {
+                    self.worker.vm.run(id, wake, Lent { host: request, phase, fuel: &mut turn })
+                }));
+                let Ok(step) = step else {
+                    self.worker.poison(request);
+                    return PhaseEnd::Failed;
+                };
+                self.worker.vm.collect(DEBT);
+                while let Some(dead) = request.lua.threads.killed.pop() {
+                    self.forget(dead);
+                }
+                if let Some(end) = self.settle(id, step, request) {
+                    return end;
+                }
+                if self.output_due(request) {
+                    let flush = std::mem::take(&mut request.output.flush);
+                    let last = request.output.eof;
+                    if self.send(request, flush, last).await.is_err() && self.worker.aborts(request) {
+                        return PhaseEnd::Aborted;
+                    }
+                }
+            }
+            if self.entry_ended && request.lua.threads.list.iter().all(|t| t.zombie) {
+                return match request.finish.take() {
+                    Some(finish) => PhaseEnd::Finish(finish),
+                    None => PhaseEnd::Done,
+                };
+            }
+            if self.parked.is_empty() {
+                // Nobody can wake them: threads that wait for threads that were killed.
+                return PhaseEnd::Done;
+            }
+            let (id, wait) = self.parked.next().await;
+            self.ready.push_back((id, Wake::Resume(wait)));
+        }
+    }
+
+    fn output_due(&self, request: &Request) -> bool {
+        let out = &request.output;
+        out.flush || (out.eof && !request.response.sent) || out.pending.len() >= request.exchange.postpone_output()
+    }
+
+    async fn send(&self, request: &mut Request, flush: bool, last: bool) -> Result<(), crate::request::ClientGone> {
+        let exchange = request.exchange.clone();
+        exchange.send(request, flush, last).await
+    }
+
+    /// What a slice's end means for the thread; Some: for the whole run.
+    fn settle(&mut self, id: ThreadId, step: Step, request: &mut Request) -> Option<PhaseEnd> {
+        match step {
+            Step::Done if id == self.entry => self.entry_ended = true,
+            Step::Error if id == self.entry => {
+                let text = self.worker.failure(id);
+                if self.quiet {
+                    self.error = text;
+                    return Some(PhaseEnd::Failed);
+                }
+                let words = [b"lua entry thread aborted: runtime error: ".as_slice(), &text].concat();
+                request.log.clone().write(Level::Error, &words, Some(request));
+                return Some(PhaseEnd::Failed);
+            }
+            Step::Error => {
+                let text = self.worker.failure(id);
+                let words = [b"lua user thread aborted: runtime error: ".as_slice(), &text].concat();
+                request.log.clone().write(Level::Error, &words, Some(request));
+                self.ended(id, request);
+            }
+            Step::Done => self.ended(id, request),
+            Step::Gone => {}
+            Step::Exit => {
+                let finish = request.finish.take().unwrap_or(crate::request::Finish::Exit(0));
+                return Some(PhaseEnd::Finish(finish));
+            }
+            Step::Park(wait) => self.parked.insert(id, wait),
+            Step::OutOfFuel | Step::Yield(Until::NextTurn) => self.ready.push_back((id, Wake::Go)),
+            Step::Yield(Until::Spawned(child)) => {
+                self.alive.push(child);
+                self.ready.push_front((child, Wake::Go));
+                self.ready.push_back((id, Wake::Spawned(child)));
+            }
+            Step::Yield(Until::Finished(others)) => {
+                let threads = &mut request.lua.threads.list;
+                let done = others.iter().find(|o| threads.iter().any(|t| t.id == **o && t.zombie)).copied();
+                match done {
+                    Some(done) => {
+                        threads.retain(|t| t.id != done);
+                        self.ready.push_back((id, Wake::Finished(done)));
+                    }
+                    None => self.joining.push((id, others)),
+                }
+            }
+        }
+        None
+    }
+
+    /// A light thread has ended: whoever waits for it gets its results, else it stays as a zombie.
+    fn ended(&mut self, id: ThreadId, request: &mut Request) {
+        match self.joining.iter().position(|(_, others)| others.contains(&id)) {
+            Some(at) => {
+                let (waiter, _) = self.joining.swap_remove(at);
+                request.lua.threads.list.retain(|t| t.id != id);
+                self.ready.push_back((waiter, Wake::Finished(id)));
+            }
+            None => {
+                if let Some(t) = request.lua.threads.list.iter_mut().find(|t| t.id == id) {
+                    t.zombie = true;
+                }
+            }
+        }
+    }
+
+    /// A killed thread: its wait is dropped here, outside the arena; its slot is already free.
+    fn forget(&mut self, dead: ThreadId) {
+        self.parked.remove(dead);
+        self.ready.retain(|(id, _)| *id != dead);
+        self.joining.retain(|(waiter, _)| *waiter != dead);
+        self.alive.retain(|t| *t != dead);
+        for (waiter, others) in &mut self.joining {
+            others.retain(|o| *o != dead);
+            if others.is_empty() {
+                self.ready.push_back((*waiter, Wake::Refused("already waited or killed")));
+            }
+        }
+        self.joining.retain(|(_, others)| !others.is_empty());
+    }
+}
+
+impl Drop for Run {
+    fn drop(&mut self) {
+        for id in self.alive.drain(..).chain([self.entry]) {
+            self.worker.vm.bury(id);
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! Timers of one worker: counts, limits, and the end of waiting when the worker exits.
+use std::cell::Cell;
+use std::rc::Rc;
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use vm::{Stashed, Value};
+
+use crate::log::Level;
+use crate::phase::Phase;
+use crate::request::Request;
+use crate::sched::Run;
+use crate::worker::Worker;
+
+/// lua_max_running_timers' and lua_max_pending_timers' defaults.
+const MAX_RUNNING: usize = 256;
+const MAX_PENDING: usize = 1024;
+
+pub(crate) struct Timers {
+    pub pending: Cell<usize>,
+    pub running: Cell<usize>,
+    max_running: usize,
+    max_pending: usize,
+    /// Told when the worker begins to exit.
+    exit: Notify,
+    /// Told when a timer has ended.
+    ended: Notify,
+}
+
+/// What a timer calls: the function, and the arguments after `premature`.
+pub(crate) struct Callback {
+    pub function: Stashed,
+    pub args: Vec<Stashed>,
+}
+
+impl Timers {
+    pub fn new(max_running: usize, max_pending: usize) -> Timers {
+        Timers {
+            pending: Cell::new(0),
+            running: Cell::new(0),
+            max_running: if max_running == 0 { MAX_RUNNING } else { max_running },
+            max_pending: if max_pending == 0 { MAX_PENDING } else { max_pending },
+            exit: Notify::new(),
+            ended: Notify::new(),
+        }
+    }
+    /// Pending timers run now, premature.
+    pub fn exit(&self) {
+        self.exit.notify_waiters();
+    }
+    /// Resolves when none is pending or running.
+    pub async fn idle(&self) {
+        while self.pending.get() + self.running.get() > 0 {
+            let ended = self.ended.notified();
+            tokio::pin!(ended);
+            ended.as_mut().enable();
+            if self.pending.get() + self.running.get() > 0 {
+                ended.await;
+            }
+        }
+    }
+    /// The error of `ngx.timer.at`, if no more may wait.
+    pub fn full(&self) -> bool {
+        self.pending.get() >= self.max_pending
+    }
+}
+
+/// Registers a timer; `every`: it runs again and again.
+pub(crate) fn start(worker: &Rc<Worker>, like: &Request, delay: Duration, every: bool, callback: Callback) {
+    let model = worker.bare_request(Phase::Timer, Some(like));
+    let owner = worker.clone();
+    worker.timers.pending.set(worker.timers.pending.get() + 1);
+    let again = every.then_some(delay);
+    worker.task(async move {
+        let callback = Rc::new(callback);
+        loop {
+            let exit = owner.timers.exit.notified();
+            let premature = if owner.is_exiting() {
+                true
+            } else {
+                tokio::select! {
+                    biased;
+                    () = exit => true,
+                    () = crate::api::time::pause(delay) => false,
+                }
+            };
+            owner.timers.pending.set(owner.timers.pending.get() - 1);
+            if owner.timers.running.get() >= owner.timers.max_running && !premature {
+                let words = format!("{} lua_max_running_timers are not enough", owner.timers.max_running);
+                owner.log_for(&model, Level::Alert, words.as_bytes());
+            } else {
+                run(&owner, &model, &callback, premature, again.is_some()).await;
+            }
+            if again.is_none() || premature || owner.is_exiting() {
+                break;
+            }
+            owner.timers.pending.set(owner.timers.pending.get() + 1);
+        }
+        owner.timers.ended.notify_waiters();
+    });
+}
+
+/// One expiry. A timer of `every` is pending again while its function runs, as in OpenResty; so it runs beside the next wait.
+async fn run(worker: &Rc<Worker>, model: &Request, callback: &Rc<Callback>, premature: bool, beside: bool) {
+    let mut request = worker.bare_request(Phase::Timer, Some(model));
+    worker.timers.running.set(worker.timers.running.get() + 1);
+    let (owner, callback) = (worker.clone(), callback.clone());
+    let job = async move {
+        let id = owner.vm.enter(|cx| {
+            let mut args = vec![Value::bool(premature)];
+            args.extend(callback.args.iter().map(|a| cx.fetch(a)));
+            cx.spawn(cx.fetch(&callback.function), &args).0
+        });
+        Run::new(owner.clone(), id).run(&mut request).await;
+        owner.timers.running.set(owner.timers.running.get() - 1);
+        owner.timers.ended.notify_waiters();
+    };
+    if beside && !premature { worker.task(job) } else { job.await }
+}

@@ -1,0 +1,547 @@
+//! The base library (Lua 5.1 manual 5.1, with LuaJIT's 5.2 extensions).
+use std::io::Write;
+
+use vm::context::Meta;
+use vm::native::basic::{IPAIRS_STEP, NEXT};
+use vm::value::number::parse_number;
+use vm::value::table::TableRef;
+use vm::value::{Closure, Kind};
+use vm::{Call, Cx, Outcome, Reply, Row, Sequence, Table, Value, row};
+
+pub static NATIVES: &[Row] = &[
+    row("assert", assert, "assert(v [, message]) -> all arguments, or the error message"),
+    row("collectgarbage", collectgarbage, "collectgarbage([opt [, arg]]): controls the collector"),
+    row("dofile", dofile, "dofile([filename]): loads a file and calls it"),
+    row("error", error, "error(message [, level]): raises an error"),
+    row("gcinfo", gcinfo, "gcinfo() -> KiB in use"),
+    row("getfenv", getfenv, "getfenv([f]) -> the environment of a function or of a level"),
+    row("getmetatable", getmetatable, "getmetatable(object) -> its metatable or what __metatable says"),
+    row("ipairs", ipairs, "ipairs(t) -> iterator, t, 0"),
+    row("load", load, "load(chunk [, chunkname [, mode [, env]]]) -> function, or nil and a message"),
+    row("loadfile", loadfile, "loadfile([filename [, mode [, env]]]) -> function, or nil and a message"),
+    row("loadstring", load, "loadstring(s [, chunkname]) -> function, or nil and a message"),
+    row("newproxy", newproxy, "newproxy([boolean or proxy]) -> a blank userdata, perhaps with a metatable"),
+    row("pairs", pairs, "pairs(t) -> next, t, nil, or what __pairs gives"),
+    row("pcall", pcall, "pcall(f, ...) -> true and the results, or false and the error"),
+    row("print", print, "print(...): writes the arguments, tabs between, to standard output"),
+    row("rawequal", rawequal, "rawequal(a, b) -> whether they are equal, without metamethods"),
+    row("rawget", rawget, "rawget(t, k) -> t[k] without metamethods"),
+    row("rawlen", rawlen, "rawlen(v) -> the length of a table or string, without metamethods"),
+    row("rawset", rawset, "rawset(t, k, v) -> t, after t[k] = v without metamethods"),
+    row("select", select, "select(n, ...) -> the arguments from the n-th on; '#': how many"),
+    row("setfenv", setfenv, "setfenv(f, table) -> f, with a new environment"),
+    row("setmetatable", setmetatable, "setmetatable(t, meta) -> t"),
+    row("tonumber", tonumber, "tonumber(v [, base]) -> number or nil"),
+    row("tostring", tostring, "tostring(v) -> text"),
+    row("type", type_, "type(v) -> the name of its type"),
+    row("unpack", unpack, "unpack(t [, i [, j]]) -> t[i] .. t[j]"),
+    row("xpcall", xpcall, "xpcall(f, handler, ...): as pcall; the handler makes the error value"),
+];
+
+/// Registers the library.
+pub fn open(cx: Cx<'_>) {
+    let globals = cx.library("", NATIVES);
+    cx.set_field(globals, "next", Value::row(&NEXT));
+    cx.set_field(globals, "_G", Value::table(globals));
+    cx.set_field(globals, "_VERSION", cx.str(b"Lua 5.1"));
+}
+
+fn assert<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
+    if !call.any(0)?.truthy() {
+        return Err(match call.len() {
+            1 => call.cx.str(b"assertion failed!"),
+            _ => call.arg(1),
+        });
+    }
+    for i in 0..call.len() {
+        call.push(call.arg(i));
+    }
+    Ok(Outcome::Return)
+}
+
+fn collectgarbage<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
+    let opt = call.opt_bytes(0)?.unwrap_or(b"collect");
+    let result = match opt {
+        b"count" => call.cx.memory_used() as f64 / 1024.0,
+        b"collect" => {
+            call.cx.request_collection();
+            0.0
+        }
+        b"step" => {
+            call.cx.request_collection();
+            return call.ret(Value::TRUE);
+        }
+        b"stop" | b"restart" => 0.0,
+        b"setpause" | b"setstepmul" => 200.0,
+        b"isrunning" => return call.ret(Value::TRUE),
+        other => {
+            return Err(call.arg_error(0, &format!("invalid option '{}'", String::from_utf8_lossy(other))));
+        }
+    };
+    call.ret(Value::num(result))
+}
+
+fn gcinfo<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
+    let kib = (call.cx.memory_used() / 1024) as f64;
+    call.ret(Value::num(kib))
+}
+
+fn error<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
+    let level = call.opt_integer(1, 1)?;
+    let v = call.arg(0);
+    match v.as_str() {
+        Some(s) if level > 0 => {
+            let mut text = call.position(level as usize);
+            text.extend_from_slice(s.bytes());
+            Err(call.string(text)?)
+        }
+        _ => Err(v),
+    }
+}
+
+fn getmetatable<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
+    let v = call.any(0)?;
+    let shown = call.metamethod(v, Meta::Metatable);
+    if !shown.is_nil() {
+        return call.ret(shown);
+    }
+    let meta = call.cx.metatable(v).map_or(Value::NIL, Value::table);
+    call.ret(meta)
+}
+
+fn setmetatable<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
+    let t = call.table(0)?;
+    let meta = match call.arg(1).kind() {
+        Kind::Nil if call.len() > 1 => None,
+        Kind::Table(meta) => Some(meta),
+        _ => return Err(call.arg_error(1, "nil or table expected")),
+    };
+    if !call.metamethod(call.arg(0), Meta::Metatable).is_nil() {
+        return Err(call.error("cannot change a protected metatable"));
+    }
+    t.set_metatable(call.cx.mc, meta);
+    call.ret(Value::table(t))
+}
+
+fn ipairs<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
+    let v = call.any(0)?;
+    let f = call.metamethod(v, Meta::Ipairs);
+    if !f.is_nil() {
+        return iterator_of(call, f, v);
+    }
+    call.table(0)?;
+    call.push(Value::row(&IPAIRS_STEP));
+    call.push(v);
+    call.push(Value::num(0.0));
+    Ok(Outcome::Return)
+}
+
+fn pairs<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
+    let v = call.any(0)?;
+    let f = call.metamethod(v, Meta::Pairs);
+    if !f.is_nil() {
+        return iterator_of(call, f, v);
+    }
+    call.table(0)?;
+    call.push(Value::row(&NEXT));
+    call.push(v);
+    call.push(Value::NIL);
+    Ok(Outcome::Return)
+}
+
+/// The first three results of a `__pairs` or `__ipairs`.
+fn iterator_of<'gc>(call: &mut Call<'_, 'gc>, f: Value<'gc>, v: Value<'gc>) -> Reply<'gc> {
+    struct Three;
+    impl Sequence for Three {
+        fn step<'gc>(self: Box<Self>, call: &mut Call<'_, 'gc>) -> Reply<'gc> {
+            let three = [call.result(0), call.result(1), call.result(2)];
+            call.clear();
+            for v in three {
+                call.push(v);
+            }
+            Ok(Outcome::Return)
+        }
+    }
+    call.push(f);
+    call.push(v);
+    Ok(Outcome::Call(Box::new(Three)))
+}
+
+fn pcall<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
+    call.any(0)?;
+    Ok(Outcome::Pcall)
+}
+
+fn xpcall<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
+    if call.len() < 2 {
+        return Err(call.type_error(1, "function"));
+    }
+    Ok(Outcome::Xpcall)
+}
+
+/// What print and tostring do with a value that has a `__tostring`: None, if it has none.
+pub fn text_of<'gc>(call: &Call<'_, 'gc>, v: Value<'gc>) -> Result<Vec<u8>, Value<'gc>> {
+    match v.kind() {
+        Kind::Str(_) | Kind::Num(_) => Ok(call.cx.raw_tostring(v)),
+        _ => {
+            let f = call.metamethod(v, Meta::ToString);
+            if f.is_nil() { Ok(call.cx.raw_tostring(v)) } else { Err(f) }
+        }
+    }
+}
+
+fn tostring<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
+    let v = call.any(0)?;
+    if v.as_str().is_some() {
+        return call.ret(v);
+    }
+    match text_of(call, v) {
+        Ok(text) => {
+            let text = call.cx.str_vec(text);
+            call.ret(text)
+        }
+        Err(f) => {
+            call.push(f);
+            call.push(v);
+            Ok(Outcome::TailCall)
+        }
+    }
+}
+
+struct Print {
+    next: usize,
+    out: Vec<u8>,
+}
+
+impl Print {
+    fn go<'gc>(mut self: Box<Self>, call: &mut Call<'_, 'gc>) -> Reply<'gc> {
+        while self.next < call.len() {
+            let v = call.arg(self.next);
+            if self.next > 0 {
+                self.out.push(b'\t');
+            }
+            self.next += 1;
+            match text_of(call, v) {
+                Ok(text) => self.out.extend_from_slice(&text),
+                Err(f) => {
+                    call.push(f);
+                    call.push(v);
+                    return Ok(Outcome::Call(self));
+                }
+            }
+        }
+        self.out.push(b'\n');
+        call.charge(self.out.len() / 16);
+        // A closed standard output is no reason to fail.
+        let mut stdout = std::io::stdout().lock();
+        let _ = stdout.write_all(&self.out);
+        Ok(Outcome::Return)
+    }
+}
+
+impl Sequence for Print {
+    fn step<'gc>(mut self: Box<Self>, call: &mut Call<'_, 'gc>) -> Reply<'gc> {
+        let Some(text) = call.cx.to_str(call.result(0)) else {
+            return Err(call.error("'tostring' must return a string to 'print'"));
+        };
+        self.out.extend_from_slice(text.bytes());
+        call.clear();
+        self.go(call)
+    }
+}
+
+fn print<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
+    Box::new(Print { next: 0, out: Vec::new() }).go(call)
+}
+
+fn rawequal<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
+    let equal = call.any(0)?.raw_equal(call.any(1)?);
+    call.ret(Value::bool(equal))
+}
+
+fn rawget<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
+    let v = call.table(0)?.get(call.any(1)?);
+    call.ret(v)
+}
+
+fn rawset<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
+    let t = call.table(0)?;
+    call.any(1)?;
+    call.any(2)?;
+    t.set(call.cx.mc, call.arg(1), call.arg(2)).map_err(|bad| call.error(bad.message()))?;
+    call.ret(Value::table(t))
+}
+
+fn rawlen<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
+    let n = match call.arg(0).kind() {
+        Kind::Table(t) => t.length(),
+        Kind::Str(s) => s.len(),
+        _ => return Err(call.arg_error(0, "table or string expected")),
+    };
+    call.ret(Value::num(n as f64))
+}
+
+fn select<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
+    let count = call.len() as i64 - 1;
+    if let Some(s) = call.arg(0).as_str() {
+        if s.bytes() == b"#" {
+            return call.ret(Value::num(count as f64));
+        }
+    }
+    let mut n = call.integer(0)?;
+    if n < 0 {
+        n += count + 1;
+    }
+    if n < 1 {
+        return Err(call.arg_error(0, "index out of range"));
+    }
+    for i in n..=count {
+        call.push(call.arg(i as usize));
+    }
+    Ok(Outcome::Return)
+}
+
+fn type_<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
+    let v = call.any(0)?;
+    let name = call.cx.intern(v.type_name().as_bytes());
+    call.ret(Value::str(name))
+}
+
+fn tonumber<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
+    let base = call.opt_integer(1, 10)?;
+    if base == 10 {
+        let v = call.any(0)?;
+        let n = match v.kind() {
+            Kind::Num(_) | Kind::Int64(_) => v,
+            Kind::Str(s) => {
+                call.charge(s.len() / 32);
+                parse_number(s.bytes()).map_or(Value::NIL, Value::num)
+            }
+            _ => Value::NIL,
+        };
+        return call.ret(n);
+    }
+    let text = call.bytes(0)?;
+    if !(2..=36).contains(&base) {
+        return Err(call.arg_error(1, "base out of range"));
+    }
+    let n = digits(text.trim_ascii(), base as u32);
+    call.ret(n.map_or(Value::NIL, Value::num))
+}
+
+fn digits(text: &[u8], base: u32) -> Option<f64> {
+    let (negative, text) = match text {
+        [b'-', rest @ ..] => (true, rest),
+        _ => (false, text),
+    };
+    // (0x is allowed in base 16, as strtoul allows it)
+    let text = match text {
+        [b'0', b'x' | b'X', rest @ ..] if base == 16 && !rest.is_empty() => rest,
+        _ => text,
+    };
+    if text.is_empty() {
+        return None;
+    }
+    let mut n = 0.0;
+    for c in text {
+        n = n * f64::from(base) + f64::from((*c as char).to_digit(base)?);
+    }
+    Some(if negative { -n } else { n })
+}
+
+/// The most values that unpack puts on the stack.
+const MAX_UNPACK: f64 = 250_000.0;
+
+pub fn unpack<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
+    let t = call.table(0)?;
+    let from = call.opt_number(1, 1.0)?.trunc();
+    let to = if call.is_none_or_nil(2) { t.length() as f64 } else { call.number(2)?.trunc() };
+    if from > to {
+        return Ok(Outcome::Return);
+    }
+    if !(to - from < MAX_UNPACK) {
+        return Err(call.error("too many results to unpack"));
+    }
+    call.charge((to - from) as usize);
+    let mut i = from;
+    while i <= to {
+        let v = t.borrow().get_num(i);
+        call.push(v);
+        i += 1.0;
+    }
+    Ok(Outcome::Return)
+}
+
+fn newproxy<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
+    struct Proxy;
+    let meta = match call.arg(0).kind() {
+        Kind::Nil | Kind::Bool(false) => None,
+        Kind::Bool(true) => Some(call.cx.table(0, 0)),
+        Kind::Userdata(u) if u.downcast::<Proxy>().is_some() => u.meta.get(),
+        _ => return Err(call.arg_error(0, "boolean or proxy expected")),
+    };
+    let proxy = call.wrap(std::rc::Rc::new(Proxy), meta);
+    call.ret(Value::userdata(proxy))
+}
+
+/// The function that getfenv and setfenv mean: an argument that is one, or a level.
+fn function_at<'gc>(call: &mut Call<'_, 'gc>, i: usize) -> Result<Option<Value<'gc>>, Value<'gc>> {
+    if call.arg(i).is_function() {
+        return Ok(Some(call.arg(i)));
+    }
+    let level = call.opt_integer(i, 1)?;
+    if level < 0 {
+        return Err(call.arg_error(i, "level must be non-negative"));
+    }
+    if level == 0 {
+        return Ok(None);
+    }
+    match call.level(level as usize) {
+        Some(frame) => Ok(Some(frame.closure.map_or(frame.function, Value::closure))),
+        None => Err(call.arg_error(i, "invalid level")),
+    }
+}
+
+fn getfenv<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
+    let env = match function_at(call, 0)?.and_then(|f| f.as_closure()) {
+        Some(c) => c.env.get(),
+        None => call.cx.globals(),
+    };
+    call.ret(Value::table(env))
+}
+
+fn setfenv<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
+    let env = call.table(1)?;
+    match function_at(call, 0)? {
+        Some(f) => match f.as_closure() {
+            Some(c) => {
+                vm::value::function::ClosureObj::set_env(c, call.cx.mc, env);
+                call.ret(f)
+            }
+            None => Err(call.error("'setfenv' cannot change environment of given object")),
+        },
+        None => Err(call.error("'setfenv' cannot change environment of given object")),
+    }
+}
+
+/// `load` and its kin give nil and the message.
+fn loaded<'gc>(call: &mut Call<'_, 'gc>, result: Result<Closure<'gc>, Value<'gc>>) -> Reply<'gc> {
+    match result {
+        Ok(f) => call.ret(Value::closure(f)),
+        Err(message) => {
+            call.push(Value::NIL);
+            call.push(message);
+            Ok(Outcome::Return)
+        }
+    }
+}
+
+fn compile<'gc>(
+    call: &mut Call<'_, 'gc>,
+    source: &[u8],
+    name: &[u8],
+    mode: Option<&[u8]>,
+    env: Option<Table<'gc>>,
+) -> Result<Closure<'gc>, Value<'gc>> {
+    if mode.is_some_and(|m| !m.contains(&b't')) {
+        return Err(call.cx.str(b"attempt to load chunk with wrong mode"));
+    }
+    call.charge(source.len());
+    call.reserve(source.len() * 4)?;
+    let env = env.unwrap_or_else(|| call.cx.globals());
+    call.cx.load(source, name, env)
+}
+
+fn load<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
+    let env = call.arg(3).as_table();
+    let mode = call.opt_bytes(2)?;
+    if let Some(source) = call.cx.to_str(call.arg(0)) {
+        let source = gc_bytes(source);
+        let name = call.opt_bytes(1)?.unwrap_or(source);
+        let result = compile(call, source, name, mode, env);
+        return loaded(call, result);
+    }
+    call.callable(0)?;
+    call.push(call.arg(0));
+    Ok(Outcome::Call(Box::new(Reader { source: Vec::new() })))
+}
+
+fn gc_bytes<'gc>(s: vm::Str<'gc>) -> &'gc [u8] {
+    Call::as_bytes(s)
+}
+
+/// Calls the reader function of `load` until it gives nothing more.
+struct Reader {
+    source: Vec<u8>,
+}
+
+impl Sequence for Reader {
+    fn step<'gc>(mut self: Box<Self>, call: &mut Call<'_, 'gc>) -> Reply<'gc> {
+        let piece = call.result(0);
+        call.clear();
+        match piece.kind() {
+            Kind::Str(s) if !s.is_empty() => {
+                call.reserve(s.len())?;
+                self.source.extend_from_slice(s.bytes());
+                call.push(call.arg(0));
+                Ok(Outcome::Call(self))
+            }
+            Kind::Nil | Kind::Str(_) => {
+                let name = call.opt_bytes(1)?.unwrap_or(b"=(load)");
+                let mode = call.opt_bytes(2)?;
+                let env = call.arg(3).as_table();
+                let result = compile(call, &self.source, name, mode, env);
+                loaded(call, result)
+            }
+            _ => Err(call.error("reader function must return a string")),
+        }
+    }
+    fn fail<'gc>(self: Box<Self>, call: &mut Call<'_, 'gc>, error: Value<'gc>) -> Reply<'gc> {
+        call.push(Value::NIL);
+        call.push(error);
+        Ok(Outcome::Return)
+    }
+    fn catches(&self) -> bool {
+        true
+    }
+}
+
+/// Reads a source file; None is standard input. Err: the message of `loadfile`.
+fn read_source(path: Option<&[u8]>) -> Result<(Vec<u8>, Vec<u8>), String> {
+    use std::io::Read;
+    use std::os::unix::ffi::OsStrExt;
+    let mut source = Vec::new();
+    match path {
+        Some(path) => {
+            let file = std::path::Path::new(std::ffi::OsStr::from_bytes(path));
+            let shown = String::from_utf8_lossy(path);
+            source = std::fs::read(file).map_err(|e| format!("cannot open {shown}: {}", crate::io_error(&e)))?;
+            Ok((source, [b"@", path].concat()))
+        }
+        None => {
+            std::io::stdin()
+                .read_to_end(&mut source)
+                .map_err(|e| format!("cannot read stdin: {}", crate::io_error(&e)))?;
+            Ok((source, b"=stdin".to_vec()))
+        }
+    }
+}
+
+fn loadfile<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
+    let path = call.opt_bytes(0)?;
+    let mode = call.opt_bytes(1)?;
+    let env = call.arg(2).as_table();
+    let result = match read_source(path) {
+        Ok((source, name)) => compile(call, &source, &name, mode, env),
+        Err(message) => Err(call.cx.str(message.as_bytes())),
+    };
+    loaded(call, result)
+}
+
+fn dofile<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
+    let path = call.opt_bytes(0)?;
+    let (source, name) = read_source(path).map_err(|m| call.cx.str(m.as_bytes()))?;
+    let f = compile(call, &source, &name, None, None)?;
+    call.push(Value::closure(f));
+    Ok(Outcome::TailCall)
+}

@@ -1,0 +1,77 @@
+//! The coroutine library (Lua 5.1 manual 5.2; isyieldable and running's second result as in 5.2).
+use vm::{Call, Cx, Outcome, Reply, Row, Status, Thread, Value, row};
+
+pub static NATIVES: &[Row] = &[
+    row("create", create, "create(f) -> a coroutine that will run f"),
+    row("isyieldable", isyieldable, "isyieldable() -> whether the running coroutine can yield"),
+    row("resume", resume, "resume(co, ...) -> true and what it yields or returns, or false and the error"),
+    row("running", running, "running() -> the running coroutine, and whether it is the main one"),
+    row("status", status, "status(co) -> running, suspended, normal or dead"),
+    row("wrap", wrap, "wrap(f) -> a function that resumes the coroutine and raises its errors"),
+    row("yield", yield_, "yield(...) -> what the next resume passes"),
+];
+
+static WRAPPED: Row = row("wrapped", wrapped, "the function made by coroutine.wrap");
+
+/// Registers the library.
+pub fn open(cx: Cx<'_>) {
+    cx.library("coroutine", NATIVES);
+}
+
+fn thread<'gc>(call: &Call<'_, 'gc>, i: usize) -> Result<Thread<'gc>, Value<'gc>> {
+    call.arg(i).as_thread().ok_or_else(|| call.arg_error(i, "coroutine expected"))
+}
+
+fn create<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
+    let f = call.callable(0)?;
+    call.charge(8);
+    let co = call.cx.coroutine(f);
+    call.ret(Value::thread(co))
+}
+
+fn resume<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
+    thread(call, 0)?;
+    Ok(Outcome::Resume)
+}
+
+fn wrap<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
+    let f = call.callable(0)?;
+    call.charge(8);
+    let co = call.cx.coroutine(f);
+    let f = call.cx.native(&WRAPPED, &[Value::thread(co)]);
+    call.ret(f)
+}
+
+fn wrapped<'gc>(_: &mut Call<'_, 'gc>) -> Reply<'gc> {
+    Ok(Outcome::Wrap)
+}
+
+fn yield_<'gc>(_: &mut Call<'_, 'gc>) -> Reply<'gc> {
+    Ok(Outcome::CoYield)
+}
+
+fn isyieldable<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
+    let main = call.is_main();
+    call.ret(Value::bool(!main))
+}
+
+fn running<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
+    let co = call.thread();
+    let main = call.is_main();
+    call.push(Value::thread(co));
+    call.push(Value::bool(main));
+    Ok(Outcome::Return)
+}
+
+fn status<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
+    let co = thread(call, 0)?;
+    // (the running thread's object is not borrowed while a native runs)
+    let name = match co.borrow().status() {
+        Status::Running => "running",
+        Status::Suspended => "suspended",
+        Status::Normal => "normal",
+        Status::Done | Status::Failed => "dead",
+    };
+    let name = call.cx.intern(name.as_bytes());
+    call.ret(Value::str(name))
+}

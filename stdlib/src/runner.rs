@@ -1,0 +1,62 @@
+//! Runs a thread to its end on the calling OS thread: for the command line, tests and benchmarks. Nothing can wait here.
+use vm::native::traceback_of;
+use vm::{Lent, Stashed, Step, Vm, Wake};
+
+/// Fuel of one slice: how long the collector waits at most.
+const SLICE: i64 = 20_000;
+/// Collect when so many objects' worth of debt has gathered.
+const DEBT: f64 = 256.0;
+
+/// An error nobody caught.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    pub message: Vec<u8>,
+    pub traceback: Vec<u8>,
+}
+
+/// Calls a function without arguments; its results are dropped.
+pub fn call(vm: &Vm, function: &Stashed) -> Result<(), Failure> {
+    let id = vm.start(function);
+    loop {
+        let mut fuel = SLICE;
+        let step = vm.run(id, Wake::Go, Lent { host: &mut (), phase: 0, fuel: &mut fuel });
+        vm.collect(DEBT);
+        match step {
+            Step::OutOfFuel => {}
+            Step::Done | Step::Exit | Step::Gone => {
+                vm.bury(id);
+                return Ok(());
+            }
+            Step::Error => return Err(failure(vm, id)),
+            Step::Yield(_) | Step::Park(_) => {
+                vm.bury(id);
+                let message = b"attempt to yield from outside a coroutine".to_vec();
+                return Err(Failure { message, traceback: Vec::new() });
+            }
+        }
+    }
+}
+
+/// What a failed thread left behind; it is buried.
+fn failure(vm: &Vm, id: vm::ThreadId) -> Failure {
+    let failure = vm.enter(|cx| {
+        let Some(thread) = cx.thread(id) else { return Failure { message: Vec::new(), traceback: Vec::new() } };
+        let error = cx.results_of(thread).and_then(|(_, v)| v.first().copied()).unwrap_or(vm::Value::NIL);
+        let message = match cx.to_str(error) {
+            Some(s) => s.bytes().to_vec(),
+            None => format!("(error object is a {} value)", error.type_name()).into_bytes(),
+        };
+        Failure { message, traceback: traceback_of(thread, 0) }
+    });
+    vm.bury(id);
+    failure
+}
+
+/// Compiles and runs a chunk.
+pub fn run(vm: &Vm, source: &[u8], chunk_name: &[u8]) -> Result<(), Failure> {
+    let function = vm.enter(|cx| match cx.load(source, chunk_name, cx.globals()) {
+        Ok(f) => Ok(cx.stash(vm::Value::closure(f))),
+        Err(e) => Err(Failure { message: cx.raw_tostring(e), traceback: Vec::new() }),
+    })?;
+    call(vm, &function)
+}

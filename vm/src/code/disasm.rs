@@ -1,0 +1,85 @@
+//! Compiled functions as text, for tests and for reading.
+use std::fmt::Write;
+
+use super::{Const, Op, Proto};
+
+/// The function and its inner functions, one instruction a line: place, source line, name, operands, and what constants
+/// and jump targets they mean.
+pub fn disasm(proto: &Proto) -> String {
+    let mut out = String::new();
+    list(proto, "main", &mut out);
+    out
+}
+
+fn list(proto: &Proto, title: &str, out: &mut String) {
+    let vararg = if proto.vararg { ", ..." } else { "" };
+    let (first, last) = (proto.line_defined, proto.last_line);
+    // Writing to a String cannot fail.
+    let _ =
+        writeln!(out, "{title}: lines {first}-{last}, params {}{vararg}, registers {}", proto.params, proto.max_stack);
+    for (i, capture) in proto.captures.iter().enumerate() {
+        let cell = if capture.cell { " cell" } else { "" };
+        let _ = writeln!(out, "  up {i} {:?} {}{cell}", capture.cap, text(&capture.name));
+    }
+    for local in &proto.locals {
+        let cell = if local.cell { " cell" } else { "" };
+        let _ = writeln!(out, "  local r{} {} {}..{}{cell}", local.reg, text(&local.name), local.start, local.end);
+    }
+    for (at, (op, line)) in proto.code.iter().zip(&proto.lines).enumerate() {
+        let op = op.get();
+        let (operands, note) = operands(proto, at, &op);
+        let row = format!("  {at:4} [{line}] {:10} {operands}", op.name());
+        let _ = if note.is_empty() { writeln!(out, "{}", row.trim_end()) } else { writeln!(out, "{row:44} ; {note}") };
+    }
+    for (i, inner) in proto.protos.iter().enumerate() {
+        let title = if title == "main" { format!("{i}") } else { format!("{title}.{i}") };
+        list(inner, &title, out);
+    }
+}
+
+/// The operands as the instruction's own debug form lists them, and their meaning.
+fn operands(proto: &Proto, at: usize, op: &Op) -> (String, String) {
+    let debug = format!("{op:?}");
+    let inside = debug.split_once('{').map_or("", |(_, rest)| rest).trim_end_matches('}').trim();
+    let mut shown = Vec::new();
+    let mut note = Vec::new();
+    for field in inside.split(", ").filter(|field| !field.is_empty()) {
+        let Some((name, value)) = field.split_once(": ") else { continue };
+        match name {
+            // Inline caches change as the code runs.
+            "ic" => {}
+            "a" | "b" | "c" => shown.push(format!("r{value}")),
+            "u" => {
+                shown.push(format!("u{value}"));
+                let capture = value.parse().ok().and_then(|u: usize| proto.captures.get(u));
+                note.extend(capture.map(|capture| text(&capture.name)));
+            }
+            "k" => {
+                shown.push(format!("k{value}"));
+                note.extend(value.parse().ok().and_then(|k: usize| proto.consts.get(k)).map(constant));
+            }
+            "off" => {
+                let off: i64 = value.parse().unwrap_or(0);
+                shown.push(format!("-> {}", at as i64 + 1 + off));
+            }
+            _ if value == "255" && name != "v" => shown.push(format!("{name}=all")),
+            _ => shown.push(format!("{name}={value}")),
+        }
+    }
+    (shown.join(" "), note.join(" "))
+}
+
+fn constant(constant: &Const) -> String {
+    match constant {
+        Const::Nil => "nil".to_string(),
+        Const::Bool(b) => b.to_string(),
+        Const::Num(n) => n.to_string(),
+        Const::Str(bytes) => format!("\"{}\"", text(bytes)),
+        Const::Int64 { bits, unsigned: true } => format!("{bits}ULL"),
+        Const::Int64 { bits, unsigned: false } => format!("{}LL", *bits as i64),
+    }
+}
+
+fn text(bytes: &[u8]) -> String {
+    bytes.escape_ascii().to_string()
+}

@@ -1,0 +1,328 @@
+//! One function while its code is made: instructions, constants, registers, locals and labels.
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use super::SyntaxError;
+use crate::code::{Cap, Capture, Const, Local, Op, Proto};
+use crate::lex::names::Symbol;
+use crate::parse::ast::{Chunk, Function, FunctionId, LabelId, Source, VarId};
+
+/// Registers of one function.
+const MAX_REGISTERS: usize = 250;
+/// A constant of the pool that only `LoadK` reaches; turned into its real number at the end.
+const WIDE: u32 = 1 << 31;
+/// What instructions with a 16-bit constant can reach.
+const MAX_NARROW: usize = 1 << 16;
+
+/// Where the function sits: what it shares with, and gets from, the function around it.
+pub(super) struct Home {
+    pub source: Rc<[u8]>,
+    pub captures: Box<[Capture]>,
+}
+
+#[derive(PartialEq, Eq, Hash, Clone, Copy)]
+pub(super) enum Constant {
+    Nil,
+    Bool(bool),
+    Number(u64),
+    String(Symbol),
+    Int64(u64, bool),
+}
+
+/// Constants in two pools: names and operands of 16-bit fields first, what is merely loaded after them, so that a huge
+/// data table does not push a function's names out of reach.
+#[derive(Default)]
+struct Constants {
+    narrow: Vec<Constant>,
+    wide: Vec<Constant>,
+    numbers: HashMap<Constant, u32, ahash::RandomState>,
+}
+
+pub(super) struct FunctionCode<'c> {
+    pub chunk: &'c Chunk,
+    pub function: &'c Function,
+    pub home: Home,
+    code: Vec<Op>,
+    lines: Vec<u32>,
+    constants: Constants,
+    protos: Vec<Rc<Proto>>,
+    locals: Vec<Local>,
+    /// Indices into `locals` of the variables in view.
+    active: Vec<usize>,
+    /// The register of each variable that has been declared.
+    registers: Vec<u8>,
+    /// The lowest free register, the lowest one that is not a local's, the highest use so far.
+    pub free: usize,
+    pub local_top: usize,
+    used: usize,
+    /// Where the labels met so far are, and the jumps to those that were not.
+    label_places: Vec<Option<usize>>,
+    label_jumps: Vec<(usize, LabelId)>,
+    line: u32,
+}
+
+impl<'c> FunctionCode<'c> {
+    pub fn new(chunk: &'c Chunk, function: &'c Function, home: Home) -> FunctionCode<'c> {
+        FunctionCode {
+            chunk,
+            function,
+            home,
+            code: Vec::new(),
+            lines: Vec::new(),
+            constants: Constants::default(),
+            protos: Vec::new(),
+            locals: Vec::new(),
+            active: Vec::new(),
+            registers: vec![0; function.vars.len()],
+            free: 0,
+            local_top: 0,
+            used: 2,
+            label_places: vec![None; function.labels.len()],
+            label_jumps: Vec::new(),
+            line: function.line,
+        }
+    }
+
+    pub fn function_body(&mut self) -> Result<(), SyntaxError> {
+        let function = self.function;
+        let params: Vec<VarId> = (0..u32::from(function.params)).map(VarId).collect();
+        self.reserve(params.len())?;
+        self.declare(&params, 0, function.line);
+        self.statements(&function.body.stmts)?;
+        self.forget_locals(0);
+        self.emit(Op::Return0 {}, function.last_line);
+        Ok(())
+    }
+
+    pub fn finish(mut self) -> Result<Proto, SyntaxError> {
+        for (at, label) in std::mem::take(&mut self.label_jumps) {
+            if let Some(place) = self.label_places[label.0 as usize] {
+                self.patch(at, place);
+            }
+        }
+        let narrow = self.constants.narrow.len() as u32;
+        for op in &mut self.code {
+            if let Op::LoadK { k, .. } = op
+                && *k & WIDE != 0
+            {
+                *k = (*k & !WIDE) + narrow;
+            }
+        }
+        let names = &self.chunk.names;
+        let consts = self.constants.narrow.iter().chain(&self.constants.wide).map(|constant| match *constant {
+            Constant::Nil => Const::Nil,
+            Constant::Bool(b) => Const::Bool(b),
+            Constant::Number(bits) => Const::Num(f64::from_bits(bits)),
+            Constant::String(symbol) => Const::Str(names.text(symbol)[..].into()),
+            Constant::Int64(bits, unsigned) => Const::Int64 { bits, unsigned },
+        });
+        Ok(Proto {
+            consts: consts.collect(),
+            code: self.code.into_iter().map(std::cell::Cell::new).collect(),
+            lines: self.lines.into(),
+            protos: self.protos.into(),
+            captures: self.home.captures,
+            locals: self.locals.into(),
+            params: self.function.params,
+            vararg: self.function.vararg,
+            max_stack: self.used as u8,
+            source: self.home.source,
+            line_defined: self.function.line,
+            last_line: self.function.last_line,
+        })
+    }
+
+    // Instructions
+
+    /// The place of the next instruction.
+    pub fn here(&self) -> usize {
+        self.code.len()
+    }
+
+    pub fn emit(&mut self, op: Op, line: u32) -> usize {
+        self.line = line;
+        self.code.push(op);
+        self.lines.push(line);
+        self.code.len() - 1
+    }
+
+    /// Makes the jump at `at` go to `to`.
+    pub fn patch(&mut self, at: usize, to: usize) {
+        super::jump::set_offset(&mut self.code[at], to as i64 - at as i64 - 1);
+    }
+
+    pub fn patch_here(&mut self, jumps: &[usize]) {
+        for &at in jumps {
+            self.patch(at, self.here());
+        }
+    }
+
+    /// Jumps back to `to`.
+    pub fn emit_loop(&mut self, to: usize, line: u32) {
+        let at = self.emit(Op::Loop { off: 0 }, line);
+        self.patch(at, to);
+    }
+
+    /// Makes the call just emitted a tail call.
+    pub fn call_to_tail_call(&mut self, line: u32) {
+        if let Some(&Op::Call { a, nargs, .. }) = self.code.last() {
+            self.code.pop();
+            self.lines.pop();
+            self.emit(Op::TailCall { a, nargs }, line);
+        }
+    }
+
+    pub fn place_label(&mut self, label: LabelId) {
+        self.label_places[label.0 as usize] = Some(self.code.len());
+    }
+
+    /// The label that `label` stands for, and its place if it has been met.
+    pub fn label(&self, label: LabelId) -> (LabelId, Option<usize>) {
+        let real = self.function.labels[label.0 as usize];
+        (real, self.label_places[real.0 as usize])
+    }
+
+    /// Makes the jump at `at` go to the label once it is met.
+    pub fn patch_later(&mut self, at: usize, label: LabelId) {
+        self.label_jumps.push((at, label));
+    }
+
+    // Registers
+
+    /// Takes `n` registers; the result is the first.
+    pub fn reserve(&mut self, n: usize) -> Result<u8, SyntaxError> {
+        let first = self.free;
+        self.free += n;
+        self.will_use(self.free)?;
+        Ok(first as u8)
+    }
+
+    /// The function needs this many registers.
+    pub fn will_use(&mut self, count: usize) -> Result<(), SyntaxError> {
+        if count > MAX_REGISTERS {
+            return Err(self.error("function or expression too complex"));
+        }
+        self.used = self.used.max(count);
+        Ok(())
+    }
+
+    pub fn error(&self, text: &str) -> SyntaxError {
+        SyntaxError::at(&self.home.source, self.line, text.as_bytes())
+    }
+
+    // Locals
+
+    /// Variables whose values are in the registers from `first` on come into view.
+    pub fn declare(&mut self, vars: &[VarId], first: usize, line: u32) {
+        for (i, var) in vars.iter().enumerate() {
+            let a = (first + i) as u8;
+            self.registers[var.0 as usize] = a;
+            if self.in_cell(*var) {
+                self.emit(Op::NewCell { a }, line);
+            }
+        }
+        for (i, var) in vars.iter().enumerate() {
+            let var = &self.function.vars[var.0 as usize];
+            let name = self.chunk.names.text(var.name).clone();
+            self.show_local(name, first + i, var.in_cell());
+        }
+        self.local_top = self.free;
+    }
+
+    /// Names a register for messages and the debugger.
+    pub fn show_local(&mut self, name: Rc<[u8]>, register: usize, cell: bool) {
+        let start = self.code.len() as u32;
+        self.active.push(self.locals.len());
+        self.locals.push(Local { name, reg: register as u8, cell, start, end: start });
+        self.local_top = self.free;
+    }
+
+    pub fn active_locals(&self) -> usize {
+        self.active.len()
+    }
+
+    /// Ends the life of all but the first `keep` variables in view and frees their registers.
+    pub fn forget_locals(&mut self, keep: usize) {
+        let end = self.code.len() as u32;
+        for index in self.active.drain(keep..) {
+            self.locals[index].end = end;
+        }
+        self.local_top = self.active.last().map_or(0, |&index| self.locals[index].reg as usize + 1);
+        self.free = self.local_top;
+    }
+
+    pub fn in_cell(&self, var: VarId) -> bool {
+        self.function.vars[var.0 as usize].in_cell()
+    }
+
+    pub fn register(&self, var: VarId) -> u8 {
+        self.registers[var.0 as usize]
+    }
+
+    pub fn set_register(&mut self, var: VarId, register: u8) {
+        self.registers[var.0 as usize] = register;
+    }
+
+    // Constants
+
+    fn add_constant(&mut self, constant: Constant, wide: bool) -> Option<u32> {
+        if let Some(&k) = self.constants.numbers.get(&constant)
+            && (wide || k & WIDE == 0)
+        {
+            return Some(k);
+        }
+        let pool = if wide { &mut self.constants.wide } else { &mut self.constants.narrow };
+        if !wide && pool.len() >= MAX_NARROW {
+            return None;
+        }
+        let k = pool.len() as u32 | if wide { WIDE } else { 0 };
+        pool.push(constant);
+        self.constants.numbers.insert(constant, k);
+        Some(k)
+    }
+
+    /// The constant's number for `LoadK`.
+    pub fn wide_constant(&mut self, constant: Constant) -> u32 {
+        self.add_constant(constant, true).unwrap_or(0)
+    }
+
+    /// The constant's number, if it fits in 16 bits.
+    pub fn narrow_constant(&mut self, constant: Constant) -> Option<u16> {
+        self.add_constant(constant, false).and_then(|k| u16::try_from(k).ok())
+    }
+
+    /// A global's name must fit in 16 bits.
+    pub fn global_name(&mut self, name: Symbol) -> Result<u16, SyntaxError> {
+        self.narrow_constant(Constant::String(name)).ok_or_else(|| self.too_many("constants"))
+    }
+
+    fn too_many(&self, what: &str) -> SyntaxError {
+        let function = match self.function.line {
+            0 => "main function".to_string(),
+            line => format!("function at line {line}"),
+        };
+        self.error(&format!("{function} has more than {MAX_NARROW} {what}"))
+    }
+
+    // Functions
+
+    /// Compiles an inner function. `itself` is the variable that will hold the closure and nothing else, if there is one.
+    pub fn inner_function(&mut self, id: FunctionId, itself: Option<VarId>) -> Result<u16, SyntaxError> {
+        let chunk = self.chunk;
+        let inner = chunk.function(id);
+        let captures = inner.captures.iter().map(|captured| {
+            let (cap, cell) = match captured.source {
+                Source::Local(var) if self.in_cell(var) => (Cap::Reg(self.register(var)), true),
+                Source::Local(var) if itself == Some(var) => (Cap::Itself, false),
+                Source::Local(var) => (Cap::Reg(self.register(var)), false),
+                Source::Captured(index) => (Cap::Up(index), self.home.captures[index as usize].cell),
+            };
+            Capture { cap, cell, name: chunk.names.text(captured.name).clone() }
+        });
+        let captures = captures.collect();
+        let proto = super::compile_function(chunk, inner, self.home.source.clone(), captures)?;
+        let p = u16::try_from(self.protos.len()).map_err(|_| self.too_many("constants"))?;
+        self.protos.push(proto);
+        Ok(p)
+    }
+}

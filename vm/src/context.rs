@@ -1,0 +1,464 @@
+//! The open arena: what a native or the interpreter may do while a slice runs.
+//!
+//! `Cx` is `Copy` and free of borrows, so a native can make values while it holds the host's request.
+use std::any::Any;
+use std::cell::Cell;
+use std::rc::Rc;
+
+use gc_arena::lock::{Lock, RefLock};
+use gc_arena::{Collect, Gc, Mutation};
+
+use crate::code;
+use crate::heap;
+use crate::native::Row;
+use crate::thread::{Thread, ThreadId, ThreadObj};
+use crate::value::function::{ClosureObj, NativeObj, ProtoObj};
+use crate::value::number::write_number;
+use crate::value::table::TableRef;
+use crate::value::{Closure, Int64Data, Kind, Proto, Str, StrObj, Table, TableObj, Userdata, UserdataObj, Value};
+
+macro_rules! metas {
+    ($($id:ident $name:literal;)*) => {
+        /// The metamethods the machine itself looks for.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[repr(u8)]
+        pub enum Meta { $($id,)* }
+        pub(crate) const META_NAMES: &[&str] = &[$($name,)*];
+    };
+}
+metas! {
+    Index "__index"; NewIndex "__newindex"; Call "__call"; Add "__add"; Sub "__sub"; Mul "__mul"; Div "__div"; Mod "__mod";
+    Pow "__pow"; Unm "__unm"; Len "__len"; Eq "__eq"; Lt "__lt"; Le "__le"; Concat "__concat"; ToString "__tostring";
+    Metatable "__metatable"; Pairs "__pairs"; Ipairs "__ipairs"; Gc "__gc"; Mode "__mode"; Name "__name";
+}
+
+#[derive(Collect)]
+#[collect(no_drop)]
+pub(crate) struct Root<'gc> {
+    pub globals: Table<'gc>,
+    pub registry: Table<'gc>,
+    /// Metatables of the types that have one a type: string, nil and boolean, number, function, thread, 64-bit integers.
+    pub type_metas: Gc<'gc, Lock<TypeMetas<'gc>>>,
+    pub meta_names: Box<[Str<'gc>]>,
+    pub no_memory: Value<'gc>,
+    /// Constants with the same bytes share one string, so inline caches hit by address. Only an optimisation: it is emptied
+    /// when it has grown too large.
+    pub interned: Table<'gc>,
+    pub threads: Gc<'gc, RefLock<Vec<Slot<Thread<'gc>>>>>,
+    pub stash: Gc<'gc, RefLock<Vec<Slot<Value<'gc>>>>>,
+    #[collect(require_static)]
+    pub shared: Rc<Shared>,
+}
+
+/// What the open and the closed arena both look at.
+#[derive(Default)]
+pub(crate) struct Shared {
+    pub free_threads: Cell<Vec<u32>>,
+    pub free_stash: Cell<Vec<u32>>,
+    /// Stash handles dropped since the last slice.
+    pub dropped: Rc<std::cell::RefCell<Vec<u32>>>,
+    /// Bytes the VM may use; 0: no limit.
+    pub memory_limit: Cell<usize>,
+    /// Bytes in use before this slice, and the thread's counter when it began.
+    pub memory_before: Cell<isize>,
+    pub counter_before: Cell<isize>,
+    /// `collectgarbage()` was called: a full collection is due when the slice is over.
+    pub collect: Cell<bool>,
+    /// Words the error of a native that is called in a phase its row excludes.
+    pub refuse: Cell<Option<fn(u32) -> String>>,
+}
+
+#[derive(Clone, Copy, Collect, Default)]
+#[collect(no_drop)]
+pub(crate) struct TypeMetas<'gc> {
+    pub string: Option<Table<'gc>>,
+    pub nil: Option<Table<'gc>>,
+    pub boolean: Option<Table<'gc>>,
+    pub number: Option<Table<'gc>>,
+    pub function: Option<Table<'gc>>,
+    pub thread: Option<Table<'gc>>,
+    pub int64: Option<Table<'gc>>,
+    pub light: Option<Table<'gc>>,
+}
+
+#[derive(Collect)]
+#[collect(no_drop)]
+pub(crate) struct Slot<T> {
+    #[collect(require_static)]
+    pub generation: u32,
+    pub item: Option<T>,
+}
+
+/// Keeps a Lua value alive from outside the arena; dropping it never enters the arena.
+pub struct Stashed {
+    pub(crate) slot: u32,
+    dropped: Rc<std::cell::RefCell<Vec<u32>>>,
+}
+
+impl Drop for Stashed {
+    fn drop(&mut self) {
+        self.dropped.borrow_mut().push(self.slot);
+    }
+}
+
+impl std::fmt::Debug for Stashed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Stashed({})", self.slot)
+    }
+}
+
+#[derive(Clone, Copy)]
+pub struct Cx<'gc> {
+    pub mc: &'gc Mutation<'gc>,
+    pub(crate) root: &'gc Root<'gc>,
+}
+
+impl<'gc> Root<'gc> {
+    pub fn new(mc: &Mutation<'gc>) -> Root<'gc> {
+        let table = || Gc::new(mc, RefLock::new(TableObj::default()));
+        let text = |s: &str| Gc::new(mc, StrObj::new(s.as_bytes()));
+        let interned = table();
+        let meta_names: Box<[_]> = META_NAMES.iter().map(|s| text(s)).collect();
+        for name in &meta_names {
+            interned.borrow_mut(mc).set_hash(Value::str(*name), Value::TRUE);
+        }
+        let globals = table();
+        let no_memory = Value::str(text("not enough memory"));
+        Root {
+            globals,
+            registry: table(),
+            type_metas: Gc::new(mc, Lock::new(TypeMetas::default())),
+            meta_names,
+            no_memory,
+            interned,
+            threads: Gc::new(mc, RefLock::new(Vec::new())),
+            stash: Gc::new(mc, RefLock::new(Vec::new())),
+            shared: Rc::default(),
+        }
+    }
+}
+
+/// More interned constants than this are forgotten, and gather anew.
+const MAX_INTERNED: u32 = 100_000;
+
+impl<'gc> Cx<'gc> {
+    pub fn globals(self) -> Table<'gc> {
+        self.root.globals
+    }
+    /// A table that Lua cannot reach: what natives keep for the VM's life.
+    pub fn registry(self) -> Table<'gc> {
+        self.root.registry
+    }
+    #[inline]
+    pub fn str(self, bytes: &[u8]) -> Value<'gc> {
+        Value::str(self.string(bytes))
+    }
+    #[inline]
+    pub fn string(self, bytes: &[u8]) -> Str<'gc> {
+        Gc::new(self.mc, StrObj::new(bytes))
+    }
+    pub fn str_vec(self, bytes: Vec<u8>) -> Value<'gc> {
+        Value::str(Gc::new(self.mc, StrObj::from_vec(bytes)))
+    }
+    /// A string that shares its object with the constants of the same bytes: right for field names.
+    pub fn intern(self, bytes: &[u8]) -> Str<'gc> {
+        if bytes.len() > 40 {
+            return self.string(bytes);
+        }
+        let fresh = self.string(bytes);
+        {
+            let known = self.root.interned.borrow();
+            if let Some(at) = known.find_str(fresh) {
+                if let Some(s) = known.nodes[at].key.as_str() {
+                    return s;
+                }
+            }
+        }
+        let mut known = self.root.interned.borrow_mut(self.mc);
+        if known.used > MAX_INTERNED {
+            *known = TableObj::default();
+        }
+        known.set_hash(Value::str(fresh), Value::TRUE);
+        fresh
+    }
+    /// A field name as a value, interned.
+    pub fn key(self, name: &str) -> Value<'gc> {
+        Value::str(self.intern(name.as_bytes()))
+    }
+    pub fn table(self, array: usize, hash: usize) -> Table<'gc> {
+        Gc::new(self.mc, RefLock::new(TableObj::with_capacity(array, hash)))
+    }
+    /// Sets a field of a table under an interned name.
+    pub fn set_field(self, t: Table<'gc>, name: &str, v: Value<'gc>) {
+        t.borrow_mut(self.mc).set_hash(self.key(name), v);
+    }
+    /// A native function with upvalues.
+    pub fn native(self, row: &'static Row, upvalues: &[Value<'gc>]) -> Value<'gc> {
+        let upvalues = upvalues.iter().map(|v| Lock::new(*v)).collect();
+        Value::native(Gc::new(self.mc, NativeObj { row, upvalues }))
+    }
+    pub fn userdata<T: 'static>(self, object: Rc<T>, meta: Option<Table<'gc>>) -> Userdata<'gc> {
+        let data: Rc<dyn Any> = object;
+        Gc::new(self.mc, UserdataObj { data, meta: Lock::new(meta), user_value: Lock::new(Value::NIL) })
+    }
+    pub fn int64(self, bits: u64, unsigned: bool) -> Value<'gc> {
+        Value::int64(Gc::new(self.mc, Int64Data { bits, unsigned }))
+    }
+    /// Puts a table of rows into a Lua table, each under its name.
+    pub fn register(self, t: Table<'gc>, rows: &'static [Row]) {
+        for row in rows {
+            self.set_field(t, row.name, Value::row(row));
+        }
+    }
+    /// Creates (or finds) a global table by a dotted path and registers rows in it: a library.
+    pub fn library(self, path: &str, rows: &'static [Row]) -> Table<'gc> {
+        let mut t = self.globals();
+        for part in path.split('.').filter(|p| !p.is_empty()) {
+            t = match t.field(part.as_bytes()).as_table() {
+                Some(inner) => inner,
+                None => {
+                    let inner = self.table(0, rows.len());
+                    self.set_field(t, part, Value::table(inner));
+                    inner
+                }
+            };
+        }
+        self.register(t, rows);
+        t
+    }
+    pub fn coroutine(self, function: Value<'gc>) -> Thread<'gc> {
+        ThreadObj::new(self.mc, function)
+    }
+
+    /// A string as it is, a number as text; None for others.
+    pub fn to_str(self, v: Value<'gc>) -> Option<Str<'gc>> {
+        match v.kind() {
+            Kind::Str(s) => Some(s),
+            Kind::Num(n) => {
+                let mut text = Vec::with_capacity(24);
+                write_number(n, &mut text);
+                Some(self.string(&text))
+            }
+            _ => None,
+        }
+    }
+    /// What `tostring` shows, without asking `__tostring`.
+    pub fn raw_tostring(self, v: Value<'gc>) -> Vec<u8> {
+        match v.kind() {
+            Kind::Nil => b"nil".to_vec(),
+            Kind::Bool(b) => b.to_string().into_bytes(),
+            Kind::Num(n) => {
+                let mut text = Vec::new();
+                write_number(n, &mut text);
+                text
+            }
+            Kind::Str(s) => s.bytes().to_vec(),
+            Kind::Int64(i) => i.text().into_bytes(),
+            Kind::Light(0) => b"userdata: NULL".to_vec(),
+            Kind::Light(n) => format!("userdata: 0x{n:08x}").into_bytes(),
+            Kind::Row(row) => format!("function: builtin: {:#014x}", std::ptr::from_ref(row).addr()).into_bytes(),
+            _ => format!("{}: {:#014x}", v.type_name(), v.address() & !7).into_bytes(),
+        }
+    }
+
+    pub fn metatable(self, v: Value<'gc>) -> Option<Table<'gc>> {
+        let metas = self.root.type_metas;
+        match v.kind() {
+            Kind::Table(t) => t.borrow().meta,
+            Kind::Userdata(u) => u.meta.get(),
+            Kind::Str(_) => metas.get().string,
+            Kind::Nil => metas.get().nil,
+            Kind::Bool(_) => metas.get().boolean,
+            Kind::Num(_) => metas.get().number,
+            Kind::Closure(_) | Kind::Row(_) | Kind::Native(_) => metas.get().function,
+            Kind::Thread(_) => metas.get().thread,
+            Kind::Int64(_) => metas.get().int64,
+            Kind::Light(_) => metas.get().light,
+            Kind::Cell(_) => None,
+        }
+    }
+    /// Sets a metatable; of a type that has one a type, for all its values.
+    pub fn set_metatable(self, v: Value<'gc>, meta: Option<Table<'gc>>) {
+        let mut metas = self.root.type_metas.get();
+        match v.kind() {
+            Kind::Table(t) => return t.set_metatable(self.mc, meta),
+            Kind::Userdata(u) => return UserdataObj::set_meta(u, self.mc, meta),
+            Kind::Str(_) => metas.string = meta,
+            Kind::Nil => metas.nil = meta,
+            Kind::Bool(_) => metas.boolean = meta,
+            Kind::Num(_) => metas.number = meta,
+            Kind::Closure(_) | Kind::Row(_) | Kind::Native(_) => metas.function = meta,
+            Kind::Thread(_) => metas.thread = meta,
+            Kind::Int64(_) => metas.int64 = meta,
+            Kind::Light(_) => metas.light = meta,
+            Kind::Cell(_) => return,
+        }
+        self.root.type_metas.set(self.mc, metas);
+    }
+    /// The value under an event's name in a metatable; absence is remembered.
+    #[inline]
+    pub(crate) fn meta_of(self, meta: Option<Table<'gc>>, event: Meta) -> Value<'gc> {
+        let Some(meta) = meta else { return Value::NIL };
+        let meta = meta.borrow();
+        let bit = 1 << event as u32;
+        if meta.absent.get() & bit != 0 {
+            return Value::NIL;
+        }
+        let v = meta.get_str(self.root.meta_names[event as usize]);
+        if v.is_nil() {
+            meta.absent.set(meta.absent.get() | bit);
+        }
+        v
+    }
+    pub fn metamethod(self, v: Value<'gc>, event: Meta) -> Value<'gc> {
+        self.meta_of(self.metatable(v), event)
+    }
+
+    /// Compiles a chunk. The error is the message, positioned.
+    pub fn load(self, source: &[u8], chunk_name: &[u8], env: Table<'gc>) -> Result<Closure<'gc>, Value<'gc>> {
+        if source.first() == Some(&0x1b) {
+            return Err(self.str(b"bytecode is refused: only Lua source can be loaded"));
+        }
+        match crate::compile::compile(source, chunk_name) {
+            Ok(proto) => Ok(self.closure(&proto, env)),
+            Err(e) => Err(self.str_vec(e.message)),
+        }
+    }
+    /// A main chunk's closure from compiled code.
+    pub fn closure(self, proto: &Rc<code::Proto>, env: Table<'gc>) -> Closure<'gc> {
+        let proto = self.proto(proto);
+        Gc::new(self.mc, ClosureObj { proto, env: Lock::new(env), upvalues: Box::new([]) })
+    }
+    fn proto(self, info: &Rc<code::Proto>) -> Proto<'gc> {
+        let consts = info.consts.iter().map(|c| match c {
+            code::Const::Nil => Value::NIL,
+            code::Const::Bool(b) => Value::bool(*b),
+            code::Const::Num(n) => Value::num(*n),
+            code::Const::Str(s) => Value::str(self.intern(s)),
+            code::Const::Int64 { bits, unsigned } => self.int64(*bits, *unsigned),
+        });
+        let consts = consts.collect();
+        let protos = info.protos.iter().map(|p| self.proto(p)).collect();
+        Gc::new(
+            self.mc,
+            ProtoObj {
+                code: info.code.iter().map(|op| Cell::new(op.get())).collect(),
+                consts,
+                protos,
+                params: info.params,
+                vararg: info.vararg,
+                max_stack: info.max_stack,
+                info: info.clone(),
+            },
+        )
+    }
+
+    /// "not enough memory" if that many more bytes would break the limit.
+    #[inline]
+    pub fn check_memory(self, bytes: usize) -> Result<(), Value<'gc>> {
+        let shared = &self.root.shared;
+        let limit = shared.memory_limit.get();
+        if limit == 0 {
+            return Ok(());
+        }
+        let used = shared.memory_before.get() + heap::allocated() - shared.counter_before.get();
+        if usize::try_from(used).unwrap_or(0).saturating_add(bytes) > limit { Err(self.root.no_memory) } else { Ok(()) }
+    }
+    /// Asks for a full collection once this slice is over.
+    pub fn request_collection(self) {
+        self.root.shared.collect.set(true);
+    }
+    /// Sets how the error of a native reads that is called in a phase its row excludes.
+    pub fn word_refusals(self, text: fn(u32) -> String) {
+        self.root.shared.refuse.set(Some(text));
+    }
+    /// Bytes this VM has in use, as far as the allocator has been told (0 without it).
+    pub fn memory_used(self) -> usize {
+        let shared = &self.root.shared;
+        usize::try_from(shared.memory_before.get() + heap::allocated() - shared.counter_before.get()).unwrap_or(0)
+    }
+
+    /// Names a value from outside the arena.
+    pub fn stash(self, v: Value<'gc>) -> Stashed {
+        let shared = &self.root.shared;
+        let mut stash = self.root.stash.borrow_mut(self.mc);
+        let slot = take_slot(&shared.free_stash, &mut stash);
+        stash[slot as usize].item = Some(v);
+        Stashed { slot, dropped: shared.dropped.clone() }
+    }
+    pub fn fetch(self, handle: &Stashed) -> Value<'gc> {
+        let stash = self.root.stash.borrow();
+        stash.get(handle.slot as usize).and_then(|s| s.item).unwrap_or(Value::NIL)
+    }
+    pub(crate) fn sweep_stash(self) {
+        let shared = &self.root.shared;
+        if shared.dropped.borrow().is_empty() {
+            return;
+        }
+        let mut stash = self.root.stash.borrow_mut(self.mc);
+        let mut free = shared.free_stash.take();
+        for slot in shared.dropped.borrow_mut().drain(..) {
+            stash[slot as usize].item = None;
+            free.push(slot);
+        }
+        shared.free_stash.set(free);
+    }
+
+    pub fn spawn(self, function: Value<'gc>, args: &[Value<'gc>]) -> (ThreadId, Thread<'gc>) {
+        let thread = ThreadObj::new(self.mc, function);
+        let id = {
+            let mut threads = self.root.threads.borrow_mut(self.mc);
+            let slot = take_slot(&self.root.shared.free_threads, &mut threads);
+            threads[slot as usize].item = Some(thread);
+            ThreadId { slot, generation: threads[slot as usize].generation }
+        };
+        let mut t = thread.borrow_mut(self.mc);
+        t.id = Some(id);
+        t.spawned = true;
+        t.state.stack.extend_from_slice(args);
+        drop(t);
+        (id, thread)
+    }
+    pub fn thread(self, id: ThreadId) -> Option<Thread<'gc>> {
+        self.root.threads.borrow().get(id.slot as usize).filter(|s| s.generation == id.generation)?.item
+    }
+    pub fn bury(self, id: ThreadId) {
+        let mut threads = self.root.threads.borrow_mut(self.mc);
+        let Some(slot) = threads.get_mut(id.slot as usize).filter(|s| s.generation == id.generation) else { return };
+        if let Some(thread) = slot.item.take() {
+            let mut t = thread.borrow_mut(self.mc);
+            t.id = None;
+            if !matches!(t.status, crate::thread::Status::Done | crate::thread::Status::Failed) {
+                // Killed while it waited: it can never run again.
+                t.status = crate::thread::Status::Done;
+                t.state = crate::thread::State::default();
+                t.results = 0;
+            }
+        }
+        slot.generation = slot.generation.wrapping_add(1);
+        let mut free = self.root.shared.free_threads.take();
+        free.push(id.slot);
+        self.root.shared.free_threads.set(free);
+    }
+    /// The results of a finished light thread: whether it succeeded, and its results or its error.
+    pub fn results_of(self, thread: Thread<'gc>) -> Option<(bool, Vec<Value<'gc>>)> {
+        use crate::thread::Status;
+        let t = thread.borrow();
+        let ok = match t.status {
+            Status::Done => true,
+            Status::Failed => false,
+            _ => return None,
+        };
+        Some((ok, t.state.stack.iter().take(t.results).copied().collect()))
+    }
+}
+
+fn take_slot<T>(free: &Cell<Vec<u32>>, slots: &mut Vec<Slot<T>>) -> u32 {
+    let mut list = free.take();
+    let slot = list.pop();
+    free.set(list);
+    slot.unwrap_or_else(|| {
+        slots.push(Slot { generation: 0, item: None });
+        (slots.len() - 1) as u32
+    })
+}

@@ -1,0 +1,142 @@
+//! A thread-local free-list allocator over the system's, with an exact count of the bytes its thread has allocated.
+//!
+//! Small blocks (up to 512 bytes) come in classes of 16 bytes from 64 KiB chunks that are never given back; a block that is freed
+//! on another thread joins that thread's list. Larger ones are the system's. A binary opts in with `#[global_allocator]`.
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::UnsafeCell;
+use std::ptr::null_mut;
+
+/// Bytes allocated minus bytes freed by this thread since it began (0 unless [`Allocator`] is the global allocator).
+/// Negative on a thread that frees what others allocated.
+#[inline]
+pub fn allocated() -> isize {
+    // SAFETY: the reference does not leave the closure, which calls nothing.
+    HEAP.try_with(|h| unsafe { (*h.get()).live }).unwrap_or(0)
+}
+
+pub struct Allocator;
+
+const CLASS: usize = 16;
+const LARGEST: usize = 512;
+const CHUNK: usize = 64 * 1024;
+
+struct Heap {
+    free: [*mut u8; LARGEST / CLASS + 1],
+    bump: *mut u8,
+    end: *mut u8,
+    live: isize,
+}
+
+thread_local! {
+    static HEAP: UnsafeCell<Heap> =
+        const { UnsafeCell::new(Heap { free: [null_mut(); LARGEST / CLASS + 1], bump: null_mut(), end: null_mut(), live: 0 }) };
+}
+
+impl Heap {
+    /// A block of `class * CLASS` bytes.
+    ///
+    /// # Safety
+    /// `class` is in 1..=LARGEST / CLASS.
+    #[inline(always)]
+    unsafe fn take(&mut self, class: usize) -> *mut u8 {
+        // SAFETY: the class is in bounds by the caller's word; a listed block is free, ours, and holds the next one's address.
+        unsafe {
+            let head = self.free.get_unchecked_mut(class);
+            let block = *head;
+            if block.is_null() {
+                return self.carve(class * CLASS);
+            }
+            *head = *block.cast::<*mut u8>();
+            block
+        }
+    }
+    #[cold]
+    #[inline(never)]
+    fn carve(&mut self, size: usize) -> *mut u8 {
+        if self.end.addr() - self.bump.addr() < size {
+            // SAFETY: the layout is constant and valid.
+            let chunk = unsafe { System.alloc(Layout::from_size_align_unchecked(CHUNK, 4096)) };
+            if chunk.is_null() {
+                return chunk;
+            }
+            self.bump = chunk;
+            // SAFETY: one past the end of the chunk.
+            self.end = unsafe { chunk.add(CHUNK) };
+        }
+        let block = self.bump;
+        // SAFETY: there is room for `size` bytes up to `end`.
+        self.bump = unsafe { self.bump.add(size) };
+        block
+    }
+}
+
+fn class_of(layout: &Layout) -> Option<usize> {
+    if layout.size() <= LARGEST && layout.align() <= CLASS { Some(layout.size().div_ceil(CLASS).max(1)) } else { None }
+}
+
+// SAFETY: blocks of a class are disjoint, CLASS-aligned, at least as large as asked for, and not handed out twice: they leave
+// the list when taken. The thread-local has no destructor, so it can be used until the thread is gone.
+unsafe impl GlobalAlloc for Allocator {
+    #[inline]
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        HEAP.with(|h| {
+            // SAFETY: no other reference to this thread's heap exists: nothing below allocates through us.
+            let heap = unsafe { &mut *h.get() };
+            heap.live += layout.size() as isize;
+            match class_of(&layout) {
+                // SAFETY: `class_of` gives valid classes.
+                Some(class) => unsafe { heap.take(class) },
+                // SAFETY: the caller's layout is passed on.
+                None => unsafe { System.alloc(layout) },
+            }
+        })
+    }
+    #[inline]
+    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
+        HEAP.with(|h| {
+            // SAFETY: as in `alloc`.
+            let heap = unsafe { &mut *h.get() };
+            heap.live -= layout.size() as isize;
+            match class_of(&layout) {
+                // SAFETY: the block is free now, at least CLASS bytes large, and can hold a pointer.
+                Some(class) => unsafe {
+                    let head = heap.free.get_unchecked_mut(class);
+                    *block.cast::<*mut u8>() = *head;
+                    *head = block;
+                },
+                // SAFETY: blocks of this size came from the system.
+                None => unsafe { System.dealloc(block, layout) },
+            }
+        });
+    }
+    unsafe fn realloc(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        // SAFETY: the caller promises that `size` is not zero and does not overflow when rounded up.
+        let wanted = unsafe { Layout::from_size_align_unchecked(size, layout.align()) };
+        match (class_of(&layout), class_of(&wanted)) {
+            (None, None) => {
+                HEAP.with(|h| {
+                    // SAFETY: as in `alloc`.
+                    unsafe { (*h.get()).live += size as isize - layout.size() as isize }
+                });
+                // SAFETY: the block came from the system with this layout.
+                unsafe { System.realloc(block, layout, size) }
+            }
+            (Some(a), Some(b)) if a == b => {
+                HEAP.with(|h| {
+                    // SAFETY: as in `alloc`.
+                    unsafe { (*h.get()).live += size as isize - layout.size() as isize }
+                });
+                block
+            }
+            // SAFETY: both blocks are valid for the smaller of the two sizes and do not overlap.
+            _ => unsafe {
+                let fresh = self.alloc(wanted);
+                if !fresh.is_null() {
+                    std::ptr::copy_nonoverlapping(block, fresh, layout.size().min(size));
+                    self.dealloc(block, layout);
+                }
+                fresh
+            },
+        }
+    }
+}

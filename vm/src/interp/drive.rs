@@ -1,0 +1,556 @@
+//! Calls, results, coroutine switches and errors, as one loop over what is to be done next.
+//!
+//! Nothing here recurses: a native that calls a function whose native calls a function ... is a chain of `Act`s. The interpreter
+//! loop handles the common cases of calls and returns itself and comes here for the rest.
+use smallvec::SmallVec;
+
+use super::Exec;
+use crate::native::{Call, Outcome, Reply, Row};
+use crate::thread::{Frame, FrameKind, MAX_FRAMES, MAX_STACK, SPARE, State, Status, Thread, nret};
+use crate::value::{Closure, Kind, Value};
+use crate::vm::Step;
+
+/// How the interpreter loop goes on.
+pub(crate) enum Flow {
+    /// With the next instruction of the same function (its registers may have moved).
+    Next,
+    /// With the top frame.
+    Reload,
+    /// Not at all.
+    Leave(Step),
+}
+
+/// What is to be done next.
+pub(crate) enum Act<'gc> {
+    /// Call the value at `func` with the `nargs` values above it.
+    Call {
+        func: usize,
+        nargs: usize,
+        nret: i16,
+    },
+    /// A native has returned.
+    Replied {
+        base: usize,
+        nargs: usize,
+        nres: usize,
+        dst: usize,
+        nret: i16,
+        reply: Reply<'gc>,
+    },
+    /// A call is over: `n` results at `src` go to `dst`.
+    Results {
+        dst: usize,
+        nret: i16,
+        src: usize,
+        n: usize,
+    },
+    Throw(Value<'gc>),
+    Go(Flow),
+}
+
+impl<'gc> Exec<'_, 'gc> {
+    pub(crate) fn drive(&mut self, mut act: Act<'gc>) -> Flow {
+        loop {
+            act = match act {
+                Act::Go(flow) => return flow,
+                Act::Call { func, nargs, nret } => self.call(func, nargs, nret),
+                Act::Replied { base, nargs, nres, dst, nret, reply } => {
+                    self.replied(base, nargs, nres, dst, nret, reply)
+                }
+                Act::Results { dst, nret, src, n } => self.results(dst, nret, src, n),
+                Act::Throw(error) => self.throw(error),
+            }
+        }
+    }
+
+    /// Runs `f` with a native's view of its call; tells how many arguments (`set_len` may have changed it) and results there are.
+    pub(crate) fn with_call<T>(
+        &mut self,
+        base: usize,
+        nargs: usize,
+        nres: usize,
+        f: impl FnOnce(&mut Call<'_, 'gc>) -> T,
+    ) -> (T, usize, usize) {
+        let mut call = Call {
+            cx: self.cx,
+            state: &mut self.st,
+            thread: self.cur,
+            base,
+            nargs,
+            nres,
+            host: self.lent.host,
+            phase: self.lent.phase,
+            fuel: &mut self.fuel,
+        };
+        let result = f(&mut call);
+        (result, call.nargs, call.nres)
+    }
+
+    fn call(&mut self, func: usize, nargs: usize, nret: i16) -> Act<'gc> {
+        match self.st.stack[func].kind() {
+            Kind::Closure(c) => match self.push_lua(c, func, nargs, nret) {
+                Ok(()) => Act::Go(Flow::Reload),
+                Err(error) => Act::Throw(error),
+            },
+            Kind::Row(row) => self.call_row(row, func, nargs, nret),
+            Kind::Native(f) => self.call_row(f.row, func, nargs, nret),
+            _ => {
+                let callee = self.st.stack[func];
+                let handler = self.cx.metamethod(callee, crate::context::Meta::Call);
+                if handler.is_nil() {
+                    return Act::Throw(self.call_error(callee, nret));
+                }
+                // The called value becomes the first argument.
+                self.st.ensure(func + nargs + 2);
+                self.st.stack.copy_within(func..func + nargs + 1, func + 1);
+                self.st.stack[func] = handler;
+                self.fuel -= 1;
+                Act::Call { func, nargs: nargs + 1, nret }
+            }
+        }
+    }
+
+    fn call_row(&mut self, row: &'static Row, func: usize, nargs: usize, nret: i16) -> Act<'gc> {
+        let base = func + 1;
+        let (reply, nargs, nres) = self.run_row(row, base, nargs);
+        Act::Replied { base, nargs, nres, dst: func, nret, reply }
+    }
+
+    /// Runs a native, if the host's phase allows it.
+    #[inline(always)]
+    pub(crate) fn run_row(&mut self, row: &'static Row, base: usize, nargs: usize) -> (Reply<'gc>, usize, usize) {
+        if row.phases != 0 && row.phases & self.lent.phase == 0 {
+            let refuse = self.cx.root.shared.refuse.get();
+            let (error, nargs, _) = self.with_call(base, nargs, 0, |call| match refuse {
+                Some(text) => call.error(text(call.phase())),
+                None => call.error("API disabled in this context"),
+            });
+            return (Err(error), nargs, 0);
+        }
+        self.st.ensure(base + nargs + 8);
+        self.with_call(base, nargs, 0, row.native)
+    }
+
+    /// Enters a Lua function. Varargs stay below, the parameters are copied above them.
+    #[inline]
+    pub(crate) fn push_lua(&mut self, c: Closure<'gc>, func: usize, nargs: usize, nret: i16) -> Result<(), Value<'gc>> {
+        let proto = c.proto;
+        let params = proto.params as usize;
+        let mut base = func + 1;
+        let need = base + nargs + params + proto.max_stack as usize + 1;
+        self.st.ensure(need);
+        if need > MAX_STACK || self.st.frames.len() >= MAX_FRAMES {
+            self.check_overflow(need)?;
+        }
+        if proto.vararg {
+            base = func + 1 + nargs;
+            for i in 0..params {
+                self.st.stack[base + i] = if i < nargs { self.st.stack[func + 1 + i] } else { Value::NIL };
+            }
+        } else {
+            for i in nargs..params {
+                self.st.stack[base + i] = Value::NIL;
+            }
+        }
+        self.st.frames.push(Frame {
+            closure: Some(c),
+            pc: 0,
+            base: base as u32,
+            func: func as u32,
+            nret,
+            kind: FrameKind::Lua,
+            tail: false,
+        });
+        Ok(())
+    }
+
+    #[cold]
+    fn check_overflow(&mut self, need: usize) -> Result<(), Value<'gc>> {
+        let handling = self.st.frames.iter().rev().take(SPARE).any(|f| f.kind == FrameKind::Handler);
+        let (stack, frames) =
+            if handling { (MAX_STACK + SPARE * 50, MAX_FRAMES + SPARE) } else { (MAX_STACK, MAX_FRAMES) };
+        if need > stack || self.st.frames.len() >= frames {
+            let mut text = self.st.position(0);
+            text.extend_from_slice(b"stack overflow");
+            return Err(self.cx.str_vec(text));
+        }
+        Ok(())
+    }
+
+    fn push_native(&mut self, kind: FrameKind, base: usize, nargs: usize, dst: usize, nret: i16) {
+        self.st.frames.push(Frame {
+            closure: None,
+            pc: nargs as u32,
+            base: base as u32,
+            func: dst as u32,
+            nret,
+            kind,
+            tail: false,
+        });
+    }
+
+    fn replied(
+        &mut self,
+        base: usize,
+        nargs: usize,
+        nres: usize,
+        dst: usize,
+        nret: i16,
+        reply: Reply<'gc>,
+    ) -> Act<'gc> {
+        let src = base + nargs;
+        match reply {
+            Ok(Outcome::Return) => Act::Results { dst, nret, src, n: nres },
+            Err(error) => {
+                // For the traceback: the native is part of it.
+                self.push_native(FrameKind::Native, base, nargs, dst, nret);
+                Act::Throw(error)
+            }
+            Ok(Outcome::Call(sequence)) => {
+                if self.st.frames.len() >= MAX_FRAMES {
+                    if let Err(e) = self.check_overflow(src) {
+                        return Act::Throw(e);
+                    }
+                }
+                self.push_native(FrameKind::Sequence, base, nargs, dst, nret);
+                self.st.sequences.push(sequence);
+                self.fuel -= 2;
+                Act::Call { func: src, nargs: nres.saturating_sub(1), nret: nret::NATIVE }
+            }
+            Ok(Outcome::TailCall) => {
+                self.st.stack.copy_within(src..src + nres, dst);
+                self.fuel -= 1;
+                Act::Call { func: dst, nargs: nres.saturating_sub(1), nret }
+            }
+            Ok(Outcome::Pcall) => {
+                if self.st.frames.len() >= MAX_FRAMES {
+                    if let Err(e) = self.check_overflow(src) {
+                        return Act::Throw(e);
+                    }
+                }
+                self.push_native(FrameKind::Pcall, base, nargs, dst, nret);
+                self.fuel -= 2;
+                Act::Call { func: base, nargs: nargs - 1, nret: nret::NATIVE }
+            }
+            Ok(Outcome::Xpcall) => {
+                self.push_native(FrameKind::Xpcall, base, nargs, dst, nret);
+                self.st.stack.swap(base, base + 1);
+                self.fuel -= 2;
+                Act::Call { func: base + 1, nargs: nargs - 2, nret: nret::NATIVE }
+            }
+            Ok(Outcome::Park(parked)) => {
+                self.push_native(FrameKind::Native, base, nargs, dst, nret);
+                Act::Go(Flow::Leave(Step::Park(parked)))
+            }
+            Ok(Outcome::Yield(until)) => {
+                self.push_native(FrameKind::Native, base, nargs, dst, nret);
+                Act::Go(Flow::Leave(Step::Yield(until)))
+            }
+            Ok(Outcome::Exit) => Act::Go(Flow::Leave(Step::Exit)),
+            Ok(Outcome::Resume) => {
+                let co = self.st.stack[base].as_thread();
+                self.push_native(FrameKind::Resume, base, nargs, dst, nret);
+                self.resume(co, base + 1, nargs - 1)
+            }
+            Ok(Outcome::Wrap) => {
+                let co = match self.st.stack[dst].kind() {
+                    Kind::Native(f) => f.upvalues.first().and_then(|v| v.get().as_thread()),
+                    _ => None,
+                };
+                self.push_native(FrameKind::Wrap, base, nargs, dst, nret);
+                self.resume(co, base, nargs)
+            }
+            Ok(Outcome::CoYield) => self.co_yield(base, nargs, dst, nret),
+        }
+    }
+
+    /// Switches to a coroutine with the values at `src`; the top frame, of kind Resume or Wrap, waits for it.
+    fn resume(&mut self, co: Option<Thread<'gc>>, src: usize, n: usize) -> Act<'gc> {
+        let refusal = match co {
+            None => Some("cannot resume non-coroutine"),
+            Some(co) => match co.borrow().status {
+                Status::Suspended if co.borrow().id.is_none() || co.borrow().is_fresh() => None,
+                Status::Suspended => None,
+                Status::Running | Status::Normal => Some("cannot resume non-suspended coroutine"),
+                Status::Done | Status::Failed => Some("cannot resume dead coroutine"),
+            },
+        };
+        let (Some(co), None) = (co, refusal) else {
+            let text = self.cx.str(refusal.unwrap_or_default().as_bytes());
+            return self.resume_failed(text);
+        };
+        self.fuel -= 4;
+        let args: SmallVec<[Value<'gc>; 8]> = self.st.stack[src..src + n].into();
+        let mc = self.cx.mc;
+        {
+            let mut parent = self.cur.borrow_mut(mc);
+            parent.state = std::mem::take(&mut self.st);
+            parent.status = Status::Normal;
+        }
+        let fresh = {
+            let mut child = co.borrow_mut(mc);
+            let fresh = child.is_fresh();
+            child.resumer = Some(self.cur);
+            child.status = Status::Running;
+            self.st = std::mem::take(&mut child.state);
+            fresh
+        };
+        self.cur = co;
+        if fresh {
+            self.st.ensure(1 + args.len());
+            self.st.stack[1..1 + args.len()].copy_from_slice(&args);
+            return Act::Call { func: 0, nargs: args.len(), nret: nret::THREAD };
+        }
+        let Some(frame) = self.st.frames.pop() else { return Act::Go(Flow::Leave(Step::Gone)) };
+        self.hand_over(frame, &args)
+    }
+
+    /// The values become the results of the native call whose frame this was.
+    fn hand_over(&mut self, frame: Frame<'gc>, values: &[Value<'gc>]) -> Act<'gc> {
+        let src = frame.base as usize + frame.pc as usize;
+        self.st.ensure(src + values.len());
+        self.st.stack[src..src + values.len()].copy_from_slice(values);
+        Act::Results { dst: frame.func as usize, nret: frame.nret, src, n: values.len() }
+    }
+
+    /// A resume that did not succeed, in the resumer: false and the error, or for a wrap function the error itself.
+    fn resume_failed(&mut self, error: Value<'gc>) -> Act<'gc> {
+        let Some(frame) = self.st.frames.pop() else { return Act::Throw(error) };
+        if frame.kind == FrameKind::Wrap {
+            // As LuaJIT: a message gets the position of the wrap function's caller.
+            let error = match error.as_str() {
+                Some(s) => {
+                    let mut text = self.st.position(0);
+                    text.extend_from_slice(s.bytes());
+                    self.cx.str_vec(text)
+                }
+                None => error,
+            };
+            self.push_native(
+                FrameKind::Native,
+                frame.base as usize,
+                frame.pc as usize,
+                frame.func as usize,
+                frame.nret,
+            );
+            return Act::Throw(error);
+        }
+        self.hand_over(frame, &[Value::FALSE, error])
+    }
+
+    fn co_yield(&mut self, base: usize, nargs: usize, dst: usize, nret: i16) -> Act<'gc> {
+        let mc = self.cx.mc;
+        let resumer = self.cur.borrow_mut(mc).resumer.take();
+        self.push_native(FrameKind::Native, base, nargs, dst, nret);
+        let Some(resumer) = resumer else {
+            // A light thread yields to the others.
+            return Act::Go(Flow::Leave(Step::Yield(crate::native::Until::NextTurn)));
+        };
+        let values: SmallVec<[Value<'gc>; 8]> = self.st.stack[base..base + nargs].into();
+        {
+            let mut child = self.cur.borrow_mut(mc);
+            child.state = std::mem::take(&mut self.st);
+            child.status = Status::Suspended;
+        }
+        self.back_to(resumer);
+        self.resumed(&values)
+    }
+
+    fn back_to(&mut self, resumer: Thread<'gc>) {
+        let mut parent = resumer.borrow_mut(self.cx.mc);
+        parent.status = Status::Running;
+        self.st = std::mem::take(&mut parent.state);
+        drop(parent);
+        self.cur = resumer;
+    }
+
+    /// In the resumer: the coroutine has given these values.
+    fn resumed(&mut self, values: &[Value<'gc>]) -> Act<'gc> {
+        let Some(frame) = self.st.frames.pop() else { return Act::Go(Flow::Leave(Step::Gone)) };
+        let src = frame.base as usize + frame.pc as usize;
+        let lead = usize::from(frame.kind == FrameKind::Resume);
+        let n = lead + values.len();
+        self.st.ensure(src + n);
+        if lead == 1 {
+            self.st.stack[src] = Value::TRUE;
+        }
+        self.st.stack[src + lead..src + n].copy_from_slice(values);
+        Act::Results { dst: frame.func as usize, nret: frame.nret, src, n }
+    }
+
+    pub(crate) fn results(&mut self, dst: usize, nret: i16, src: usize, n: usize) -> Act<'gc> {
+        match nret {
+            nret::MULTI => {
+                self.st.ensure(dst + n);
+                self.st.stack.copy_within(src..src + n, dst);
+                self.st.top = dst + n;
+                Act::Go(Flow::Reload)
+            }
+            nret::FINISH => {
+                let v = if n > 0 { self.st.stack[src] } else { Value::NIL };
+                self.finish(v)
+            }
+            nret::THREAD => self.thread_done(src, n),
+            nret::NATIVE => self.native_results(src, n),
+            wanted => {
+                let wanted = wanted as usize;
+                self.st.ensure(dst + wanted);
+                for i in 0..wanted {
+                    self.st.stack[dst + i] = if i < n { self.st.stack[src + i] } else { Value::NIL };
+                }
+                Act::Go(Flow::Reload)
+            }
+        }
+    }
+
+    /// Results for the native whose frame is on top.
+    fn native_results(&mut self, src: usize, n: usize) -> Act<'gc> {
+        let Some(frame) = self.st.frames.pop() else { return Act::Go(Flow::Leave(Step::Gone)) };
+        let (base, nargs) = (frame.base as usize, frame.pc as usize);
+        let (dst, nret) = (frame.func as usize, frame.nret);
+        match frame.kind {
+            FrameKind::Pcall | FrameKind::Xpcall => {
+                // The results lie above the slot of the called function: true goes right before them.
+                let at = base.max(dst + 1);
+                self.st.ensure(at + n + 1);
+                self.st.stack.copy_within(src..src + n, at);
+                self.st.stack[at - 1] = Value::TRUE;
+                Act::Results { dst, nret, src: at - 1, n: n + 1 }
+            }
+            FrameKind::Sequence => {
+                let at = base + nargs;
+                self.st.ensure(at + n);
+                self.st.stack.copy_within(src..src + n, at);
+                let Some(sequence) = self.st.sequences.pop() else { return Act::Go(Flow::Leave(Step::Gone)) };
+                let (reply, nargs, nres) = self.with_call(base, nargs, n, |call| sequence.step(call));
+                Act::Replied { base, nargs, nres, dst, nret, reply }
+            }
+            FrameKind::Handler => {
+                let v = if n > 0 { self.st.stack[src] } else { Value::NIL };
+                self.unwind(frame.pc as usize, v)
+            }
+            _ => Act::Go(Flow::Leave(Step::Gone)),
+        }
+    }
+
+    fn thread_done(&mut self, src: usize, n: usize) -> Act<'gc> {
+        let mc = self.cx.mc;
+        let resumer = self.cur.borrow_mut(mc).resumer.take();
+        let values: SmallVec<[Value<'gc>; 8]> = self.st.stack[src..src + n].into();
+        match resumer {
+            None => {
+                self.st.stack.copy_within(src..src + n, 0);
+                self.st.stack.truncate(n);
+                let mut t = self.cur.borrow_mut(mc);
+                t.status = Status::Done;
+                t.results = n;
+                Act::Go(Flow::Leave(Step::Done))
+            }
+            Some(resumer) => {
+                self.st = State::default();
+                self.cur.borrow_mut(mc).status = Status::Done;
+                self.back_to(resumer);
+                self.resumed(&values)
+            }
+        }
+    }
+
+    /// An error looks for a handler: in this coroutine, then in the one that resumed it.
+    fn throw(&mut self, error: Value<'gc>) -> Act<'gc> {
+        let catches = |f: &Frame<'gc>| matches!(f.kind, FrameKind::Pcall | FrameKind::Xpcall | FrameKind::Handler);
+        let handler = self.st.frames.iter().rposition(catches);
+        let sequence = self.catching_sequence(handler);
+        if let Some((frame, which)) = sequence {
+            return self.fail_sequence(frame, which, error);
+        }
+        match handler {
+            Some(at) => match self.st.frames[at].kind {
+                FrameKind::Xpcall => {
+                    // The handler runs above the frames that failed, so that it sees them.
+                    let func = self.st.end();
+                    self.st.ensure(func + 2);
+                    self.st.stack[func] = self.st.stack[self.st.frames[at].base as usize];
+                    self.st.stack[func + 1] = error;
+                    self.push_native(FrameKind::Handler, func, at, func, nret::NATIVE);
+                    // (a Handler frame's `pc` names the xpcall; its base leaves room for nothing)
+                    Act::Call { func, nargs: 1, nret: nret::NATIVE }
+                }
+                FrameKind::Handler => {
+                    let at = self.st.frames[at].pc as usize;
+                    let text = self.cx.str(b"error in error handling");
+                    self.unwind(at, text)
+                }
+                _ => self.unwind(at, error),
+            },
+            None => {
+                let mc = self.cx.mc;
+                let resumer = self.cur.borrow_mut(mc).resumer.take();
+                match resumer {
+                    None => {
+                        // The frames stay for a traceback; the error goes to the start of the stack.
+                        if self.st.stack.is_empty() {
+                            self.st.stack.push(error);
+                        }
+                        self.st.stack[0] = error;
+                        let mut t = self.cur.borrow_mut(mc);
+                        t.status = Status::Failed;
+                        t.results = 1;
+                        Act::Go(Flow::Leave(Step::Error))
+                    }
+                    Some(resumer) => {
+                        let mut child = self.cur.borrow_mut(mc);
+                        child.state = std::mem::take(&mut self.st);
+                        child.status = Status::Failed;
+                        drop(child);
+                        self.back_to(resumer);
+                        self.resume_failed(error)
+                    }
+                }
+            }
+        }
+    }
+
+    /// Cuts back to a pcall or xpcall frame, which returns false and the value.
+    fn unwind(&mut self, at: usize, value: Value<'gc>) -> Act<'gc> {
+        let frame = self.st.frames[at];
+        self.cut(at);
+        let src = frame.base as usize + frame.pc as usize;
+        self.st.ensure(src + 2);
+        self.st.stack[src] = Value::FALSE;
+        self.st.stack[src + 1] = value;
+        Act::Results { dst: frame.func as usize, nret: frame.nret, src, n: 2 }
+    }
+
+    /// Removes frames from `at` on, and their sequences.
+    fn cut(&mut self, at: usize) {
+        let sequences = self.st.frames[at..].iter().filter(|f| f.kind == FrameKind::Sequence).count();
+        let keep = self.st.sequences.len().saturating_sub(sequences);
+        self.st.sequences.truncate(keep);
+        self.st.frames.truncate(at);
+    }
+
+    /// The topmost sequence above `handler` that wants to see errors: (frame, index among the sequences).
+    fn catching_sequence(&self, handler: Option<usize>) -> Option<(usize, usize)> {
+        let from = handler.map_or(0, |h| h + 1);
+        let mut which = self.st.sequences.len();
+        for at in (from..self.st.frames.len()).rev() {
+            if self.st.frames[at].kind == FrameKind::Sequence {
+                which -= 1;
+                if self.st.sequences[which].catches() {
+                    return Some((at, which));
+                }
+            }
+        }
+        None
+    }
+
+    fn fail_sequence(&mut self, at: usize, which: usize, error: Value<'gc>) -> Act<'gc> {
+        let frame = self.st.frames[at];
+        let sequence = self.st.sequences.swap_remove(which);
+        self.st.sequences.truncate(which);
+        self.st.frames.truncate(at);
+        let (base, nargs) = (frame.base as usize, frame.pc as usize);
+        let (reply, nargs, nres) = self.with_call(base, nargs, 0, |call| sequence.fail(call, error));
+        Act::Replied { base, nargs, nres, dst: frame.func as usize, nret: frame.nret, reply }
+    }
+}

@@ -1,0 +1,102 @@
+//! The interpreter: `exec` is the loop, `drive` everything about calls, `meta` what operators do beyond numbers and plain
+//! tables, `error` the words of runtime errors.
+mod drive;
+mod error;
+mod exec;
+mod meta;
+
+use crate::context::Cx;
+use crate::thread::{FrameKind, State, Status, Thread, ThreadId};
+use crate::value::Value;
+use crate::vm::{Lent, Step, Wake};
+use drive::{Act, Flow};
+
+/// The machine in motion: the running coroutine's state is here, not in its thread object.
+pub(crate) struct Exec<'a, 'gc> {
+    cx: Cx<'gc>,
+    /// The light thread at the bottom.
+    base: Thread<'gc>,
+    cur: Thread<'gc>,
+    st: State<'gc>,
+    lent: Lent<'a>,
+    fuel: i64,
+}
+
+/// Runs a light thread for one slice.
+pub(crate) fn run<'gc>(cx: Cx<'gc>, id: ThreadId, wake: Wake, lent: Lent<'_>) -> Step {
+    let Some(base) = cx.thread(id) else { return Step::Gone };
+    if matches!(base.borrow().status, Status::Done | Status::Failed) {
+        return Step::Gone;
+    }
+    let cur = base.borrow().active.unwrap_or(base);
+    // A panic loses the state, and with it the thread: as it should be.
+    let st = std::mem::take(&mut cur.borrow_mut(cx.mc).state);
+    let fuel = *lent.fuel;
+    let mut exec = Exec { cx, base, cur, st, lent, fuel };
+    let step = exec.enter(wake);
+    *exec.lent.fuel = exec.fuel;
+    let Exec { base, cur, st, .. } = exec;
+    cur.borrow_mut(cx.mc).state = st;
+    base.borrow_mut(cx.mc).active = Some(cur);
+    step
+}
+
+impl<'gc> Exec<'_, 'gc> {
+    fn enter(&mut self, wake: Wake) -> Step {
+        let flow = if self.cur.borrow().is_fresh() {
+            self.cur.borrow_mut(self.cx.mc).status = Status::Running;
+            let nargs = self.st.stack.len() - 1;
+            self.drive(Act::Call { func: 0, nargs, nret: crate::thread::nret::THREAD })
+        } else {
+            self.cur.borrow_mut(self.cx.mc).status = Status::Running;
+            match self.st.frames.last() {
+                // Waiting for the results of a native, which are to come from `wake`.
+                Some(f) if f.kind == FrameKind::Native => self.wake(wake),
+                _ => Flow::Reload,
+            }
+        };
+        match flow {
+            Flow::Leave(step) => step,
+            _ => self.exec(),
+        }
+    }
+
+    fn wake(&mut self, wake: Wake) -> Flow {
+        let Some(frame) = self.st.frames.pop() else { return Flow::Leave(Step::Gone) };
+        let (base, nargs) = (frame.base as usize, frame.pc as usize);
+        let (dst, nret) = (frame.func as usize, frame.nret);
+        let src = base + nargs;
+        let mut n = 0;
+        let mut push = |st: &mut State<'gc>, v: Value<'gc>| {
+            st.ensure(src + n + 1);
+            st.stack[src + n] = v;
+            n += 1;
+        };
+        match wake {
+            Wake::Go => {}
+            Wake::Resume(mut parked) => {
+                let (reply, nargs, nres) = self.with_call(base, nargs, 0, |call| parked.as_mut().finish(call));
+                return self.drive(Act::Replied { base, nargs, nres, dst, nret, reply });
+            }
+            Wake::Spawned(child) => {
+                let v = self.cx.thread(child).map_or(Value::NIL, Value::thread);
+                push(&mut self.st, v);
+            }
+            Wake::Finished(id) => {
+                if let Some((ok, values)) = self.cx.thread(id).and_then(|t| self.cx.results_of(t)) {
+                    push(&mut self.st, Value::bool(ok));
+                    for v in values {
+                        push(&mut self.st, v);
+                    }
+                    self.cx.bury(id);
+                }
+            }
+            Wake::Refused(message) => {
+                push(&mut self.st, Value::NIL);
+                let v = self.cx.str(message.as_bytes());
+                push(&mut self.st, v);
+            }
+        }
+        self.drive(Act::Results { dst, nret, src, n })
+    }
+}

@@ -1,0 +1,248 @@
+//! Source bytes to tokens, one at a time, with at most one token of look-ahead.
+//!
+//! `line` is the line where the newest token ended and `last_line` that of the last token taken: the parser stamps
+//! instructions with the latter and errors with the former, which is how LuaJIT counts. `raw` is the newest token's text
+//! as messages quote it (escapes already resolved).
+pub mod names;
+pub mod number;
+mod string;
+pub mod token;
+
+use crate::compile::SyntaxError;
+use names::Names;
+use number::Number;
+pub use token::Token;
+
+pub struct Lexer<'s> {
+    source: &'s [u8],
+    at: usize,
+    chunk_name: &'s [u8],
+    pub names: Names,
+    pub token: Token,
+    ahead: Option<Token>,
+    pub line: u32,
+    pub last_line: u32,
+    raw: Vec<u8>,
+}
+
+pub(crate) fn is_name_byte(c: u8) -> bool {
+    c.is_ascii_alphanumeric() || c == b'_' || c >= 0x80
+}
+
+impl<'s> Lexer<'s> {
+    /// A lexer before its first token. A first line that begins with `#` is skipped.
+    pub fn new(source: &'s [u8], chunk_name: &'s [u8], first_line: u32) -> Lexer<'s> {
+        let mut lexer = Lexer {
+            source,
+            at: 0,
+            chunk_name,
+            names: Names::default(),
+            token: Token::Eof,
+            ahead: None,
+            line: first_line,
+            last_line: first_line,
+            raw: Vec::new(),
+        };
+        if source.starts_with(b"\xef\xbb\xbf") {
+            lexer.at = 3;
+        }
+        if lexer.peek() == Some(b'#') {
+            lexer.skip_to_line_end();
+        }
+        lexer
+    }
+
+    /// Takes the current token and reads the next one.
+    pub fn advance(&mut self) -> Result<(), SyntaxError> {
+        self.last_line = self.line;
+        self.token = match self.ahead.take() {
+            Some(token) => token,
+            None => self.scan()?,
+        };
+        Ok(())
+    }
+
+    /// The token after the current one.
+    pub fn look_ahead(&mut self) -> Result<Token, SyntaxError> {
+        let token = match self.ahead {
+            Some(token) => token,
+            None => self.scan()?,
+        };
+        self.ahead = Some(token);
+        Ok(token)
+    }
+
+    /// `CHUNK:LINE: MESSAGE near 'TOKEN'` at the newest token.
+    pub fn error_near(&self, token: Token, message: &str) -> SyntaxError {
+        let spelled = match token {
+            Token::Name(_) | Token::String(_) | Token::Number(_) | Token::Int64 { .. } => {
+                let end = self.raw.iter().position(|&c| c == 0).unwrap_or(self.raw.len());
+                self.raw[..end].to_vec()
+            }
+            Token::Stray(c) if c >= 0x20 && c != 0x7f => vec![c],
+            _ => token.text().into_bytes(),
+        };
+        let mut error = self.error_at(self.line, message.as_bytes());
+        error.message.extend_from_slice(b" near '");
+        error.message.extend_from_slice(&spelled);
+        error.message.push(b'\'');
+        error
+    }
+
+    /// `CHUNK:LINE: MESSAGE`.
+    pub fn error_at(&self, line: u32, message: &[u8]) -> SyntaxError {
+        SyntaxError::at(self.chunk_name, line, message)
+    }
+
+    fn peek(&self) -> Option<u8> {
+        self.source.get(self.at).copied()
+    }
+
+    fn peek_after(&self, n: usize) -> Option<u8> {
+        self.source.get(self.at + n).copied()
+    }
+
+    /// Takes `c` if it is next.
+    fn take(&mut self, c: u8) -> bool {
+        let there = self.peek() == Some(c);
+        self.at += usize::from(there);
+        there
+    }
+
+    /// Takes one line break: `\n`, `\r`, `\r\n` or `\n\r`.
+    fn newline(&mut self) -> Result<(), SyntaxError> {
+        let first = self.peek();
+        self.at += 1;
+        if let Some(second @ (b'\n' | b'\r')) = self.peek()
+            && first != Some(second)
+        {
+            self.at += 1;
+        }
+        self.line += 1;
+        if self.line >= 0x7fff_ff00 {
+            return Err(self.error_near(self.token, "chunk has too many lines"));
+        }
+        Ok(())
+    }
+
+    fn skip_to_line_end(&mut self) {
+        let rest = &self.source[self.at..];
+        self.at += memchr::memchr2(b'\n', b'\r', rest).unwrap_or(rest.len());
+    }
+
+    fn scan(&mut self) -> Result<Token, SyntaxError> {
+        self.raw.clear();
+        loop {
+            let Some(c) = self.peek() else { return Ok(Token::Eof) };
+            match c {
+                b'\n' | b'\r' => self.newline()?,
+                b' ' | b'\t' | 0x0b | 0x0c => self.at += 1,
+                b'0'..=b'9' => return self.numeral(),
+                _ if is_name_byte(c) => return Ok(self.word()),
+                b'-' if self.peek_after(1) == Some(b'-') => self.comment()?,
+                b'"' | b'\'' => return self.quoted(c),
+                b'[' => {
+                    if let Some(level) = self.long_bracket(1) {
+                        let text = self.long_string(level)?;
+                        self.raw = self.source[text.0..text.1].to_vec();
+                        return Ok(Token::String(text.2));
+                    }
+                    if self.peek_after(1) == Some(b'=') {
+                        let run = self.source[self.at + 1..].iter().take_while(|&&c| c == b'=').count();
+                        self.raw.extend_from_slice(&self.source[self.at..self.at + 1 + run]);
+                        self.at += 1 + run;
+                        return Err(self.error_near(Token::Number(0.0), "invalid long string delimiter"));
+                    }
+                    self.at += 1;
+                    return Ok(Token::LeftBracket);
+                }
+                b'.' => {
+                    if self.peek_after(1).is_some_and(|c| c.is_ascii_digit()) {
+                        return self.numeral();
+                    }
+                    self.at += 1;
+                    if !self.take(b'.') {
+                        return Ok(Token::Dot);
+                    }
+                    return Ok(if self.take(b'.') { Token::Dots } else { Token::Concat });
+                }
+                _ => {
+                    self.at += 1;
+                    return Ok(self.operator(c));
+                }
+            }
+        }
+    }
+
+    fn operator(&mut self, c: u8) -> Token {
+        match c {
+            b'+' => Token::Plus,
+            b'-' => Token::Minus,
+            b'*' => Token::Star,
+            b'/' => Token::Slash,
+            b'%' => Token::Percent,
+            b'^' => Token::Caret,
+            b'#' => Token::Hash,
+            b'(' => Token::LeftParen,
+            b')' => Token::RightParen,
+            b'{' => Token::LeftBrace,
+            b'}' => Token::RightBrace,
+            b']' => Token::RightBracket,
+            b';' => Token::Semicolon,
+            b',' => Token::Comma,
+            b'=' if self.take(b'=') => Token::Equal,
+            b'=' => Token::Assign,
+            b'<' if self.take(b'=') => Token::LessEqual,
+            b'<' => Token::Less,
+            b'>' if self.take(b'=') => Token::GreaterEqual,
+            b'>' => Token::Greater,
+            b'~' if self.take(b'=') => Token::NotEqual,
+            b':' if self.take(b':') => Token::Label,
+            b':' => Token::Colon,
+            _ => Token::Stray(c),
+        }
+    }
+
+    fn word(&mut self) -> Token {
+        let rest = &self.source[self.at..];
+        let length = rest.iter().position(|&c| !is_name_byte(c)).unwrap_or(rest.len());
+        let text = &rest[..length];
+        self.raw.extend_from_slice(text);
+        self.at += length;
+        Token::keyword(text).unwrap_or_else(|| Token::Name(self.names.intern(text)))
+    }
+
+    fn numeral(&mut self) -> Result<Token, SyntaxError> {
+        let exponent_mark = match (self.peek(), self.peek_after(1)) {
+            (Some(b'0'), Some(b'x' | b'X')) => b'p',
+            _ => b'e',
+        };
+        let mut last = 0;
+        while let Some(c) = self.peek() {
+            let sign_of_exponent = matches!(c, b'+' | b'-') && last | 0x20 == exponent_mark;
+            if !(is_name_byte(c) || c == b'.' || sign_of_exponent) {
+                break;
+            }
+            self.raw.push(c);
+            self.at += 1;
+            last = c;
+        }
+        match number::parse_literal(&self.raw) {
+            Some(Number::Double(n)) => Ok(Token::Number(n)),
+            Some(Number::Int64 { bits, unsigned }) => Ok(Token::Int64 { bits, unsigned }),
+            Some(Number::Imaginary(_)) => {
+                Err(self.error_near(Token::Number(0.0), "malformed number (imaginary numbers are not supported)"))
+            }
+            None => Err(self.error_near(Token::Number(0.0), "malformed number")),
+        }
+    }
+
+    fn comment(&mut self) -> Result<(), SyntaxError> {
+        self.at += 2;
+        if let Some(level) = self.long_bracket(1) {
+            return self.long_comment(level);
+        }
+        self.skip_to_line_end();
+        Ok(())
+    }
+}

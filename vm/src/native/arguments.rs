@@ -1,0 +1,129 @@
+//! Checked arguments, with the errors of Lua's auxiliary library.
+use super::Call;
+use crate::code::names::{NameKind, function_name};
+use crate::value::number::{parse_number, write_number};
+use crate::value::{Kind, Str, Table, Value};
+
+impl<'gc> Call<'_, 'gc> {
+    pub fn is_none(&self, i: usize) -> bool {
+        i >= self.nargs
+    }
+    pub fn is_none_or_nil(&self, i: usize) -> bool {
+        self.arg(i).is_nil()
+    }
+    /// A number, or a string that is one.
+    pub fn number(&self, i: usize) -> Result<f64, Value<'gc>> {
+        let v = self.arg(i);
+        if let Some(n) = v.as_num() {
+            return Ok(n);
+        }
+        to_number(v).ok_or_else(|| self.type_error(i, "number"))
+    }
+    pub fn opt_number(&self, i: usize, default: f64) -> Result<f64, Value<'gc>> {
+        if self.is_none_or_nil(i) { Ok(default) } else { self.number(i) }
+    }
+    /// A number cut to an integer, as luaL_checkinteger does.
+    pub fn integer(&self, i: usize) -> Result<i64, Value<'gc>> {
+        Ok(self.number(i)? as i64)
+    }
+    pub fn opt_integer(&self, i: usize, default: i64) -> Result<i64, Value<'gc>> {
+        if self.is_none_or_nil(i) { Ok(default) } else { self.integer(i) }
+    }
+    /// A string, or a number as text. The bytes live as long as the arena is open: the native may go on using `self`.
+    pub fn bytes(&self, i: usize) -> Result<&'gc [u8], Value<'gc>> {
+        self.str(i).map(|s| gc_arena::Gc::as_ref(s).bytes())
+    }
+    pub fn str(&self, i: usize) -> Result<Str<'gc>, Value<'gc>> {
+        let v = self.arg(i);
+        match v.as_str() {
+            Some(s) => Ok(s),
+            None => self.cx.to_str(v).ok_or_else(|| self.type_error(i, "string")),
+        }
+    }
+    pub fn opt_bytes(&self, i: usize) -> Result<Option<&'gc [u8]>, Value<'gc>> {
+        if self.is_none_or_nil(i) { Ok(None) } else { self.bytes(i).map(Some) }
+    }
+    pub fn table(&self, i: usize) -> Result<Table<'gc>, Value<'gc>> {
+        self.arg(i).as_table().ok_or_else(|| self.type_error(i, "table"))
+    }
+    pub fn opt_table(&self, i: usize) -> Result<Option<Table<'gc>>, Value<'gc>> {
+        if self.is_none_or_nil(i) { Ok(None) } else { self.table(i).map(Some) }
+    }
+    pub fn callable(&self, i: usize) -> Result<Value<'gc>, Value<'gc>> {
+        let v = self.arg(i);
+        if v.is_function() { Ok(v) } else { Err(self.type_error(i, "function")) }
+    }
+    /// Any value at all.
+    pub fn any(&self, i: usize) -> Result<Value<'gc>, Value<'gc>> {
+        if self.is_none(i) { Err(self.arg_error(i, "value expected")) } else { Ok(self.arg(i)) }
+    }
+    /// A host object of type T.
+    pub fn user<T: 'static>(&self, i: usize, name: &str) -> Result<std::rc::Rc<T>, Value<'gc>> {
+        self.arg(i).as_userdata().and_then(|u| u.downcast::<T>()).ok_or_else(|| self.type_error(i, name))
+    }
+
+    /// `bad argument #1 to 'f' (table expected, got nil)`.
+    pub fn type_error(&self, i: usize, expected: &str) -> Value<'gc> {
+        let got = if self.is_none(i) { "no value" } else { self.arg(i).type_name() };
+        self.arg_error(i, &format!("{expected} expected, got {got}"))
+    }
+    /// `bad argument #1 to 'f' (message)`, with the caller's position.
+    pub fn arg_error(&self, i: usize, message: &str) -> Value<'gc> {
+        let mut number = i + 1;
+        let name = self.state.frames.last().and_then(|f| {
+            let closure = f.closure?;
+            function_name(&closure.proto.info, (f.pc as usize).checked_sub(1)?)
+        });
+        let mut text = Vec::new();
+        match name {
+            Some((NameKind::Method, name)) if number == 1 => {
+                text.extend_from_slice(b"calling '");
+                text.extend_from_slice(&name);
+                text.extend_from_slice(b"' on bad self (");
+                text.extend_from_slice(message.as_bytes());
+                text.push(b')');
+                return self.error(text);
+            }
+            named => {
+                let name = match named {
+                    Some((kind, name)) => {
+                        if kind == NameKind::Method {
+                            number -= 1;
+                        }
+                        name
+                    }
+                    None => b"?".to_vec(),
+                };
+                text.extend_from_slice(format!("bad argument #{number} to '").as_bytes());
+                text.extend_from_slice(&name);
+                text.extend_from_slice(format!("' ({message})").as_bytes());
+            }
+        }
+        self.error(text)
+    }
+    /// An error message with the position of the Lua function that called this native, if one did.
+    pub fn error(&self, message: impl AsRef<[u8]>) -> Value<'gc> {
+        let mut text = self.position(1);
+        text.extend_from_slice(message.as_ref());
+        self.cx.str_vec(text)
+    }
+}
+
+/// As arithmetic converts: numbers, and strings that are numbers.
+pub fn to_number(v: Value<'_>) -> Option<f64> {
+    match v.kind() {
+        Kind::Num(n) => Some(n),
+        Kind::Str(s) => parse_number(s.bytes()),
+        _ => None,
+    }
+}
+
+/// Appends a string's bytes or a number's text; false for other values.
+pub fn write_text(v: Value<'_>, out: &mut Vec<u8>) -> bool {
+    match v.kind() {
+        Kind::Str(s) => out.extend_from_slice(s.bytes()),
+        Kind::Num(n) => write_number(n, out),
+        _ => return false,
+    }
+    true
+}

@@ -1,0 +1,34 @@
+//! The natives that the interpreter knows by their address, to run them inside its loop.
+use super::{Call, Outcome, Reply, Row, row};
+use crate::value::{Value, table::TableRef};
+
+/// `next`.
+pub static NEXT: Row =
+    row("next", next, "next(table [, key]) -> key, value: the entry after a key, nil after the last");
+/// The iterator of `ipairs`.
+pub static IPAIRS_STEP: Row = row("ipairs_aux", ipairs_step, "the iterator of ipairs: (table, i) -> i+1, table[i+1]");
+
+fn next<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
+    let t = call.table(0)?;
+    let found = t.next(call.arg(1)).map_err(|()| call.error("invalid key to 'next'"))?;
+    match found {
+        Some((k, v)) => {
+            call.push(k);
+            call.push(v);
+        }
+        None => call.push(Value::NIL),
+    }
+    Ok(Outcome::Return)
+}
+
+fn ipairs_step<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
+    let t = call.table(0)?;
+    let i = call.number(1)? + 1.0;
+    let v = t.borrow().get_num(i);
+    if v.is_nil() {
+        return call.ret(Value::NIL);
+    }
+    call.push(Value::num(i));
+    call.push(v);
+    Ok(Outcome::Return)
+}

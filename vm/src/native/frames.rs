@@ -1,0 +1,176 @@
+//! Looking at the call stack: positions in messages, tracebacks, `debug.getinfo`.
+use super::Call;
+use crate::code::chunk_id;
+use crate::code::names::{NameKind, function_name};
+use crate::thread::{Frame, FrameKind, State};
+use crate::value::{Closure, Value};
+
+/// One activation, as the debug library shows it.
+#[derive(Clone)]
+pub struct FrameInfo<'gc> {
+    pub function: Value<'gc>,
+    pub closure: Option<Closure<'gc>>,
+    /// -1 for natives.
+    pub line: i64,
+    pub name: Option<(NameKind, Vec<u8>)>,
+    pub tail: bool,
+    /// Where its registers are; for `getlocal`.
+    pub base: usize,
+    pub pc: usize,
+}
+
+impl<'gc> Frame<'gc> {
+    /// The instruction that runs (a frame's pc is the next one).
+    fn at(&self) -> usize {
+        (self.pc as usize).saturating_sub(1)
+    }
+    pub(crate) fn line(&self) -> Option<u32> {
+        let closure = self.closure?;
+        closure.proto.info.lines.get(self.at()).copied()
+    }
+    fn info(&self, state: &State<'gc>, below: Option<&Frame<'gc>>) -> FrameInfo<'gc> {
+        let name = below.and_then(|b| {
+            let closure = b.closure?;
+            if self.tail { None } else { function_name(&closure.proto.info, b.at()) }
+        });
+        FrameInfo {
+            function: state.stack.get(self.func as usize).copied().unwrap_or(Value::NIL),
+            closure: self.closure,
+            line: self.line().map_or(-1, i64::from),
+            name,
+            tail: self.tail,
+            base: self.base as usize,
+            pc: self.at(),
+        }
+    }
+}
+
+impl<'gc> State<'gc> {
+    /// The activation `level` calls below the top, 0 being the top frame.
+    pub(crate) fn level(&self, level: usize) -> Option<FrameInfo<'gc>> {
+        let at = self.frames.len().checked_sub(level + 1)?;
+        let below = at.checked_sub(1).and_then(|i| self.frames.get(i));
+        self.frames.get(at).map(|f| f.info(self, below))
+    }
+    /// `chunk:line: ` of a frame counted from the top (0), empty for natives.
+    pub(crate) fn position(&self, level: usize) -> Vec<u8> {
+        let Some(at) = self.frames.len().checked_sub(level + 1) else { return Vec::new() };
+        let frame = &self.frames[at];
+        match (frame.closure, frame.line()) {
+            (Some(c), Some(line)) => {
+                let mut text = chunk_id(&c.proto.info.source);
+                text.extend_from_slice(format!(":{line}: ").as_bytes());
+                text
+            }
+            _ => Vec::new(),
+        }
+    }
+    /// The lines of a traceback, each begun by a newline and a tab; from `level` frames below the top on.
+    pub(crate) fn traceback(&self, level: usize, out: &mut Vec<u8>) {
+        let count = self.frames.len();
+        let mut skipped = false;
+        for (nth, at) in (0..count.saturating_sub(level)).rev().enumerate() {
+            // As LuaJIT: the first 12 and the last 10 levels.
+            if nth >= 12 && at >= 10 {
+                if !skipped {
+                    out.extend_from_slice(b"\n\t...");
+                    skipped = true;
+                }
+                continue;
+            }
+            let below = at.checked_sub(1).and_then(|i| self.frames.get(i));
+            if self.frames[at].kind != FrameKind::Handler {
+                write_frame(&self.frames[at].info(self, below), out);
+            }
+        }
+    }
+}
+
+pub(crate) fn write_frame(frame: &FrameInfo<'_>, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"\n\t");
+    match frame.closure {
+        Some(c) => {
+            out.extend_from_slice(&chunk_id(&c.proto.info.source));
+            out.push(b':');
+            if frame.line >= 0 {
+                out.extend_from_slice(format!("{}:", frame.line).as_bytes());
+            }
+        }
+        None => out.extend_from_slice(b"[C]:"),
+    }
+    match (&frame.name, frame.closure) {
+        (Some((_, name)), _) => {
+            out.extend_from_slice(b" in function '");
+            out.extend_from_slice(name);
+            out.push(b'\'');
+        }
+        (None, Some(c)) if c.proto.info.line_defined == 0 => out.extend_from_slice(b" in main chunk"),
+        (None, Some(c)) => {
+            out.extend_from_slice(b" in function <");
+            out.extend_from_slice(&chunk_id(&c.proto.info.source));
+            out.extend_from_slice(format!(":{}>", c.proto.info.line_defined).as_bytes());
+        }
+        (None, None) => match frame.function.as_row() {
+            Some(row) => {
+                out.extend_from_slice(format!(" in function '{}'", row.name).as_bytes());
+            }
+            None => out.extend_from_slice(b" in ?"),
+        },
+    }
+}
+
+impl<'gc> Call<'_, 'gc> {
+    /// `chunk:line: ` of the function at a level as luaL_where counts: 0 is this native, 1 its caller.
+    pub fn position(&self, level: usize) -> Vec<u8> {
+        match level.checked_sub(1) {
+            Some(l) => self.state.position(l),
+            None => Vec::new(),
+        }
+    }
+    /// The activation at a level: 0 is this native itself, 1 its caller.
+    pub fn level(&self, level: usize) -> Option<FrameInfo<'gc>> {
+        match level.checked_sub(1) {
+            Some(l) => self.state.level(l),
+            None => Some(FrameInfo {
+                function: self.state.stack[self.base - 1],
+                closure: None,
+                line: -1,
+                name: None,
+                tail: false,
+                base: self.base,
+                pc: 0,
+            }),
+        }
+    }
+    /// A register of an activation of this coroutine.
+    pub fn stack_slot(&self, at: usize) -> Value<'gc> {
+        let v = self.state.stack.get(at).copied().unwrap_or(Value::NIL);
+        v.as_cell().map_or(v, |c| c.get())
+    }
+    pub fn set_stack_slot(&mut self, at: usize, v: Value<'gc>) {
+        if let Some(slot) = self.state.stack.get_mut(at) {
+            match slot.as_cell() {
+                Some(cell) => cell.set(self.cx.mc, v),
+                None => *slot = v,
+            }
+        }
+    }
+    /// `stack traceback:` and its lines, from a level on (0: this native).
+    pub fn traceback(&self, level: usize) -> Vec<u8> {
+        let mut out = b"stack traceback:".to_vec();
+        if level == 0 {
+            if let Some(info) = self.level(0) {
+                write_frame(&info, &mut out);
+            }
+        }
+        self.state.traceback(level.saturating_sub(1), &mut out);
+        out
+    }
+}
+
+/// The traceback of a coroutine that does not run now.
+pub fn traceback_of(thread: crate::thread::Thread<'_>, level: usize) -> Vec<u8> {
+    let mut out = b"stack traceback:".to_vec();
+    thread.borrow().state.traceback(level, &mut out);
+    out
+}

@@ -1,0 +1,181 @@
+//! Coroutines as data: a stack of values, a stack of frames, no Rust stack.
+//!
+//! A light thread is a coroutine that the host started; a coroutine that it resumes sits on top of it, linked by `resumer`, and
+//! the whole chain waits when its top waits.
+//!
+//! What must stay true: while a thread runs, its `State` is with the interpreter, not here; it comes back before the arena
+//! closes. Slots of `stack` above what the frames use may hold stale values, never invalid ones.
+use gc_arena::lock::RefLock;
+use gc_arena::{Collect, Gc, Mutation};
+
+use crate::native::Sequence;
+use crate::value::{Closure, Value};
+
+pub type Thread<'gc> = Gc<'gc, RefLock<ThreadObj<'gc>>>;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Collect)]
+#[collect(require_static)]
+pub enum Status {
+    /// Not started, or it has yielded.
+    Suspended,
+    /// It, or a coroutine it has resumed, is on top of a light thread.
+    Running,
+    /// It has resumed another one.
+    Normal,
+    Done,
+    Failed,
+}
+
+#[derive(Collect)]
+#[collect(no_drop)]
+pub struct ThreadObj<'gc> {
+    pub(crate) state: State<'gc>,
+    pub(crate) status: Status,
+    /// Whom to go on with when this one yields or ends.
+    pub(crate) resumer: Option<Thread<'gc>>,
+    /// Of a light thread: the coroutine on top, when it is not itself.
+    pub(crate) active: Option<Thread<'gc>>,
+    /// The host's name for it, if it is a light thread.
+    pub(crate) id: Option<ThreadId>,
+    pub(crate) spawned: bool,
+    /// When it has ended: so many results (or the error) are at the stack's start.
+    pub(crate) results: usize,
+    /// The value of `thread.exdata`, and whatever else the host hangs on it.
+    pub(crate) user_value: Value<'gc>,
+}
+
+/// Names a light thread from outside the arena. Goes stale harmlessly.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Collect)]
+#[collect(require_static)]
+pub struct ThreadId {
+    pub(crate) slot: u32,
+    pub(crate) generation: u32,
+}
+
+/// What runs: taken out of the thread while it does.
+#[derive(Collect, Default)]
+#[collect(no_drop)]
+pub struct State<'gc> {
+    pub(crate) stack: Vec<Value<'gc>>,
+    pub(crate) frames: Vec<Frame<'gc>>,
+    /// The native sequences of the frames of kind `Sequence`, in their order.
+    #[collect(require_static)]
+    pub(crate) sequences: Vec<Box<dyn Sequence>>,
+    /// The end of a list whose length is known at run time only.
+    #[collect(require_static)]
+    pub(crate) top: usize,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Collect)]
+#[collect(require_static)]
+#[repr(u8)]
+pub(crate) enum FrameKind {
+    Lua,
+    /// A native that waits or has yielded (or, while an error is on its way up, the one that raised it).
+    Native,
+    /// A native that has called a function and goes on with its results.
+    Sequence,
+    Pcall,
+    Xpcall,
+    /// An xpcall's handler runs above this; `pc` is the index of the xpcall's frame.
+    Handler,
+    /// `coroutine.resume`, `coroutine.wrap`: another coroutine runs.
+    Resume,
+    Wrap,
+}
+
+/// One activation. `func` is the stack slot of the called value, where the results go.
+#[derive(Clone, Copy, Collect)]
+#[collect(no_drop)]
+pub(crate) struct Frame<'gc> {
+    /// None for natives.
+    pub closure: Option<Closure<'gc>>,
+    /// The next instruction; natives: how many arguments there are.
+    pub pc: u32,
+    /// R[0]; natives: the first argument.
+    pub base: u32,
+    pub func: u32,
+    /// How many results are wanted, or one of the constants of `nret`.
+    #[collect(require_static)]
+    pub nret: i16,
+    pub kind: FrameKind,
+    pub tail: bool,
+}
+
+/// What becomes of a call's results, where it is not a fixed number of registers.
+pub(crate) mod nret {
+    /// All of them; `top` is set.
+    pub const MULTI: i16 = -1;
+    /// The calling Lua instruction finishes its work with the first one (metamethods).
+    pub const FINISH: i16 = -2;
+    /// The frame below is a native's and knows.
+    pub const NATIVE: i16 = -3;
+    /// The coroutine ends.
+    pub const THREAD: i16 = -4;
+}
+
+/// A stack deeper than this is a "stack overflow".
+pub(crate) const MAX_STACK: usize = 1_000_000;
+pub(crate) const MAX_FRAMES: usize = 200_000;
+/// What an error handler may use on top.
+pub(crate) const SPARE: usize = 2_000;
+
+impl<'gc> ThreadObj<'gc> {
+    /// A coroutine that will call `function` when it is first resumed.
+    pub(crate) fn new(mc: &Mutation<'gc>, function: Value<'gc>) -> Thread<'gc> {
+        let state = State { stack: vec![function], ..State::default() };
+        Gc::new(
+            mc,
+            RefLock::new(ThreadObj {
+                state,
+                status: Status::Suspended,
+                resumer: None,
+                active: None,
+                id: None,
+                spawned: false,
+                results: 0,
+                user_value: Value::NIL,
+            }),
+        )
+    }
+    pub fn status(&self) -> Status {
+        self.status
+    }
+    pub fn id(&self) -> Option<ThreadId> {
+        self.id
+    }
+    /// Whether it is, or was, a light thread.
+    pub fn was_spawned(&self) -> bool {
+        self.spawned
+    }
+    /// Fresh: it has never run.
+    pub(crate) fn is_fresh(&self) -> bool {
+        self.status == Status::Suspended && self.state.frames.is_empty()
+    }
+}
+
+impl<'gc> State<'gc> {
+    /// Makes sure that slots below `end` exist.
+    #[inline(always)]
+    pub(crate) fn ensure(&mut self, end: usize) {
+        if end > self.stack.len() {
+            self.grow(end);
+        }
+    }
+    #[cold]
+    #[inline(never)]
+    fn grow(&mut self, end: usize) {
+        self.stack.resize((end + end / 2).max(16), Value::NIL);
+    }
+    /// The first slot that no frame uses.
+    pub(crate) fn end(&self) -> usize {
+        match self.frames.last() {
+            None => 0,
+            Some(f) => match f.closure {
+                // (no list up to `top` is pending where a metamethod or a handler is called)
+                Some(c) => f.base as usize + c.proto.max_stack as usize,
+                None => f.base as usize + f.pc as usize + 1,
+            },
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! Functions and the other objects that are neither strings nor tables.
+use std::any::Any;
+use std::rc::Rc;
+
+use gc_arena::lock::Lock;
+use gc_arena::{Collect, Gc, Mutation};
+
+use super::table::Table;
+use super::value::Value;
+use crate::code;
+use crate::native::Row;
+
+/// A captured variable that is assigned after its declaration.
+pub type Cell<'gc> = Gc<'gc, Lock<Value<'gc>>>;
+pub type Proto<'gc> = Gc<'gc, ProtoObj<'gc>>;
+pub type Closure<'gc> = Gc<'gc, ClosureObj<'gc>>;
+pub type NativeFn<'gc> = Gc<'gc, NativeObj<'gc>>;
+pub type Userdata<'gc> = Gc<'gc, UserdataObj<'gc>>;
+pub type Int64<'gc> = Gc<'gc, Int64Data>;
+
+/// A compiled function in a VM: its constants are values now, its instructions carry this VM's inline caches.
+#[derive(Collect)]
+#[collect(no_drop)]
+pub struct ProtoObj<'gc> {
+    #[collect(require_static)]
+    pub(crate) code: Box<[std::cell::Cell<code::Op>]>,
+    pub(crate) consts: Box<[Value<'gc>]>,
+    pub(crate) protos: Box<[Proto<'gc>]>,
+    #[collect(require_static)]
+    pub(crate) params: u8,
+    #[collect(require_static)]
+    pub(crate) vararg: bool,
+    #[collect(require_static)]
+    pub(crate) max_stack: u8,
+    /// Names, lines, captures.
+    #[collect(require_static)]
+    pub info: Rc<code::Proto>,
+}
+
+/// A Lua function: code, environment, captured values (or the cells they live in).
+#[derive(Collect)]
+#[collect(no_drop)]
+pub struct ClosureObj<'gc> {
+    pub proto: Proto<'gc>,
+    pub env: Lock<Table<'gc>>,
+    pub upvalues: Box<[Lock<Value<'gc>>]>,
+}
+
+/// A native function with upvalues (an iterator, say).
+#[derive(Collect)]
+#[collect(no_drop)]
+pub struct NativeObj<'gc> {
+    #[collect(require_static)]
+    pub row: &'static Row,
+    pub upvalues: Box<[Lock<Value<'gc>>]>,
+}
+
+/// A host object. Its Drop runs while the arena collects: it may close a socket, it must not touch the VM.
+#[derive(Collect)]
+#[collect(no_drop)]
+pub struct UserdataObj<'gc> {
+    #[collect(require_static)]
+    pub data: Rc<dyn Any>,
+    pub meta: Lock<Option<Table<'gc>>>,
+    /// A Lua value that belongs to the object: its environment, or what its methods keep.
+    pub user_value: Lock<Value<'gc>>,
+}
+
+impl UserdataObj<'_> {
+    pub fn downcast<T: 'static>(&self) -> Option<Rc<T>> {
+        self.data.clone().downcast::<T>().ok()
+    }
+}
+
+/// `42LL`, `42ULL`.
+#[derive(Clone, Copy, Collect, Debug, PartialEq, Eq)]
+#[collect(require_static)]
+pub struct Int64Data {
+    pub bits: u64,
+    pub unsigned: bool,
+}
+
+impl Int64Data {
+    /// As `tostring` shows it.
+    pub fn text(self) -> String {
+        if self.unsigned { format!("{}ULL", self.bits) } else { format!("{}LL", self.bits as i64) }
+    }
+}
+
+impl<'gc> ClosureObj<'gc> {
+    pub fn upvalue(&self, at: usize) -> Option<Value<'gc>> {
+        let v = self.upvalues.get(at)?.get();
+        Some(v.as_cell().map_or(v, |cell| cell.get()))
+    }
+    /// Assigns an upvalue, through its cell where it has one. False: there is no such upvalue.
+    pub fn set_upvalue(this: Closure<'gc>, mc: &Mutation<'gc>, at: usize, v: Value<'gc>) -> bool {
+        let Some(slot) = this.upvalues.get(at) else { return false };
+        match slot.get().as_cell() {
+            Some(cell) => cell.set(mc, v),
+            None => write_slot(mc, Gc::erase(this), slot, v),
+        }
+        true
+    }
+    /// A closure of the n-th function inside a function, if that captures nothing: the body of a wrapped chunk.
+    pub fn inner(this: Closure<'gc>, mc: &Mutation<'gc>, n: usize) -> Option<Closure<'gc>> {
+        let proto = *this.proto.protos.get(n)?;
+        if !proto.info.captures.is_empty() {
+            return None;
+        }
+        Some(Gc::new(mc, ClosureObj { proto, env: Lock::new(this.env.get()), upvalues: Box::new([]) }))
+    }
+    pub fn set_env(this: Closure<'gc>, mc: &Mutation<'gc>, env: Table<'gc>) {
+        mc.backward_barrier(Gc::erase(this), None);
+        // SAFETY: the barrier of the object that holds this lock has just been taken.
+        unsafe { this.env.as_cell() }.set(env);
+    }
+}
+
+impl<'gc> NativeObj<'gc> {
+    pub fn set_upvalue(this: NativeFn<'gc>, mc: &Mutation<'gc>, at: usize, v: Value<'gc>) {
+        if let Some(slot) = this.upvalues.get(at) {
+            write_slot(mc, Gc::erase(this), slot, v);
+        }
+    }
+}
+
+impl<'gc> UserdataObj<'gc> {
+    pub fn set_user_value(this: Userdata<'gc>, mc: &Mutation<'gc>, v: Value<'gc>) {
+        write_slot(mc, Gc::erase(this), &this.user_value, v);
+    }
+    pub fn set_meta(this: Userdata<'gc>, mc: &Mutation<'gc>, meta: Option<Table<'gc>>) {
+        mc.backward_barrier(Gc::erase(this), None);
+        // SAFETY: the barrier of the object that holds this lock has just been taken.
+        unsafe { this.meta.as_cell() }.set(meta);
+    }
+}
+
+/// `slot` must be part of the object `owner`.
+fn write_slot<'gc>(mc: &Mutation<'gc>, owner: Gc<'gc, ()>, slot: &Lock<Value<'gc>>, v: Value<'gc>) {
+    mc.backward_barrier(owner, None);
+    // SAFETY: the barrier of the object that holds this lock has just been taken.
+    unsafe { slot.as_cell() }.set(v);
+}

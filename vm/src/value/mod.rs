@@ -1,0 +1,11 @@
+//! Lua's values: the boxed word, strings, tables, functions, numbers as text.
+pub mod function;
+pub mod number;
+pub mod string;
+pub mod table;
+pub mod value;
+
+pub use function::{Closure, Int64, Int64Data, NativeFn, Proto, Userdata, UserdataObj};
+pub use string::{Str, StrObj};
+pub use table::{Table, TableObj};
+pub use value::{Kind, Value};

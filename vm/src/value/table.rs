@@ -1,0 +1,548 @@
+//! Tables: an array part for 1..n, an open-addressed hash part for the rest.
+//!
+//! What must stay true: a key's slot never moves while the table only has values assigned to existing keys (so `next` works and
+//! inline caches hold); assigning nil leaves the key in place until the next rehash. Writers go through `TableRef`'s methods,
+//! which take the write barrier; the interpreter's own fast paths take it themselves.
+use std::cell::Cell;
+
+use gc_arena::lock::RefLock;
+use gc_arena::{Collect, Gc, Mutation};
+
+use super::string::Str;
+use super::value::{Kind, Value};
+
+pub type Table<'gc> = Gc<'gc, RefLock<TableObj<'gc>>>;
+
+#[derive(Clone, Copy, Collect)]
+#[collect(no_drop)]
+pub(crate) struct Node<'gc> {
+    pub key: Value<'gc>,
+    pub val: Value<'gc>,
+}
+
+impl Node<'_> {
+    const EMPTY: Self = Node { key: Value::NIL, val: Value::NIL };
+}
+
+#[derive(Collect, Default)]
+#[collect(no_drop)]
+pub struct TableObj<'gc> {
+    pub(crate) arr: Vec<Value<'gc>>,
+    /// A power of two of slots, or none; linear probing.
+    pub(crate) nodes: Vec<Node<'gc>>,
+    /// Slots with a key in them, dead ones included.
+    pub(crate) used: u32,
+    /// As a metatable: bit i says that metamethod i is known to be absent. Cleared whenever a key may have come.
+    #[collect(require_static)]
+    pub(crate) absent: Cell<u32>,
+    pub(crate) meta: Option<Table<'gc>>,
+}
+
+/// Why a key cannot be assigned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BadKey {
+    Nil,
+    NaN,
+}
+
+impl BadKey {
+    pub fn message(self) -> &'static str {
+        match self {
+            BadKey::Nil => "table index is nil",
+            BadKey::NaN => "table index is NaN",
+        }
+    }
+}
+
+/// The array index (counting from 0) that a number names, if it is an integer; too large ones find nothing.
+#[inline(always)]
+pub(crate) fn array_index(n: f64) -> Option<usize> {
+    let i = n as i64;
+    if i as f64 == n { Some((i as usize).wrapping_sub(1)) } else { None }
+}
+
+/// Beyond this an integer key stays in the hash part.
+const MAX_ARRAY: usize = 1 << 27;
+
+fn hash_of(key: Value<'_>) -> u32 {
+    let mix = |bits: u64| ((bits ^ (bits >> 32)).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32) as u32;
+    match key.kind() {
+        Kind::Str(s) => s.hash(),
+        // (0 and -0 are one key)
+        Kind::Num(n) => mix((n + 0.0).to_bits()),
+        Kind::Bool(b) => u32::from(b) + 1,
+        Kind::Int64(i) => mix(i.bits),
+        _ => mix(key.address() as u64 >> 4),
+    }
+}
+
+impl<'gc> TableObj<'gc> {
+    pub fn with_capacity(array: usize, hash: usize) -> TableObj<'gc> {
+        let mut t = TableObj::default();
+        if array > 0 {
+            t.arr.reserve_exact(array);
+        }
+        if hash > 0 {
+            t.nodes = vec![Node::EMPTY; slots_for(hash)];
+        }
+        t
+    }
+
+    pub fn metatable(&self) -> Option<Table<'gc>> {
+        self.meta
+    }
+
+    #[inline]
+    pub(crate) fn find_str(&self, key: Str<'gc>) -> Option<usize> {
+        if self.nodes.is_empty() {
+            return None;
+        }
+        let mask = self.nodes.len() - 1;
+        let mut i = key.hash() as usize & mask;
+        loop {
+            let node = &self.nodes[i];
+            if let Some(s) = node.key.as_str() {
+                if Gc::ptr_eq(s, key) || s.same(&key) {
+                    return Some(i);
+                }
+            } else if node.key.is_nil() {
+                return None;
+            }
+            i = (i + 1) & mask;
+        }
+    }
+
+    pub(crate) fn find(&self, key: Value<'gc>) -> Option<usize> {
+        if let Some(s) = key.as_str() {
+            return self.find_str(s);
+        }
+        if self.nodes.is_empty() {
+            return None;
+        }
+        let mask = self.nodes.len() - 1;
+        let mut i = hash_of(key) as usize & mask;
+        loop {
+            let node = &self.nodes[i];
+            if node.key.is_nil() {
+                return None;
+            }
+            if node.key.raw_equal(key) {
+                return Some(i);
+            }
+            i = (i + 1) & mask;
+        }
+    }
+
+    pub fn get(&self, key: Value<'gc>) -> Value<'gc> {
+        if let Some(n) = key.as_num() {
+            return self.get_num(n);
+        }
+        match self.find(key) {
+            Some(i) => self.nodes[i].val,
+            None => Value::NIL,
+        }
+    }
+    #[inline]
+    pub fn get_str(&self, key: Str<'gc>) -> Value<'gc> {
+        match self.find_str(key) {
+            Some(i) => self.nodes[i].val,
+            None => Value::NIL,
+        }
+    }
+    /// A field by its name, without making a string value of it.
+    pub fn field(&self, name: &[u8]) -> Value<'gc> {
+        self.get_bytes(name)
+    }
+    fn get_bytes(&self, name: &[u8]) -> Value<'gc> {
+        if self.nodes.is_empty() {
+            return Value::NIL;
+        }
+        let probe = super::string::StrObj::new(name);
+        let mask = self.nodes.len() - 1;
+        let mut i = probe.hash() as usize & mask;
+        loop {
+            let node = &self.nodes[i];
+            match node.key.as_str() {
+                Some(s) if s.same(&probe) => return node.val,
+                None if node.key.is_nil() => return Value::NIL,
+                _ => i = (i + 1) & mask,
+            }
+        }
+    }
+    #[inline(always)]
+    pub fn get_num(&self, n: f64) -> Value<'gc> {
+        if let Some(i) = array_index(n) {
+            if let Some(v) = self.arr.get(i) {
+                return *v;
+            }
+        }
+        self.get_num_hash(n)
+    }
+    #[inline(never)]
+    fn get_num_hash(&self, n: f64) -> Value<'gc> {
+        match self.find(Value::num(n)) {
+            Some(i) => self.nodes[i].val,
+            None => Value::NIL,
+        }
+    }
+    /// `t[i]`, i counting from 1.
+    pub fn get_int(&self, i: usize) -> Value<'gc> {
+        self.get_num(i as f64)
+    }
+
+    /// Assigns without metamethods and without a barrier: the caller has taken it.
+    pub(crate) fn set(&mut self, key: Value<'gc>, v: Value<'gc>) -> Result<(), BadKey> {
+        match key.kind() {
+            Kind::Num(n) => {
+                if n.is_nan() {
+                    return Err(BadKey::NaN);
+                }
+                self.set_num(n, v);
+            }
+            Kind::Nil => return Err(BadKey::Nil),
+            _ => {
+                self.set_hash(key, v);
+            }
+        }
+        Ok(())
+    }
+
+    #[inline(always)]
+    pub(crate) fn set_num(&mut self, n: f64, v: Value<'gc>) {
+        if let Some(i) = array_index(n) {
+            if i + 1 < self.arr.len() {
+                self.arr[i] = v;
+                return;
+            }
+        }
+        self.set_num_edge(n, v);
+    }
+    /// At, or beyond, the end of the array part.
+    #[inline(never)]
+    fn set_num_edge(&mut self, n: f64, v: Value<'gc>) {
+        match array_index(n) {
+            Some(i) if i + 1 == self.arr.len() => {
+                self.arr[i] = v;
+                // A list that shrinks from its end keeps its length known.
+                while self.arr.last().is_some_and(|v| v.is_nil()) {
+                    self.arr.pop();
+                }
+            }
+            Some(i) if i == self.arr.len() && i < MAX_ARRAY => {
+                if v.is_nil() {
+                    if self.used > 0 {
+                        self.set_hash(Value::num(n), v);
+                    }
+                    return;
+                }
+                if self.used > 0 {
+                    // The key may have come before its turn and sit in the hash part.
+                    if let Some(at) = self.find(Value::num(n)) {
+                        self.nodes[at].val = Value::NIL;
+                    }
+                    self.push(v);
+                    self.migrate();
+                } else {
+                    self.push(v);
+                }
+            }
+            _ => {
+                self.set_hash(Value::num(n), v);
+            }
+        }
+    }
+    #[inline(always)]
+    pub(crate) fn push(&mut self, v: Value<'gc>) {
+        if self.arr.len() == self.arr.capacity() {
+            self.grow();
+        }
+        self.arr.push(v);
+    }
+    #[cold]
+    #[inline(never)]
+    fn grow(&mut self) {
+        let more = self.arr.capacity().max(4);
+        self.arr.reserve_exact(more);
+    }
+    /// Moves what follows the array part out of the hash part.
+    fn migrate(&mut self) {
+        loop {
+            let next = Value::num(self.arr.len() as f64 + 1.0);
+            match self.find(next) {
+                Some(at) if !self.nodes[at].val.is_nil() => {
+                    let v = self.nodes[at].val;
+                    self.nodes[at].val = Value::NIL;
+                    self.push(v);
+                }
+                _ => return,
+            }
+        }
+    }
+
+    /// Assigns in the hash part; returns the slot, if the key has one now.
+    pub(crate) fn set_hash(&mut self, key: Value<'gc>, v: Value<'gc>) -> Option<usize> {
+        if let Some(at) = self.find(key) {
+            self.absent.set(0);
+            self.nodes[at].val = v;
+            return Some(at);
+        }
+        if v.is_nil() {
+            return None;
+        }
+        self.absent.set(0);
+        if (self.used as usize + 1) * 8 > self.nodes.len() * 7 {
+            self.rehash(key);
+            if let Some(i) = key.as_num().and_then(array_index) {
+                // The array part may have grown over the new key.
+                if i < self.arr.len() {
+                    self.arr[i] = v;
+                    return None;
+                }
+                if i == self.arr.len() && i < MAX_ARRAY {
+                    self.push(v);
+                    self.migrate();
+                    return None;
+                }
+            }
+        }
+        let at = self.free_slot(hash_of(key));
+        self.nodes[at] = Node { key, val: v };
+        self.used += 1;
+        Some(at)
+    }
+    fn free_slot(&self, hash: u32) -> usize {
+        let mask = self.nodes.len() - 1;
+        let mut i = hash as usize & mask;
+        while !self.nodes[i].key.is_nil() {
+            i = (i + 1) & mask;
+        }
+        i
+    }
+    /// Makes room for one more key: dead keys go, integers move to the array part where that is more than half used.
+    fn rehash(&mut self, extra: Value<'gc>) {
+        self.size_array(extra);
+        let live = self.nodes.iter().filter(|n| !n.val.is_nil()).count() + 1;
+        let cap = slots_for(live + live / 4);
+        let old = std::mem::replace(&mut self.nodes, vec![Node::EMPTY; cap]);
+        self.used = 0;
+        for node in old {
+            if !node.val.is_nil() {
+                let at = self.free_slot(hash_of(node.key));
+                self.nodes[at] = node;
+                self.used += 1;
+            }
+        }
+    }
+    /// The largest n (a power of two) such that more than half of 1..n is in use becomes the array's size, as in PUC Lua.
+    fn size_array(&mut self, extra: Value<'gc>) {
+        let mut bins = [0usize; 65];
+        let mut count = |i: usize| bins[(usize::BITS - i.leading_zeros()) as usize] += 1;
+        let mut any = false;
+        let keys = self.nodes.iter().filter(|n| !n.val.is_nil()).map(|n| n.key).chain([extra]);
+        for i in keys.filter_map(|k| k.as_num().and_then(array_index)) {
+            if i < MAX_ARRAY {
+                count(i);
+                any = true;
+            }
+        }
+        if !any {
+            return;
+        }
+        for (i, v) in self.arr.iter().enumerate() {
+            if !v.is_nil() {
+                count(i);
+            }
+        }
+        let (mut total, mut best) = (0, 0);
+        for (bit, n) in bins.iter().enumerate().take(28) {
+            total += n;
+            if bit > 0 && total > (1usize << bit) / 2 {
+                best = 1usize << bit;
+            }
+        }
+        if best <= self.arr.len() {
+            return;
+        }
+        self.arr.reserve_exact(best - self.arr.len());
+        self.arr.resize(best, Value::NIL);
+        for at in 0..self.nodes.len() {
+            let node = self.nodes[at];
+            if let Some(i) = node.key.as_num().and_then(array_index) {
+                if i < best && !node.val.is_nil() {
+                    self.arr[i] = node.val;
+                    self.nodes[at].val = Value::NIL;
+                }
+            }
+        }
+    }
+
+    /// The border that `#t` gives.
+    #[inline]
+    pub fn len(&self) -> usize {
+        match self.arr.last() {
+            Some(last) if !last.is_nil() => {
+                if self.used == 0 {
+                    self.arr.len()
+                } else {
+                    self.len_hash(self.arr.len())
+                }
+            }
+            Some(_) => {
+                let (mut low, mut high) = (0, self.arr.len());
+                while high - low > 1 {
+                    let middle = (low + high) / 2;
+                    if self.arr[middle - 1].is_nil() {
+                        high = middle;
+                    } else {
+                        low = middle;
+                    }
+                }
+                low
+            }
+            None if self.used == 0 => 0,
+            None => self.len_hash(0),
+        }
+    }
+    fn len_hash(&self, mut n: usize) -> usize {
+        while !self.get_num_hash((n + 1) as f64).is_nil() {
+            n += 1;
+        }
+        n
+    }
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The entry after `key` (nil: the first). Err: the key is not in the table.
+    pub fn next(&self, key: Value<'gc>) -> Result<Option<(Value<'gc>, Value<'gc>)>, ()> {
+        Ok(self.next_from(self.position(key)?).map(|(_, k, v)| (k, v)))
+    }
+    /// Where the search for the entry after `key` begins: an index over array part and hash part.
+    pub(crate) fn position(&self, key: Value<'gc>) -> Result<usize, ()> {
+        if key.is_nil() {
+            return Ok(0);
+        }
+        if let Some(i) = key.as_num().and_then(array_index) {
+            if i < self.arr.len() {
+                return Ok(i + 1);
+            }
+        }
+        match self.find(key) {
+            Some(at) => Ok(self.arr.len() + at + 1),
+            // An integer that was in the array part, which has shrunk during the traversal: go on with the hash part.
+            None if key.as_num().and_then(array_index).is_some_and(|i| i < self.arr.capacity()) => Ok(self.arr.len()),
+            None => Err(()),
+        }
+    }
+    /// The first entry at or after a position, and the position after it.
+    #[inline]
+    pub(crate) fn next_from(&self, mut at: usize) -> Option<(usize, Value<'gc>, Value<'gc>)> {
+        while let Some(v) = self.arr.get(at) {
+            at += 1;
+            if !v.is_nil() {
+                return Some((at, Value::num(at as f64), *v));
+            }
+        }
+        while let Some(node) = self.nodes.get(at - self.arr.len()) {
+            at += 1;
+            if !node.val.is_nil() {
+                return Some((at, node.key, node.val));
+            }
+        }
+        None
+    }
+
+    /// Bytes on the heap besides the object itself.
+    pub fn heap_bytes(&self) -> usize {
+        self.arr.capacity() * size_of::<Value<'_>>() + self.nodes.capacity() * size_of::<Node<'_>>()
+    }
+    /// `table.clear`: no entries, the room stays.
+    pub fn clear(&mut self) {
+        self.arr.clear();
+        self.nodes.fill(Node::EMPTY);
+        self.used = 0;
+        self.absent.set(0);
+    }
+    /// `table.nkeys`.
+    pub fn count(&self) -> usize {
+        self.arr.iter().filter(|v| !v.is_nil()).count() + self.nodes.iter().filter(|n| !n.val.is_nil()).count()
+    }
+    /// The array part, for natives that walk lists (sort, concat, insert). It may hold nils.
+    pub fn array(&self) -> &[Value<'gc>] {
+        &self.arr
+    }
+    /// See `array`; the length must not change through it and the barrier has been taken by `borrow_mut`.
+    pub fn array_mut(&mut self) -> &mut Vec<Value<'gc>> {
+        &mut self.arr
+    }
+}
+
+fn slots_for(keys: usize) -> usize {
+    let mut cap = 4;
+    while cap * 7 < keys * 8 {
+        cap *= 2;
+    }
+    cap
+}
+
+/// What natives do with tables: safe, with the write barrier, without metamethods.
+pub trait TableRef<'gc> {
+    fn get(self, key: Value<'gc>) -> Value<'gc>;
+    fn get_int(self, i: usize) -> Value<'gc>;
+    /// A field by its name.
+    fn field(self, name: &[u8]) -> Value<'gc>;
+    fn set(self, mc: &Mutation<'gc>, key: Value<'gc>, v: Value<'gc>) -> Result<(), BadKey>;
+    /// `t[i] = v`, i counting from 1.
+    fn set_int(self, mc: &Mutation<'gc>, i: usize, v: Value<'gc>);
+    fn length(self) -> usize;
+    fn metatable(self) -> Option<Table<'gc>>;
+    fn set_metatable(self, mc: &Mutation<'gc>, meta: Option<Table<'gc>>);
+    fn next(self, key: Value<'gc>) -> Result<Option<(Value<'gc>, Value<'gc>)>, ()>;
+}
+
+impl<'gc> TableRef<'gc> for Table<'gc> {
+    fn get(self, key: Value<'gc>) -> Value<'gc> {
+        self.borrow().get(key)
+    }
+    fn get_int(self, i: usize) -> Value<'gc> {
+        self.borrow().get_int(i)
+    }
+    fn field(self, name: &[u8]) -> Value<'gc> {
+        self.borrow().field(name)
+    }
+    fn set(self, mc: &Mutation<'gc>, key: Value<'gc>, v: Value<'gc>) -> Result<(), BadKey> {
+        self.borrow_mut(mc).set(key, v)
+    }
+    fn set_int(self, mc: &Mutation<'gc>, i: usize, v: Value<'gc>) {
+        self.borrow_mut(mc).set_num(i as f64, v);
+    }
+    fn length(self) -> usize {
+        self.borrow().len()
+    }
+    fn metatable(self) -> Option<Table<'gc>> {
+        self.borrow().meta
+    }
+    fn set_metatable(self, mc: &Mutation<'gc>, meta: Option<Table<'gc>>) {
+        self.borrow_mut(mc).meta = meta;
+    }
+    fn next(self, key: Value<'gc>) -> Result<Option<(Value<'gc>, Value<'gc>)>, ()> {
+        self.borrow().next(key)
+    }
+}
+
+impl<'gc> TableObj<'gc> {
+    /// Where a traversal goes on that last gave `control`, if the position it remembers still holds that key; else by search.
+    /// None: the key is not in the table.
+    #[inline]
+    pub(crate) fn resume_at(&self, control: Value<'gc>, hint: Value<'gc>) -> Option<usize> {
+        let at = hint.as_num().unwrap_or(0.0) as usize;
+        let holds = if at == 0 {
+            control.is_nil()
+        } else if at <= self.arr.len() {
+            control.as_num() == Some(at as f64)
+        } else {
+            self.nodes.get(at - 1 - self.arr.len()).is_some_and(|n| n.key.identical(control))
+        };
+        if holds { Some(at) } else { self.position(control).ok() }
+    }
+}

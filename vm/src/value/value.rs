@@ -1,0 +1,309 @@
+//! A Lua value in eight bytes.
+//!
+//! A number is its own bits; everything else hides in the negative quiet NaNs: a tag in the upper sixteen bits, a pointer or a
+//! small payload below. The word is carried as a pointer, so that a pointer's provenance survives the boxing.
+//!
+//! What must stay true: numbers from outside pass [`Value::num`], which makes every NaN the one canonical NaN, so no bit
+//! pattern from a stranger can become a pointer; only this file turns words into `Gc` pointers.
+use std::marker::PhantomData;
+
+use gc_arena::collect::Trace;
+use gc_arena::{Collect, Gc};
+
+use super::function::{Cell, Closure, Int64, NativeFn, Userdata};
+use super::string::{Str, StrObj};
+use super::table::Table;
+use crate::native::Row;
+use crate::thread::Thread;
+
+/// A Lua value: copied freely, valid while the arena is open.
+#[derive(Clone, Copy)]
+#[repr(transparent)]
+pub struct Value<'gc>(*const (), PhantomData<Kind<'gc>>);
+
+/// A value taken apart.
+#[derive(Clone, Copy)]
+pub enum Kind<'gc> {
+    Nil,
+    Bool(bool),
+    Num(f64),
+    Str(Str<'gc>),
+    Table(Table<'gc>),
+    Closure(Closure<'gc>),
+    /// A native function without upvalues: the row itself.
+    Row(&'static Row),
+    Native(NativeFn<'gc>),
+    Thread(Thread<'gc>),
+    Userdata(Userdata<'gc>),
+    /// A light userdata: a number without a meaning to Lua (`ngx.null` is 0).
+    Light(u32),
+    Int64(Int64<'gc>),
+    /// A captured variable's cell: lives in registers only, Lua never sees it as a value.
+    Cell(Cell<'gc>),
+}
+
+const SHIFT: u32 = 48;
+const NIL: usize = 0xFFF9;
+const BOOL: usize = 0xFFFA;
+const ROW: usize = 0xFFFB;
+const STR: usize = 0xFFFC;
+const TABLE: usize = 0xFFFD;
+const CLOSURE: usize = 0xFFFE;
+/// The rarer kinds share a tag; the low three bits of the (eight-byte aligned) pointer tell them apart.
+const OTHER: usize = 0xFFFF;
+const O_CELL: usize = 0;
+const O_THREAD: usize = 1;
+const O_USERDATA: usize = 2;
+const O_INT64: usize = 3;
+const O_NATIVE: usize = 4;
+const PAYLOAD: usize = (1 << SHIFT) - 1;
+const LOW: usize = 7;
+/// The largest word that is a number: the canonical NaN with the sign bit.
+const MAX_NUMBER: usize = 0xFFF8_0000_0000_0000;
+
+const _: () = assert!(size_of::<usize>() == 8, "values are boxed into 64-bit words");
+
+// SAFETY: `kind` recovers exactly the Gc pointer that was put in, and each is traced.
+unsafe impl<'gc> Collect<'gc> for Value<'gc> {
+    #[inline]
+    fn trace<C: Trace<'gc>>(&self, cc: &mut C) {
+        if !self.is_gc() {
+            return;
+        }
+        match self.kind() {
+            Kind::Str(p) => cc.trace_gc(Gc::erase(p)),
+            Kind::Table(p) => cc.trace_gc(Gc::erase(p)),
+            Kind::Closure(p) => cc.trace_gc(Gc::erase(p)),
+            Kind::Native(p) => cc.trace_gc(Gc::erase(p)),
+            Kind::Thread(p) => cc.trace_gc(Gc::erase(p)),
+            Kind::Userdata(p) => cc.trace_gc(Gc::erase(p)),
+            Kind::Int64(p) => cc.trace_gc(Gc::erase(p)),
+            Kind::Cell(p) => cc.trace_gc(Gc::erase(p)),
+            Kind::Nil | Kind::Bool(_) | Kind::Num(_) | Kind::Row(_) | Kind::Light(_) => {}
+        }
+    }
+}
+
+impl<'gc> Value<'gc> {
+    pub const NIL: Value<'gc> = Value::word(NIL << SHIFT);
+    pub const TRUE: Value<'gc> = Value::word(BOOL << SHIFT | 1);
+    pub const FALSE: Value<'gc> = Value::word(BOOL << SHIFT);
+
+    #[inline(always)]
+    const fn word(bits: usize) -> Self {
+        Value(std::ptr::without_provenance(bits), PhantomData)
+    }
+    #[inline(always)]
+    fn pointer<T>(tag: usize, low: usize, p: *const T) -> Self {
+        debug_assert!(p.addr() & !(PAYLOAD & !LOW) == 0, "a user-space pointer, eight-byte aligned");
+        Value(p.cast::<()>().map_addr(|a| a | tag << SHIFT | low), PhantomData)
+    }
+    #[inline(always)]
+    fn tag(self) -> usize {
+        self.0.addr() >> SHIFT
+    }
+    /// # Safety
+    /// The value's tag (and low bits) must say that it holds a `Gc<T>`.
+    #[inline(always)]
+    unsafe fn gc<T>(self) -> Gc<'gc, T> {
+        // SAFETY: by the caller's word this is what `pointer` was given, from `Gc::as_ptr`; `'gc` keeps it alive.
+        unsafe { Gc::from_ptr(self.0.map_addr(|a| a & PAYLOAD & !LOW).cast()) }
+    }
+
+    /// A number; every NaN becomes the canonical one.
+    #[inline(always)]
+    pub fn num(n: f64) -> Self {
+        if n.is_nan() { Value::word(0x7FF8_0000_0000_0000) } else { Value::word(n.to_bits() as usize) }
+    }
+    /// The result of arithmetic on numbers: the processor's own NaN is quiet with an empty payload, so nothing to clean.
+    #[inline(always)]
+    pub(crate) fn num_raw(n: f64) -> Self {
+        debug_assert!(n.to_bits() as usize <= MAX_NUMBER);
+        Value::word(n.to_bits() as usize)
+    }
+    #[inline(always)]
+    pub fn bool(b: bool) -> Self {
+        Value::word(BOOL << SHIFT | usize::from(b))
+    }
+    pub fn light(id: u32) -> Self {
+        Value::word(NIL << SHIFT | (id as usize) << 1 | 1)
+    }
+    #[inline(always)]
+    pub fn str(s: Str<'gc>) -> Self {
+        Value::pointer(STR, 0, Gc::as_ptr(s))
+    }
+    #[inline(always)]
+    pub fn table(t: Table<'gc>) -> Self {
+        Value::pointer(TABLE, 0, Gc::as_ptr(t))
+    }
+    #[inline(always)]
+    pub fn closure(c: Closure<'gc>) -> Self {
+        Value::pointer(CLOSURE, 0, Gc::as_ptr(c))
+    }
+    pub fn row(row: &'static Row) -> Self {
+        Value::pointer(ROW, 0, std::ptr::from_ref(row))
+    }
+    pub fn native(f: NativeFn<'gc>) -> Self {
+        Value::pointer(OTHER, O_NATIVE, Gc::as_ptr(f))
+    }
+    pub fn thread(t: Thread<'gc>) -> Self {
+        Value::pointer(OTHER, O_THREAD, Gc::as_ptr(t))
+    }
+    pub fn userdata(u: Userdata<'gc>) -> Self {
+        Value::pointer(OTHER, O_USERDATA, Gc::as_ptr(u))
+    }
+    pub fn int64(i: Int64<'gc>) -> Self {
+        Value::pointer(OTHER, O_INT64, Gc::as_ptr(i))
+    }
+    #[inline(always)]
+    pub(crate) fn cell(c: Cell<'gc>) -> Self {
+        Value::pointer(OTHER, O_CELL, Gc::as_ptr(c))
+    }
+
+    #[inline(always)]
+    pub fn as_num(self) -> Option<f64> {
+        if self.is_num() { Some(f64::from_bits(self.0.addr() as u64)) } else { None }
+    }
+    #[inline(always)]
+    pub fn is_num(self) -> bool {
+        self.0.addr() <= MAX_NUMBER
+    }
+    #[inline(always)]
+    pub fn as_str(self) -> Option<Str<'gc>> {
+        // SAFETY: the tag says so.
+        if self.tag() == STR { Some(unsafe { self.gc::<StrObj>() }) } else { None }
+    }
+    #[inline(always)]
+    pub fn as_table(self) -> Option<Table<'gc>> {
+        // SAFETY: the tag says so.
+        if self.tag() == TABLE { Some(unsafe { self.gc() }) } else { None }
+    }
+    #[inline(always)]
+    pub fn as_closure(self) -> Option<Closure<'gc>> {
+        // SAFETY: the tag says so.
+        if self.tag() == CLOSURE { Some(unsafe { self.gc() }) } else { None }
+    }
+    #[inline(always)]
+    pub(crate) fn as_cell(self) -> Option<Cell<'gc>> {
+        // SAFETY: the tag and the low bits say so.
+        if self.tag() == OTHER && self.0.addr() & LOW == O_CELL { Some(unsafe { self.gc() }) } else { None }
+    }
+    pub fn as_thread(self) -> Option<Thread<'gc>> {
+        if let Kind::Thread(t) = self.kind() { Some(t) } else { None }
+    }
+    pub fn as_userdata(self) -> Option<Userdata<'gc>> {
+        if let Kind::Userdata(u) = self.kind() { Some(u) } else { None }
+    }
+    #[inline(always)]
+    pub fn as_row(self) -> Option<&'static Row> {
+        if self.tag() == ROW {
+            // SAFETY: the tag says that this word was made by `row` from a `&'static Row`.
+            Some(unsafe { &*self.0.map_addr(|a| a & PAYLOAD).cast::<Row>() })
+        } else {
+            None
+        }
+    }
+    #[inline(always)]
+    pub fn is_nil(self) -> bool {
+        self.0.addr() == NIL << SHIFT
+    }
+    #[inline(always)]
+    pub fn truthy(self) -> bool {
+        self.0.addr() != NIL << SHIFT && self.0.addr() != BOOL << SHIFT
+    }
+    #[inline(always)]
+    pub(crate) fn is_gc(self) -> bool {
+        self.tag() >= STR
+    }
+    pub fn is_function(self) -> bool {
+        matches!(self.kind(), Kind::Closure(_) | Kind::Row(_) | Kind::Native(_))
+    }
+    /// The very same word: the same object, or the same bits. Numbers may be equal without being identical (0 and -0).
+    #[inline(always)]
+    pub fn identical(self, other: Value<'gc>) -> bool {
+        self.0.addr() == other.0.addr()
+    }
+    /// For hashing and `%p`: where the object is.
+    pub fn address(self) -> usize {
+        self.0.addr() & PAYLOAD
+    }
+
+    #[inline(always)]
+    pub fn kind(self) -> Kind<'gc> {
+        // SAFETY (all arms): the tag, and with OTHER the low bits, say which constructor made this word.
+        unsafe {
+            match self.tag() {
+                NIL if self.is_nil() => Kind::Nil,
+                NIL => Kind::Light((self.0.addr() & PAYLOAD) as u32 >> 1),
+                BOOL => Kind::Bool(self.0.addr() & 1 == 1),
+                ROW => Kind::Row(&*self.0.map_addr(|a| a & PAYLOAD).cast::<Row>()),
+                STR => Kind::Str(self.gc()),
+                TABLE => Kind::Table(self.gc()),
+                CLOSURE => Kind::Closure(self.gc()),
+                OTHER => match self.0.addr() & LOW {
+                    O_CELL => Kind::Cell(self.gc()),
+                    O_THREAD => Kind::Thread(self.gc()),
+                    O_USERDATA => Kind::Userdata(self.gc()),
+                    O_INT64 => Kind::Int64(self.gc()),
+                    _ => Kind::Native(self.gc()),
+                },
+                _ => Kind::Num(f64::from_bits(self.0.addr() as u64)),
+            }
+        }
+    }
+
+    /// Equality without metamethods.
+    #[inline]
+    pub fn raw_equal(self, other: Value<'gc>) -> bool {
+        if let (Some(a), Some(b)) = (self.as_num(), other.as_num()) {
+            return a == b;
+        }
+        if self.identical(other) {
+            return true;
+        }
+        match (self.kind(), other.kind()) {
+            (Kind::Str(a), Kind::Str(b)) => a.same(&b),
+            (Kind::Int64(a), b) => b.int64_operand().is_some_and(|b| b.bits == a.bits),
+            (a, Kind::Int64(b)) => a.int64_operand().is_some_and(|a| a.bits == b.bits),
+            _ => false,
+        }
+    }
+
+    /// What `type()` says.
+    pub fn type_name(self) -> &'static str {
+        match self.kind() {
+            Kind::Nil => "nil",
+            Kind::Bool(_) => "boolean",
+            Kind::Num(_) => "number",
+            Kind::Str(_) => "string",
+            Kind::Table(_) => "table",
+            Kind::Closure(_) | Kind::Row(_) | Kind::Native(_) => "function",
+            Kind::Thread(_) => "thread",
+            Kind::Userdata(_) | Kind::Light(_) => "userdata",
+            Kind::Int64(_) => "cdata",
+            Kind::Cell(_) => "upvalue",
+        }
+    }
+}
+
+impl<'gc> Kind<'gc> {
+    /// As an operand of 64-bit arithmetic: boxed integers, and numbers that are converted.
+    pub(crate) fn int64_operand(self) -> Option<super::function::Int64Data> {
+        match self {
+            Kind::Int64(i) => Some(*i),
+            Kind::Num(n) => Some(super::function::Int64Data { bits: n as i64 as u64, unsigned: false }),
+            _ => None,
+        }
+    }
+}
+
+impl std::fmt::Debug for Value<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.kind() {
+            Kind::Bool(b) => write!(f, "{b}"),
+            Kind::Num(n) => write!(f, "{n}"),
+            Kind::Str(s) => write!(f, "{:?}", String::from_utf8_lossy(s.bytes())),
+            _ => write!(f, "{}", self.type_name()),
+        }
+    }
+}
