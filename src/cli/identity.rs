@@ -9,6 +9,10 @@ pub const PROGRAM: &str = "nginx";
 pub const NGINX_VERSION: &str = "1.22.1";
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
+/// `ngx.config.nginx_configure()`, and the last line of `-V`.
+pub const CONFIGURE: &str = "--with-pcre --without-http_fastcgi_module --without-http_scgi_module \
+    --without-http_uwsgi_module --with-http_stub_status_module";
+
 struct Names {
     full: String,
     bare: &'static str,
@@ -36,10 +40,7 @@ pub fn print_version(configure: bool, help: bool) {
     if configure {
         eprintln!("built with OpenSSL 3.0.0 7 sep 2021");
         eprintln!("TLS SNI support enabled");
-        eprintln!(
-            "configure arguments: --with-pcre --without-http_fastcgi_module --without-http_scgi_module \
-             --without-http_uwsgi_module --with-http_stub_status_module"
-        );
+        eprintln!("configure arguments: {CONFIGURE}");
     }
 }
 

@@ -16,6 +16,7 @@ use crate::time;
 /// `Exchange::send`: the head first if it is still due, then what is pending, through the filters.
 pub async fn send(live: &Live, request: &mut Request, flush: bool, last: bool) -> Result<(), ClientGone> {
     let Some(wire) = live.wire.clone() else { return Err(ClientGone) };
+    request.output.flush = false;
     if wire.gone.get() {
         request.output.pending.clear();
         return Err(ClientGone);
@@ -40,7 +41,6 @@ pub async fn send(live: &Live, request: &mut Request, flush: bool, last: bool) -
         request.output.sent += bytes.len() as u64 + if live.chunked.get() { digits + 4 } else { 0 };
         wire.push(bytes);
     }
-    request.output.flush = false;
     if last || request.output.eof {
         if live.chunked.get() && !wire.ended.get() {
             request.output.sent += 5;
@@ -65,7 +65,10 @@ async fn header_filters(live: &Live, request: &mut Request) {
     // nginx runs headers-more before Lua's filter in the order the modules are loaded; Lua sees what it did.
     more_headers(live, request, false);
     if let Some(code) = live.settings().lua_header_filter.clone() {
+        // What is pending waits outside: the filter's own run must not find it and send it.
+        let output = std::mem::take(&mut request.output);
         let end = live.lua(request, Phase::HeaderFilter, &code).await;
+        request.output = output;
         if end == PhaseEnd::Failed {
             // The response is broken off: nginx's header filter returns an error.
             live.keep_alive.set(false);
@@ -80,7 +83,6 @@ async fn body_filters(live: &Live, request: &mut Request, last: bool) {
         return;
     }
     let chunk = std::mem::take(&mut request.output.pending);
-    let phase = std::mem::replace(&mut request.phase, Phase::BodyFilter);
     match live.worker.lua.body_filter(request, &code, chunk, last).await {
         Ok((chunk, eof)) => {
             request.output.pending = chunk;
@@ -91,7 +93,6 @@ async fn body_filters(live: &Live, request: &mut Request, last: bool) {
             live.keep_alive.set(false);
         }
     }
-    request.phase = phase;
 }
 
 fn add_headers(live: &Live, request: &mut Request) {

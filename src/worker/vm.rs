@@ -1,12 +1,15 @@
 //! Makes a worker's Lua from the configuration: the one place where the server and the ngx crate's machinery meet.
 
+use std::cell::RefCell;
 use std::rc::Rc;
+use std::sync::{Arc, Mutex};
 
 use ngx::code::Code;
-use ngx::log::{Level, Log};
+use ngx::log::Log;
 use ngx::phase::Phase;
 use ngx::request::Request;
-use ngx::worker::{PhaseEnd, Setup};
+use ngx::shdict::Zone;
+use ngx::worker::{PhaseEnd, Setup, Worker as Machine};
 
 use crate::conf::tree::{Http, Main};
 
@@ -27,6 +30,10 @@ pub fn setup(main: &Main, http: &Http, worker_id: usize) -> Setup {
         max_running_timers: count(http.lua.max_running_timers, 256),
         max_pending_timers: count(http.lua.max_pending_timers, 1024),
         conf: super::lua_conf(&http.settings),
+        zones: zones(http),
+        configure: crate::cli::identity::CONFIGURE,
+        log: None,
+        memory_limit: 0,
     }
 }
 
@@ -49,20 +56,34 @@ fn expand_prefix(path: &[u8], prefix: &[u8]) -> Vec<u8> {
     out
 }
 
-/// One worker's VM, as the phases see it.
-pub struct WorkerVm;
-
-const MESSAGE: &[u8] = b"this build has no Lua";
+/// One worker's VM, as the phases see it. A VM that panicked is replaced by a fresh one; its requests end with errors.
+pub struct WorkerVm {
+    now: RefCell<Rc<Machine>>,
+    log: Rc<dyn Log>,
+    init: Option<Arc<Code>>,
+}
 
 impl WorkerVm {
-    pub fn create(_setup: Setup, _log: Rc<dyn Log>) -> WorkerVm {
-        WorkerVm
+    pub fn create(setup: Setup, log: Rc<dyn Log>, init: Option<Arc<Code>>) -> WorkerVm {
+        WorkerVm { now: RefCell::new(Machine::new(setup, log.clone())), log, init }
+    }
+
+    async fn machine(&self) -> Rc<Machine> {
+        let machine = self.now.borrow().clone();
+        if !machine.is_poisoned() {
+            return machine;
+        }
+        let fresh = Machine::new(machine.setup.clone(), self.log.clone());
+        *self.now.borrow_mut() = fresh.clone();
+        if let Some(init) = &self.init {
+            // What failed at the start would have failed the start.
+            let _ = fresh.run_worker_phase(Phase::Init, init).await;
+        }
+        fresh
     }
 
     pub async fn run_phase(&self, request: &mut Request, phase: Phase, code: &Code) -> PhaseEnd {
-        let _ = (phase, code);
-        request.log.write(Level::Error, MESSAGE, Some(request));
-        PhaseEnd::Failed
+        self.machine().await.run_phase(request, phase, code).await
     }
 
     /// body_filter_by_lua*: one chunk of the response, and whether it is the last; gives back both, maybe changed.
@@ -73,26 +94,40 @@ impl WorkerVm {
         chunk: Vec<u8>,
         last: bool,
     ) -> Result<(Vec<u8>, bool), PhaseEnd> {
-        match self.run_phase(request, Phase::BodyFilter, code).await {
-            PhaseEnd::Done => Ok((chunk, last)),
-            end => Err(end),
-        }
+        self.machine().await.run_body_filter(request, code, chunk, last).await
     }
 
     /// set_by_lua*: the value, from the arguments.
     pub async fn set(&self, request: &mut Request, code: &Code, args: Vec<Vec<u8>>) -> Result<Vec<u8>, PhaseEnd> {
-        let _ = args;
-        match self.run_phase(request, Phase::Set, code).await {
-            PhaseEnd::Done => Ok(Vec::new()),
-            end => Err(end),
-        }
+        self.machine().await.run_set(request, code, args).await
     }
 
     /// init_by_lua*, init_worker_by_lua*, exit_worker_by_lua*. Err: the message, as it is to be logged.
-    pub async fn run_worker_phase(&self, _: Phase, _: &Code) -> Result<(), Vec<u8>> {
-        Err(MESSAGE.to_vec())
+    pub async fn run_worker_phase(&self, phase: Phase, code: &Code) -> Result<(), Vec<u8>> {
+        self.machine().await.run_worker_phase(phase, code).await
     }
 
     /// Graceful exit: pending timers run, running ones end.
-    pub async fn drain(&self) {}
+    pub async fn drain(&self) {
+        self.machine().await.drain().await;
+    }
+}
+
+/// The shared dictionaries: by name and size, so that a reload keeps their contents.
+pub fn zones(http: &Http) -> Vec<Arc<Zone>> {
+    static ZONES: Mutex<Vec<Arc<Zone>>> = Mutex::new(Vec::new());
+    let mut known = ZONES.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let wanted = http.lua.shared_dicts.iter().map(|(name, size)| {
+        let size = usize::try_from(*size).unwrap_or(usize::MAX);
+        let same = known.iter().find(|zone| zone.name() == name && zone.capacity() == size);
+        same.cloned().unwrap_or_else(|| Zone::new(name, size))
+    });
+    let wanted: Vec<_> = wanted.collect();
+    for zone in &wanted {
+        if !known.iter().any(|other| Arc::ptr_eq(other, zone)) {
+            known.retain(|other| other.name() != zone.name());
+            known.push(zone.clone());
+        }
+    }
+    wanted
 }
