@@ -51,6 +51,8 @@ pub struct Tape {
     pub served: Cell<u64>,
     pub bytes_in: Cell<u64>,
     pub bytes_out: Cell<u64>,
+    /// The response is broken off as soon as what there is of it is flushed.
+    pub cutting: RefCell<Option<Waker>>,
     /// No further request on this connection.
     pub closing: Cell<bool>,
     pub eof: Cell<bool>,
@@ -119,6 +121,7 @@ impl Recorder {
             served: Cell::new(0),
             bytes_in: Cell::new(0),
             bytes_out: Cell::new(0),
+            cutting: RefCell::default(),
             closing: Cell::new(false),
             eof: Cell::new(false),
             bad_body: Cell::new(false),
@@ -340,9 +343,14 @@ impl Write for Recorder {
     }
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(self.pay(cx))?;
-        if self.tape.unflushed.replace(false) && self.tape.idle() {
-            self.tape.since.set(Instant::now());
-            self.tape.wake();
+        if self.tape.unflushed.replace(false) {
+            if let Some(waker) = self.tape.cutting.take() {
+                waker.wake();
+            }
+            if self.tape.idle() {
+                self.tape.since.set(Instant::now());
+                self.tape.wake();
+            }
         }
         Poll::Ready(Ok(()))
     }

@@ -256,6 +256,11 @@ impl Body for Outgoing {
                 return Poll::Ready(None);
             }
             if self.job.job.is_none() {
+                // Broken off: what was sent so far still goes out, then the connection is cut.
+                if wire.tape.unflushed.get() {
+                    *wire.tape.cutting.borrow_mut() = Some(cx.waker().clone());
+                    return Poll::Pending;
+                }
                 return Poll::Ready(Some(Err(NoResponse)));
             }
             self.job.step(cx);

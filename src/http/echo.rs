@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ngx::request::{Body, Exchange, Request};
+use ngx::request::{Body, Request};
 
 use super::live::Live;
 use super::mime;
@@ -32,14 +32,14 @@ pub async fn run(live: &Live, request: &mut Request, commands: &[Echo]) -> Next 
                 let text = live.eval(request, text);
                 for _ in 0..times.min(1 << 24) {
                     request.output.pending.extend_from_slice(&text);
-                    if request.output.pending.len() > 64 * 1024 && live.send(request, false, false).await.is_err() {
+                    if request.output.pending.len() > 64 * 1024 && live.reply(request, false, false).await.is_err() {
                         return Next::Done;
                     }
                 }
             }
             Echo::Flush => {
                 head(live, request);
-                if live.send(request, true, false).await.is_err() {
+                if live.reply(request, true, false).await.is_err() {
                     return Next::Done;
                 }
             }
@@ -83,7 +83,7 @@ pub async fn run(live: &Live, request: &mut Request, commands: &[Echo]) -> Next 
         }
     }
     head(live, request);
-    let _ = live.send(request, false, true).await;
+    let _ = live.reply(request, false, true).await;
     Next::Done
 }
 

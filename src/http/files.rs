@@ -6,7 +6,7 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::PathBuf;
 
 use ngx::log::Level;
-use ngx::request::{Exchange, Request};
+use ngx::request::Request;
 
 use super::live::Live;
 use super::phases::Next;
@@ -156,7 +156,7 @@ async fn respond(live: &Live, request: &mut Request, mut file: std::fs::File, si
                 if use_etag {
                     request.response.headers.set("ETag", etag);
                 }
-                let _ = live.send(request, false, true).await;
+                let _ = live.reply(request, false, true).await;
                 return Next::Done;
             }
             status => return Next::Status(status),
@@ -211,7 +211,7 @@ async fn respond(live: &Live, request: &mut Request, mut file: std::fs::File, si
         }
     }
     if request.method == b"HEAD"[..] {
-        let _ = live.send(request, false, true).await;
+        let _ = live.reply(request, false, true).await;
         return Next::Done;
     }
     for (head, from, to) in parts {
@@ -235,13 +235,13 @@ async fn respond(live: &Live, request: &mut Request, mut file: std::fs::File, si
             };
             request.output.pending.truncate(at + count);
             left -= count as u64;
-            if left > 0 && live.send(request, false, false).await.is_err() {
+            if left > 0 && live.reply(request, false, false).await.is_err() {
                 return Next::Done;
             }
         }
     }
     request.output.pending.extend_from_slice(&tail);
-    let _ = live.send(request, false, true).await;
+    let _ = live.reply(request, false, true).await;
     Next::Done
 }
 

@@ -41,6 +41,8 @@ pub struct Live {
     pub logged_status: Cell<u16>,
     /// An `error_page` took over already: the next error gets the built-in page.
     pub error_answered: Cell<bool>,
+    /// The Location header is the server's own: a path in it becomes a URL.
+    pub own_location: Cell<bool>,
     /// How long a refused head was.
     pub refused_bytes: Cell<u64>,
     /// The status of an answer by `error_page`; 0: the answer's own.
@@ -98,6 +100,7 @@ impl Live {
             complete: Cell::new(false),
             logged_status: Cell::new(0),
             error_answered: Cell::new(false),
+            own_location: Cell::new(false),
             refused_bytes: Cell::new(0),
             err_status: Cell::new(0),
             header_only: Cell::new(false),
@@ -214,7 +217,7 @@ impl Exchange for Live {
     }
 
     fn send<'a>(&'a self, request: &'a mut Request, flush: bool, last: bool) -> Local<'a, Result<(), ClientGone>> {
-        Box::pin(response::send(self, request, flush, last))
+        Box::pin(response::send_lua(self, request, flush, last))
     }
 
     fn variable(&self, request: &Request, name: &[u8]) -> Result<Option<Vec<u8>>, NoVariable> {
@@ -255,6 +258,19 @@ impl Exchange for Live {
 }
 
 impl Live {
+    /// Sends what the server's own handlers have pending.
+    pub async fn reply(&self, request: &mut Request, flush: bool, last: bool) -> Result<(), ClientGone> {
+        response::send(self, request, flush, last).await
+    }
+
+    /// Lua's output to an HTTP/1.0 client gathers until its length is known (lua_http10_buffering).
+    pub fn buffers(&self, request: &Request) -> bool {
+        request.version <= 10
+            && !request.response.sent
+            && !request.response.headers.contains(b"content-length")
+            && self.settings().lua_http10_buffering.unwrap_or(true)
+    }
+
     pub fn assign(&self, request: &mut Request, kind: &VarKind, value: Option<Vec<u8>>) -> Result<(), NoVariable> {
         match kind {
             VarKind::Slot(slot) => self.set_slot(*slot, value),

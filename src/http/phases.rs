@@ -217,7 +217,7 @@ async fn content(live: &Live, request: &mut Request) -> Next {
 async fn after_lua(live: &Live, request: &mut Request, phase: Phase, code: &ngx::code::Code) -> Next {
     let end = live.lua(request, phase, code).await;
     match end {
-        PhaseEnd::Done if request.output.started && phase != Phase::Content => finish(live, request).await,
+        PhaseEnd::Done if answered(live, request) && phase != Phase::Content => finish(live, request).await,
         PhaseEnd::Done => Next::Go,
         PhaseEnd::Failed => fail(live, request, 500),
         PhaseEnd::Aborted => {
@@ -228,6 +228,11 @@ async fn after_lua(live: &Live, request: &mut Request, phase: Phase, code: &ngx:
     }
 }
 
+/// A response has begun in a phase before content: it is the whole answer.
+fn answered(live: &Live, request: &Request) -> bool {
+    request.response.sent || (request.output.started && !live.buffers(request))
+}
+
 async fn finished(live: &Live, request: &mut Request, phase: Phase, end: Finish) -> Next {
     match end {
         Finish::Jump => Next::Find,
@@ -236,7 +241,7 @@ async fn finished(live: &Live, request: &mut Request, phase: Phase, end: Finish)
             _ => Next::Redirect { uri, args },
         },
         // NGX_OK, NGX_DECLINED, NGX_DONE end the phase only.
-        Finish::Exit(0 | -5 | -4) if request.output.started => finish(live, request).await,
+        Finish::Exit(0 | -5 | -4) if answered(live, request) => finish(live, request).await,
         Finish::Exit(0 | -5 | -4) if phase == Phase::Content => finish(live, request).await,
         Finish::Exit(0 | -5 | -4) => Next::Go,
         Finish::Exit(status) if status < 0 => fail(live, request, 500),
@@ -261,20 +266,8 @@ async fn finished(live: &Live, request: &mut Request, phase: Phase, end: Finish)
 
 /// Sends what is pending and ends the response; a handler that printed nothing answers with an empty body.
 pub async fn finish(live: &Live, request: &mut Request) -> Next {
-    if !request.response.sent {
-        if request.response.status == 0 {
-            request.response.status = 200;
-        }
-        if !request.response.headers.contains(b"content-type")
-            && live.settings().lua_use_default_type.unwrap_or(true)
-            && !matches!(request.response.status, 204 | 304)
-        {
-            let kind = mime::of(b"", live.settings());
-            request.response.headers.add("Content-Type", kind);
-        }
-        if !request.output.started && !request.response.headers.contains(b"content-length") {
-            request.response.headers.add("Content-Length", "0");
-        }
+    if request.response.status == 0 && !request.response.sent {
+        request.response.status = 200;
     }
     let _ = live.send(request, false, true).await;
     Next::Done
@@ -333,11 +326,12 @@ async fn text_response(live: &Live, request: &mut Request, code: u16, text: Vec<
     }
     if matches!(code, 301 | 302 | 303 | 307 | 308) {
         request.response.headers.set("Location", text);
+        live.own_location.set(true);
         return error_response(live, request, code).await;
     }
     if matches!(code, 204 | 304) {
         request.response.status = code;
-        let _ = live.send(request, false, true).await;
+        let _ = live.reply(request, false, true).await;
         return None;
     }
     // Under an error page the error's status stays.
@@ -346,7 +340,7 @@ async fn text_response(live: &Live, request: &mut Request, code: u16, text: Vec<
     request.response.headers.set("Content-Type", kind);
     request.response.headers.set("Content-Length", text.len().to_string());
     request.output.pending = text;
-    let _ = live.send(request, false, true).await;
+    let _ = live.reply(request, false, true).await;
     None
 }
 
@@ -358,7 +352,7 @@ pub async fn error_response(live: &Live, request: &mut Request, code: u16) -> Op
         return None;
     }
     if request.response.sent {
-        let _ = live.send(request, false, true).await;
+        let _ = live.reply(request, false, true).await;
         return None;
     }
     if status::closes(code) {
@@ -437,7 +431,7 @@ async fn special_page(live: &Live, request: &mut Request, code: u16) {
     if !matches!(code, 204 | 304) {
         request.response.headers.set("Content-Length", request.output.pending.len().to_string());
     }
-    let _ = live.send(request, false, true).await;
+    let _ = live.reply(request, false, true).await;
 }
 
 async fn stub_status(live: &Live, request: &mut Request) -> Next {
@@ -456,6 +450,6 @@ async fn stub_status(live: &Live, request: &mut Request) -> Next {
     request.response.headers.set("Content-Type", "text/plain");
     request.response.headers.set("Content-Length", text.len().to_string());
     request.output.pending = text.into_bytes();
-    let _ = live.send(request, false, true).await;
+    let _ = live.reply(request, false, true).await;
     Next::Done
 }

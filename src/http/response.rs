@@ -13,7 +13,35 @@ use crate::conf::settings::{Expires, MoreHeader};
 use crate::conn::wire::{Framing, Reply};
 use crate::time;
 
-/// `Exchange::send`: the head first if it is still due, then what is pending, through the filters.
+/// `Exchange::send`: as `send`, with what Lua's responses have of their own.
+pub async fn send_lua(live: &Live, request: &mut Request, flush: bool, last: bool) -> Result<(), ClientGone> {
+    let whole = last || request.output.eof;
+    if live.buffers(request) {
+        if !whole {
+            request.output.flush = false;
+            return Ok(());
+        }
+        if request.method != b"HEAD"[..] {
+            request.response.headers.set("Content-Length", request.output.pending.len().to_string());
+        }
+    }
+    default_type(live, request);
+    send(live, request, flush, last).await
+}
+
+/// The type of Lua's responses, where it said nothing.
+fn default_type(live: &Live, request: &mut Request) {
+    if !request.response.sent
+        && !request.response.headers.contains(b"content-type")
+        && live.settings().lua_use_default_type.unwrap_or(true)
+        && !matches!(request.response.status, 204 | 304)
+    {
+        let kind = super::mime::of(&request.uri, live.settings());
+        request.response.headers.add("Content-Type", kind);
+    }
+}
+
+/// Sends the head first if it is still due, then what is pending, through the filters.
 pub async fn send(live: &Live, request: &mut Request, flush: bool, last: bool) -> Result<(), ClientGone> {
     let Some(wire) = live.wire.clone() else { return Err(ClientGone) };
     request.output.flush = false;
@@ -238,7 +266,7 @@ pub fn render(live: &Live, request: &Request, chunked: bool) -> Vec<u8> {
     first(&mut out, headers, b"Last-Modified");
     let location = headers.first(b"location");
     // A path alone becomes a URL here, as nginx does it; anything else goes out with the other headers.
-    let own = location.filter(|location| location.starts_with(b"/"));
+    let own = location.filter(|location| live.own_location.get() && location.starts_with(b"/"));
     if let Some(path) = own {
         let absolute = live.settings().absolute_redirect.unwrap_or(true);
         if absolute {

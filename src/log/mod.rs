@@ -9,6 +9,7 @@ use std::rc::Rc;
 use std::sync::{Arc, RwLock};
 
 use ngx::log::{Level, Log};
+use ngx::phase::Phase;
 use ngx::request::Request;
 
 pub use access::AccessLog;
@@ -127,7 +128,12 @@ impl Log for ForRequest {
 
 /// `, client: …, server: …, request: "…", host: "…"`
 fn tail(server: &str, request: &Request) -> Vec<u8> {
-    let mut tail = b", client: ".to_vec();
+    // What the server is doing, where nginx has words for it.
+    let mut tail = match request.phase {
+        Phase::Log => b" while logging request".to_vec(),
+        _ => Vec::new(),
+    };
+    tail.extend_from_slice(b", client: ");
     tail.extend_from_slice(if request.connection.unix { b"unix:" } else { &request.connection.remote_addr });
     tail.extend_from_slice(b", server: ");
     tail.extend_from_slice(server.as_bytes());
