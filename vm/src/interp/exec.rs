@@ -371,6 +371,16 @@ impl<'gc> Exec<'_, 'gc> {
                                 continue;
                             }
                         }
+                    } else if let (Some(t), Some(s)) = (o.as_table(), key.as_str()) {
+                        // SAFETY: rule 4.
+                        let t = unsafe { poke(mc, t, v) };
+                        if let Some(at) = t.find_str(s) {
+                            let node = &mut t.nodes[at];
+                            if !node.val.is_nil() {
+                                node.val = v;
+                                continue;
+                            }
+                        }
                     }
                     drive!(self.set_index(o, key, v))
                 }
@@ -520,16 +530,14 @@ impl<'gc> Exec<'_, 'gc> {
                     }
                 }
                 Op::ForLoop { a, off } => {
-                    let (i, limit, step) = (R!(a), R!(a as usize + 1), R!(a as usize + 2));
                     // (ForPrep has made sure that they are numbers, and Lua cannot reach these registers)
-                    if let (Some(i), Some(limit), Some(step)) = (i.as_num(), limit.as_num(), step.as_num()) {
-                        let i = i + step;
-                        if if step >= 0.0 { i <= limit } else { i >= limit } {
-                            SET!(a, Value::num_raw(i));
-                            SET!(a as usize + 3, Value::num_raw(i));
-                            jump!(off);
-                            burn!();
-                        }
+                    let (i, limit, step) = (R!(a).bits(), R!(a as usize + 1).bits(), R!(a as usize + 2).bits());
+                    let i = i + step;
+                    if if step >= 0.0 { i <= limit } else { i >= limit } {
+                        SET!(a, Value::num_raw(i));
+                        SET!(a as usize + 3, Value::num_raw(i));
+                        jump!(off);
+                        burn!();
                     }
                 }
                 Op::ForInPrep { a, off } => {

@@ -164,6 +164,11 @@ impl<'gc> Value<'gc> {
     pub fn as_num(self) -> Option<f64> {
         if self.is_num() { Some(f64::from_bits(self.0.addr() as u64)) } else { None }
     }
+    /// The word read as a number, whatever it is.
+    #[inline(always)]
+    pub(crate) fn bits(self) -> f64 {
+        f64::from_bits(self.0.addr() as u64)
+    }
     #[inline(always)]
     pub fn is_num(self) -> bool {
         self.0.addr() <= MAX_NUMBER
