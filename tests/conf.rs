@@ -11,10 +11,10 @@ fn check(conf: &str, expected: &str) {
     assert_eq!(first, format!("nginx: {expected}"), "{conf}");
     assert_eq!(output.status.code(), Some(if expected.starts_with('[') { 1 } else { 0 }));
     if expected.starts_with('[') {
-        let message = expected.replace(" @", &format!(" in {}/conf/nginx.conf:", prefix.0.display()));
-        let (level, words) = message.split_once(' ').unwrap();
-        let log = prefix.read("logs/error.log");
-        assert!(log.contains(level) && log.contains(words), "{log}");
+        let log = prefix.read("logs/error.log").replace(&prefix.0.display().to_string(), "");
+        let (level, words) = expected.split_once(' ').unwrap();
+        let words = words.replace(" @", " in /conf/nginx.conf:");
+        assert!(log.contains(&format!(" {level} ")) && log.ends_with(&format!(": {words}\n")), "{log}");
     }
 }
 

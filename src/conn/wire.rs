@@ -126,6 +126,11 @@ impl Wire {
         if !self.tape.body_left() {
             return;
         }
+        if self.tape.closing.get() {
+            // The connection's end reads what is left, once the response is out.
+            self.incoming.take();
+            return;
+        }
         let wire = self.clone();
         tokio::task::spawn_local(async move {
             let drain = async { while let Some(Ok(_)) = wire.body_piece().await {} };
