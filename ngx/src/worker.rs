@@ -280,18 +280,24 @@ impl Worker {
         request.lua.worker = Some(self.clone());
         let id = self.vm.start(&function);
         let mut run = Run::new(self.clone(), id);
-        let end = run.run(request).await;
+        let end = run.run_quietly(request).await;
         request.phase = outer;
         request.lua.set_args = outer_args;
         match end {
-            PhaseEnd::Done => Ok(self.vm.enter(|cx| {
+            Ok(()) => Ok(self.vm.enter(|cx| {
                 let results = cx.thread(id).and_then(|thread| cx.results_of(thread));
                 match results.and_then(|(_, values)| values.first().copied()) {
                     Some(value) if !value.is_nil() => cx.raw_tostring(value),
                     _ => Vec::new(),
                 }
             })),
-            end => Err(end),
+            Err(text) => {
+                // Without the traceback, which says nothing here.
+                let end = text.windows(17).position(|part| part == b"\nstack traceback:").unwrap_or(text.len());
+                let words = [b"failed to run set_by_lua*: ".as_slice(), &text[..end]].concat();
+                self.log_for(request, Level::Error, &words);
+                Err(PhaseEnd::Failed)
+            }
         }
     }
 }

@@ -329,6 +329,11 @@ impl Builder {
     pub fn code(&mut self, d: &Directive, word: usize) -> Result<Arc<Code>, String> {
         let tag = d.name.trim_end_matches("_block").trim_end_matches("_file");
         let (source, chunk_name) = if d.name.ends_with("_file") {
+            if d.arg(word).contains(&b'$') {
+                let path = self.value(d.arg(word))?;
+                let id = self.codes;
+                self.http().lua.main.dynamic.insert(id, path);
+            }
             let path = self.path(d.arg(word));
             let name = [b"@", path.as_os_str().as_encoded_bytes()].concat();
             (Source::File(path), name)

@@ -165,7 +165,11 @@ impl HttpDraft {
             kinds.push(match self.vars.get(&id) {
                 Some(Definition::Map(map)) => VarKind::Map(*map),
                 defined => match (vars::find(name), defined) {
-                    // A built-in variable that may be assigned keeps its own storage.
+                    // `set $http_x` makes an ordinary variable of it; a built-in one keeps its own storage.
+                    (Some(VarKind::Family(..)), Some(_)) => {
+                        slots += 1;
+                        VarKind::Slot(slots - 1)
+                    }
                     (Some(kind), _) => kind,
                     (None, Some(_)) => {
                         slots += 1;

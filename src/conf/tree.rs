@@ -79,6 +79,8 @@ pub struct LuaMain {
     pub init: Option<Arc<Code>>,
     pub init_worker: Option<Arc<Code>>,
     pub exit_worker: Option<Arc<Code>>,
+    /// Paths of `*_by_lua_file` directives that have variables in them, by `Code::id`.
+    pub dynamic: HashMap<usize, Value>,
     /// How many pieces of code there are: `Code::id` counts up to it.
     pub codes: usize,
 }

@@ -43,6 +43,8 @@ pub struct Live {
     pub error_answered: Cell<bool>,
     /// The Location header is the server's own: a path in it becomes a URL.
     pub own_location: Cell<bool>,
+    /// `$limit_rate`: kept, not enforced.
+    pub limit_rate: Cell<u64>,
     /// How long a refused head was.
     pub refused_bytes: Cell<u64>,
     /// The status of an answer by `error_page`; 0: the answer's own.
@@ -101,6 +103,7 @@ impl Live {
             logged_status: Cell::new(0),
             error_answered: Cell::new(false),
             own_location: Cell::new(false),
+            limit_rate: Cell::new(0),
             refused_bytes: Cell::new(0),
             err_status: Cell::new(0),
             header_only: Cell::new(false),
@@ -147,8 +150,17 @@ impl Live {
         slots[slot] = value;
     }
 
+    /// The code of a `*_by_lua_file` whose path has variables.
+    pub fn dynamic(&self, request: &Request, code: &ngx::code::Code) -> Option<Arc<ngx::code::Code>> {
+        let path = self.http.lua.dynamic.get(&code.id)?;
+        let path = super::files::path_of(&self.eval(request, path));
+        Some(self.worker.dynamic_code(self.worker.main.prefix.join(path)))
+    }
+
     /// Runs one directive's Lua in a phase, and puts the request's own phase back.
     pub async fn lua(&self, request: &mut Request, phase: Phase, code: &ngx::code::Code) -> ngx::worker::PhaseEnd {
+        let dynamic = self.dynamic(request, code);
+        let code = dynamic.as_deref().unwrap_or(code);
         let before = std::mem::replace(&mut request.phase, phase);
         let end = self.worker.lua.run_phase(request, phase, code).await;
         request.phase = before;
@@ -275,22 +287,11 @@ impl Live {
         match kind {
             VarKind::Slot(slot) => self.set_slot(*slot, value),
             VarKind::Builtin(vars::Builtin::Args) => request.args = value.filter(|args| !args.is_empty()),
-            VarKind::Builtin(vars::Builtin::LimitRate) => {}
-            VarKind::Family(vars::Family::Arg, name) => {
-                let args = request.args.take().unwrap_or_default();
-                let mut kept: Vec<Vec<u8>> = args
-                    .split(|&b| b == b'&')
-                    .filter(|pair| {
-                        !pair.is_empty()
-                            && !pair.split(|&b| b == b'=').next().unwrap_or_default().eq_ignore_ascii_case(name)
-                    })
-                    .map(<[u8]>::to_vec)
-                    .collect();
-                if let Some(value) = value {
-                    kept.push([name, &b"="[..], &value].concat());
-                }
-                request.args = (!kept.is_empty()).then(|| kept.join(&b'&'));
+            VarKind::Builtin(vars::Builtin::LimitRate) => {
+                self.limit_rate.set(value.and_then(|size| crate::conf::scalar::size(&size)).unwrap_or(0));
             }
+            // Only a `set` in the configuration makes a variable of its own of these.
+            VarKind::Family(..) => return Err(NoVariable::NotFound),
             _ => return Err(NoVariable::NotChangeable),
         }
         Ok(())

@@ -205,11 +205,21 @@ async fn content(live: &Live, request: &mut Request) -> Next {
         Handler::Lua(code) => match after_lua(live, request, Phase::Content, code).await {
             // The handler ended: so does the response.
             Next::Go => finish(live, request).await,
+            // The one failure that is not the server's: there is no such script.
+            Next::Status(500) if missing(live, request, code) => Next::Status(404),
             other => other,
         },
         Handler::Echo(commands) => echo::run(live, request, commands).await,
         Handler::StubStatus => stub_status(live, request).await,
         Handler::Files => files::serve(live, request).await,
+    }
+}
+
+fn missing(live: &Live, request: &Request, code: &ngx::code::Code) -> bool {
+    let dynamic = live.dynamic(request, code);
+    match &dynamic.as_deref().unwrap_or(code).source {
+        ngx::code::Source::File(path) => !path.exists(),
+        ngx::code::Source::Inline(_) => false,
     }
 }
 

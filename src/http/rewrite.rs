@@ -148,6 +148,8 @@ impl Live {
         code: &ngx::code::Code,
         args: Vec<Vec<u8>>,
     ) -> Result<Vec<u8>, ngx::worker::PhaseEnd> {
+        let dynamic = self.dynamic(request, code);
+        let code = dynamic.as_deref().unwrap_or(code);
         let before = std::mem::replace(&mut request.phase, Phase::Set);
         let value = self.worker.lua.set(request, code, args).await;
         request.phase = before;

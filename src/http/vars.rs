@@ -251,7 +251,7 @@ impl Live {
                     out.push(b'?');
                 }
             }
-            Builtin::LimitRate => out.push(b'0'),
+            Builtin::LimitRate => write!(out, "{}", self.limit_rate.get()).ok()?,
             Builtin::Msec => {
                 let ms = time::now_ms();
                 write!(out, "{}.{:03}", ms / 1000, ms % 1000).ok()?;

@@ -10,11 +10,13 @@ pub mod vm;
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
+use ngx::code::{Code, Source};
 use ngx::request::{Connection, LuaConf};
 use tokio::sync::Notify;
 
@@ -45,6 +47,7 @@ pub struct Worker {
     /// Woken whenever a request or a connection ends.
     pub idle: Notify,
     lua_confs: RefCell<HashMap<*const Location, Rc<LuaConf>>>,
+    dynamic_codes: RefCell<HashMap<PathBuf, Arc<Code>>>,
     nobody: OnceCell<Rc<Connection>>,
     seed: u64,
     next: Cell<u64>,
@@ -64,6 +67,7 @@ impl Worker {
             quit: Notify::new(),
             idle: Notify::new(),
             lua_confs: RefCell::default(),
+            dynamic_codes: RefCell::default(),
             nobody: OnceCell::new(),
             seed,
             next: Cell::new(0),
@@ -73,6 +77,17 @@ impl Worker {
     /// The settings of an address's default server: what counts before a request's own server is known.
     pub fn default_settings(&self, listen: usize) -> &Settings {
         &self.http.servers[self.http.listens[listen].default].root.settings
+    }
+
+    /// Code from a file that only a request names; kept like the configuration's own.
+    pub fn dynamic_code(&self, path: PathBuf) -> Arc<Code> {
+        let mut known = self.dynamic_codes.borrow_mut();
+        let id = self.http.lua.codes + known.len();
+        let make = |path: &PathBuf| {
+            let name = [b"@", path.as_os_str().as_encoded_bytes()].concat();
+            Arc::new(Code { id, source: Source::File(path.clone()), chunk_name: Arc::from(name) })
+        };
+        known.entry(path).or_insert_with_key(make).clone()
     }
 
     /// A client ended an idle connection: worth a word at level info.
