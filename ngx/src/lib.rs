@@ -12,6 +12,7 @@ pub mod encoding;
 pub mod headers;
 pub mod log;
 pub mod phase;
+pub mod regex;
 pub mod request;
 mod sched;
 pub mod shdict;

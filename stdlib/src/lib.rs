@@ -3,7 +3,10 @@
 
 pub mod base;
 pub mod coroutine;
+pub mod math;
 pub mod runner;
+pub mod string;
+pub mod table;
 
 use vm::Cx;
 
@@ -11,6 +14,9 @@ use vm::Cx;
 pub fn open(cx: Cx<'_>) {
     base::open(cx);
     coroutine::open(cx);
+    math::open(cx);
+    string::open(cx);
+    table::open(cx);
 }
 
 /// An operating system's error as C's strerror words it (Rust adds the number).

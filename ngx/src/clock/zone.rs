@@ -1,8 +1,8 @@
 //! The local time zone: how far local time is from UTC at a given moment.
 //!
-//! A zone is what `TZ` says or what /etc/localtime holds: a TZif file (RFC 9636) is a list of moments at which the offset
-//! changes, and behind it a POSIX rule such as `CET-1CEST,M3.5.0,M10.5.0/3` for all later times. A zone that cannot be
-//! read is UTC, as it is for the C library.
+//! A zone is what `TZ` says or what /etc/localtime holds: a TZif file (RFC 9636) is a list of moments at which the
+//! offset changes, and behind it a POSIX rule such as `CET-1CEST,M3.5.0,M10.5.0/3` for all later times. A zone that
+//! cannot be read is UTC, as it is for the C library.
 
 use super::format::{Civil, days_from_civil};
 

@@ -1,7 +1,8 @@
 //! Base64 as OpenResty encodes and decodes it.
 //!
-//! Decoding is lenient about what follows the first `=` (ignored) and strict about everything before it: a byte outside
-//! the alphabet, or one lone last character, is an error. The MIME form skips bytes outside the alphabet instead.
+//! Decoding is lenient about what follows the first `=` (ignored) and strict about everything before it: a byte
+//! outside the alphabet, or one lone last character, is an error. The MIME form skips bytes outside the alphabet
+//! instead.
 
 /// The standard alphabet, padded with `=` unless `no_padding`.
 pub fn encode_base64(bytes: &[u8], no_padding: bool) -> Vec<u8> {

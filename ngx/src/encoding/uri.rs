@@ -13,7 +13,7 @@ pub enum Escape {
     Uri = 0,
     /// 1: a query string.
     Args = 1,
-    /// 2: one component; only letters, digits and `-._~` stay. The default.
+    /// 2: one component; only letters, digits and `-._~!'()*` stay. The default.
     Component = 2,
     /// 3: a URI inside HTML.
     Html = 3,
@@ -61,9 +61,10 @@ impl Escape {
         match self {
             Escape::Uri => !printable || matches!(byte, b'#' | b'%' | b'?'),
             Escape::Args => !printable || matches!(byte, b'#' | b'%' | b'+' | b'?'),
-            Escape::Component => !byte.is_ascii_alphanumeric() && !matches!(byte, b'-' | b'.' | b'_' | b'~'),
+            Escape::Component => !byte.is_ascii_alphanumeric() && !b"-._~!'()*".contains(&byte),
             Escape::Html => !printable || matches!(byte, b'"' | b'#' | b'%' | b'\''),
-            Escape::Refresh => !printable || matches!(byte, b'"' | b'%' | b'\''),
+            // nginx documents `%` here, but its table lacks it.
+            Escape::Refresh => !printable || matches!(byte, b'"' | b'\''),
             Escape::Memcached | Escape::MailAuth => byte <= 0x20 || byte == b'%',
         }
     }
@@ -121,8 +122,8 @@ pub fn decode_args(text: &[u8], max: usize) -> Args {
     args
 }
 
-/// `ngx.req.get_uri_args`: as `decode_args`, but `max` limits the pairs that are kept, and more than `max` pairs in the
-/// text, kept or not, are what counts as truncation.
+/// `ngx.req.get_uri_args`: as `decode_args`, but `max` limits the pairs that are kept, and more than `max` pairs in
+/// the text, kept or not, are what counts as truncation.
 pub fn uri_args(text: &[u8], max: usize) -> Args {
     let written = memchr::memchr_iter(b'&', text).count() + 1;
     let limit = if max == 0 { usize::MAX } else { max };
@@ -222,9 +223,9 @@ mod tests {
         let all = "a Z0\t-._~!#$%&'()*+,/:;=?@[\"]é";
         check_escape(0.0, all, "a%20Z0%09-._~!%23$%25&'()*+,/:;=%3F@[\"]%C3%A9");
         check_escape(1.0, all, "a%20Z0%09-._~!%23$%25&'()*%2B,/:;=%3F@[\"]%C3%A9");
-        check_escape(2.0, all, "a%20Z0%09-._~%21%23%24%25%26%27%28%29%2A%2B%2C%2F%3A%3B%3D%3F%40%5B%22%5D%C3%A9");
+        check_escape(2.0, all, "a%20Z0%09-._~!%23%24%25%26'()*%2B%2C%2F%3A%3B%3D%3F%40%5B%22%5D%C3%A9");
         check_escape(3.0, all, "a%20Z0%09-._~!%23$%25&%27()*+,/:;=?@[%22]%C3%A9");
-        check_escape(4.0, all, "a%20Z0%09-._~!#$%25&%27()*+,/:;=?@[%22]%C3%A9");
+        check_escape(4.0, all, "a%20Z0%09-._~!#$%&%27()*+,/:;=?@[%22]%C3%A9");
         check_escape(5.0, all, "a%20Z0%09-._~!#$%25&'()*+,/:;=?@[\"]é");
         assert_eq!(Escape::from_number(7.0), None);
         assert_eq!(Escape::from_number(-1.0), None);

@@ -10,8 +10,8 @@
 //!   afterwards has lost it;
 //! - `set`, `add`, `replace` and `incr` evict by force, 30 rounds at most; `safe_set`, `safe_add` and pushes never do.
 //!
-//! Time is passed in (`now`, unix ms) and lifetimes (`ttl`) are ms with 0 for "never", so a test is deterministic and the
-//! API converts seconds once. All operations lock the zone for their whole length, and none calls out meanwhile.
+//! Time is passed in (`now`, unix ms) and lifetimes (`ttl`) are ms with 0 for "never", so a test is deterministic and
+//! the API converts seconds once. All operations lock the zone for their whole length, and none calls out meanwhile.
 
 mod slab;
 mod store;

@@ -1,11 +1,11 @@
 //! How much room a zone has: nginx's slab allocator, as arithmetic.
 //!
 //! A `lua_shared_dict` of 1 MB must hold what 1 MB holds in nginx, run full when nginx's runs full and report the same
-//! `free_space()`. So a zone accounts for its entries with nginx's own rules (`ngx_slab.c`), while the bytes themselves
-//! live on the ordinary heap:
+//! `free_space()`. So a zone accounts for its entries with nginx's own rules (`ngx_slab.c`), while the bytes
+//! themselves live on the ordinary heap:
 //! - the zone starts with the pool's bookkeeping (704 bytes and 24 a page), the rest is 4096-byte pages;
-//! - an allocation of up to 2048 bytes is rounded up to a power of two (8 at least) and shares a page with others of its
-//!   size class; below 64 bytes part of the page is the bitmap of its slots;
+//! - an allocation of up to 2048 bytes is rounded up to a power of two (8 at least) and shares a page with others of
+//!   its size class; below 64 bytes part of the page is the bitmap of its slots;
 //! - a larger one takes a run of whole pages, first fit, so a fragmented zone can refuse it;
 //! - a page whose last slot is freed goes back to the free runs, joined with its neighbours.
 //!

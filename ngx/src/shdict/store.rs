@@ -1,7 +1,7 @@
 //! The entries of one zone: a slab of entries by index, a hash index over them and the LRU list through them.
 //!
-//! Nothing here knows a lock or Lua's semantics; `Zone` does. What must stay true: an entry is in the hash index and in
-//! the LRU list, or on the free list; its spans are accounted in `Slab` as long as it lives.
+//! Nothing here knows a lock or Lua's semantics; `Zone` does. What must stay true: an entry is in the hash index and
+//! in the LRU list, or on the free list; its spans are accounted in `Slab` as long as it lives.
 
 use std::collections::VecDeque;
 

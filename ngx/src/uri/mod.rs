@@ -1,9 +1,9 @@
 //! Request targets: what stands between method and version in a request line, made into `$uri` and `$args`.
 //!
-//! The path is decoded and normalised exactly as nginx does it (ngx_http_parse_complex_uri), since locations, `root` and
-//! access rules all see the result: `%XX` is decoded once, `/./` and `/../` are resolved (also when written with `%2e` or
-//! `%2f`), runs of slashes become one if `merge_slashes` is on, `#` ends the target. A path that climbs above the root,
-//! a malformed `%` or `%00` makes the request bad (400). Arguments are left as they are.
+//! The path is decoded and normalised exactly as nginx does it (ngx_http_parse_complex_uri), since locations, `root`
+//! and access rules all see the result: `%XX` is decoded once, `/./` and `/../` are resolved (also when written with
+//! `%2e` or `%2f`), runs of slashes become one if `merge_slashes` is on, `#` ends the target. A path that climbs
+//! above the root, a malformed `%` or `%00` makes the request bad (400). Arguments are left as they are.
 
 use std::borrow::Cow;
 
@@ -15,7 +15,7 @@ pub use crate::encoding::uri_args as parse_args;
 pub struct Target<'a> {
     /// `$uri`: decoded and normalised; starts with `/`.
     pub path: Cow<'a, [u8]>,
-    /// `$args`, as written; `None` without a `?` or with nothing behind it.
+    /// `$args`, as written; `None` without a `?` or with nothing behind it. `$is_args` is `?` if it is not empty.
     pub args: Option<&'a [u8]>,
     /// `$request_uri`: path and arguments as written.
     pub unparsed: &'a [u8],
@@ -52,7 +52,7 @@ impl<'a> Target<'a> {
         // The fragment is no part of the target.
         let body = memchr::memchr(b'#', unparsed).map_or(unparsed, |at| &unparsed[..at]);
         let (raw, args) = match memchr::memchr(b'?', body) {
-            Some(at) => (&body[..at], Some(&body[at + 1..]).filter(|args| !args.is_empty())),
+            Some(at) => (&body[..at], (at + 1 < unparsed.len()).then(|| &body[at + 1..])),
             None => (body, None),
         };
         let path = match raw {
@@ -246,6 +246,7 @@ mod tests {
         check("/a?b=/../c%20d?e", "/a ?b=/../c%20d?e");
         check("/a#b?c", "/a");
         check("/a?b#c", "/a ?b");
+        check("/a?#c", "/a ?");
     }
 
     #[test]

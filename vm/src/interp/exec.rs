@@ -811,9 +811,7 @@ impl<'gc> Exec<'_, 'gc> {
                     if let Some(t) = R!(a).as_table() {
                         let mut t = t.borrow_mut(mc);
                         fuel -= (n / 8) as i64;
-                        for i in 0..n {
-                            t.set_num((start as usize + i) as f64, self.st.stack[first + i]);
-                        }
+                        t.set_list(start as usize, &self.st.stack[first..first + n]);
                     }
                 }
             }

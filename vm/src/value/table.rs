@@ -251,6 +251,19 @@ impl<'gc> TableObj<'gc> {
             }
         }
     }
+    /// A constructor's list: its nils count as items where something follows them.
+    pub(crate) fn set_list(&mut self, start: usize, values: &[Value<'gc>]) {
+        if self.arr.len() + 1 == start && self.used == 0 {
+            self.arr.extend_from_slice(values);
+            while self.arr.last().is_some_and(|v| v.is_nil()) {
+                self.arr.pop();
+            }
+            return;
+        }
+        for (i, v) in values.iter().enumerate() {
+            self.set_num((start + i) as f64, *v);
+        }
+    }
     #[inline(always)]
     pub(crate) fn push(&mut self, v: Value<'gc>) {
         if self.arr.len() == self.arr.capacity() {
@@ -467,11 +480,16 @@ impl<'gc> TableObj<'gc> {
     pub fn count(&self) -> usize {
         self.arr.iter().filter(|v| !v.is_nil()).count() + self.nodes.iter().filter(|n| !n.val.is_nil()).count()
     }
+    /// Assigns `t[n]` for a number that is not NaN; the barrier has been taken by `borrow_mut`.
+    pub fn put(&mut self, n: f64, v: Value<'gc>) {
+        self.set_num(n, v);
+    }
     /// The array part, for natives that walk lists (sort, concat, insert). It may hold nils.
     pub fn array(&self) -> &[Value<'gc>] {
         &self.arr
     }
-    /// See `array`; the length must not change through it and the barrier has been taken by `borrow_mut`.
+    /// See `array`; the barrier has been taken by `borrow_mut`. Items may be moved, added and removed as long as the hash part
+    /// holds none of the integers that follow.
     pub fn array_mut(&mut self) -> &mut Vec<Value<'gc>> {
         &mut self.arr
     }

@@ -1,0 +1,244 @@
+//! Regular expressions for `ngx.re.*` and `location ~`: PCRE's syntax and semantics, with budgets.
+//!
+//! A pattern goes `parse` (with `escape` and `class`) -> `ast` -> `compile` (with `analysis`) -> `program`, and is
+//! run by `backtrack`, a machine with an explicit stack: no pattern and no subject can exhaust the Rust stack, and
+//! every step is counted. Semantics are PCRE 8's as OpenResty builds it: leftmost, first alternative wins; newline is
+//! LF; `\R` is any Unicode newline; recursion and assertions are atomic; classes and case are ASCII outside UTF mode.
+//! Not supported, and refused when compiling: callouts, `(*THEN)`, `(*MARK)`, names for `(*SKIP)`, newline
+//! conventions other than LF.
+//!
+//! `Engine` is the seam for engines besides the backtracking one: whatever implements it must give exactly the same
+//! captures.
+
+mod analysis;
+mod ast;
+mod backtrack;
+mod charset;
+mod class;
+mod compile;
+mod escape;
+mod parse;
+mod program;
+mod template;
+
+pub use template::{LUA_ERROR as TEMPLATE_ERROR, Template, TemplateError};
+
+use backtrack::Scratch;
+use program::{Program, UNSET};
+
+/// Options of a pattern. The letters are those of `ngx.re`'s options string.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Flags {
+    /// `i`.
+    pub caseless: bool,
+    /// `m`: `^` and `$` match at every line.
+    pub multiline: bool,
+    /// `s`: `.` matches newlines.
+    pub dotall: bool,
+    /// `x`: white space and comments are ignored.
+    pub extended: bool,
+    /// `a`: only match where the search starts.
+    pub anchored: bool,
+    /// `u`, `U`: pattern and subject are UTF-8.
+    pub utf: bool,
+    /// `U`: the subject is not checked for being UTF-8.
+    pub no_utf_check: bool,
+    /// Quantifiers are lazy, and greedy with `?`.
+    pub ungreedy: bool,
+    /// `$` matches at the very end only.
+    pub dollar_end_only: bool,
+    /// `D`: a name may be used for several groups.
+    pub dup_names: bool,
+    /// `J`: JavaScript's view of `]`, `\x`, `\u` and unset groups.
+    pub javascript_compat: bool,
+    /// `d`: of all matches at the leftmost place the longest one, without captures, as PCRE's DFA matcher finds it.
+    pub longest: bool,
+}
+
+/// Why a pattern was refused: PCRE's words, and the offset in bytes that goes with them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CompileError {
+    pub message: &'static str,
+    pub offset: usize,
+}
+
+impl std::fmt::Display for CompileError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} at offset {}", self.message, self.offset)
+    }
+}
+
+impl std::error::Error for CompileError {}
+
+/// Why a search gave no answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MatchError {
+    /// The step budget ran out.
+    LimitExceeded,
+    /// The stack of places to go back to, or of calls, grew too large.
+    StackExceeded,
+    /// The subject is not UTF-8.
+    BadUtf8,
+    /// The search would start inside a character.
+    BadUtf8Offset,
+    /// A group calls itself without consuming anything.
+    RecursionLoop,
+    /// The search would start behind the subject's end.
+    BadOffset,
+}
+
+impl MatchError {
+    /// PCRE's number for it, as in `pcre_exec() failed: -8`.
+    pub fn code(self) -> i32 {
+        match self {
+            MatchError::LimitExceeded => -8,
+            MatchError::BadUtf8 => -10,
+            MatchError::BadUtf8Offset => -11,
+            MatchError::StackExceeded => -21,
+            MatchError::BadOffset => -24,
+            MatchError::RecursionLoop => -26,
+        }
+    }
+}
+
+impl std::fmt::Display for MatchError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "pcre_exec() failed: {}", self.code())
+    }
+}
+
+impl std::error::Error for MatchError {}
+
+/// Where groups matched, and the memory that searching needs: keep one and pass it to every search.
+#[derive(Debug, Default)]
+pub struct Captures {
+    slots: Vec<Option<usize>>,
+    scratch: Scratch,
+}
+
+impl Captures {
+    pub fn new() -> Captures {
+        Captures::default()
+    }
+
+    /// Start and end of every group, group 0 first: slots `2n` and `2n + 1`.
+    pub fn slots(&self) -> &[Option<usize>] {
+        &self.slots
+    }
+
+    /// Where a group matched, in bytes; `None` if it took no part. Group 0 is the whole match.
+    pub fn span(&self, group: usize) -> Option<(usize, usize)> {
+        let start = self.slots.get(2 * group).copied().flatten()?;
+        let end = self.slots.get(2 * group + 1).copied().flatten()?;
+        Some((start, end))
+    }
+
+    /// Steps that the last search took, matching or not: what to charge for it.
+    pub fn steps(&self) -> u64 {
+        self.scratch.steps
+    }
+}
+
+/// An engine behind a compiled pattern.
+trait Engine: Send + Sync + std::fmt::Debug {
+    /// Searches from `start`, which is within the subject and, in UTF mode, not inside a character; `slots` receives
+    /// the captures.
+    fn exec(
+        &self,
+        subject: &[u8],
+        start: usize,
+        anchored: bool,
+        slots: &mut Vec<Option<usize>>,
+        scratch: &mut Scratch,
+        limit: u64,
+    ) -> Result<bool, MatchError>;
+}
+
+/// A compiled pattern.
+#[derive(Debug)]
+pub struct Regex {
+    engine: Box<dyn Engine>,
+    names: Vec<(Vec<u8>, u32)>,
+    groups: u32,
+    flags: Flags,
+    match_limit: Option<u64>,
+}
+
+impl Regex {
+    pub fn compile(pattern: &[u8], flags: Flags) -> Result<Regex, CompileError> {
+        let parsed = parse::parse(pattern, flags)?;
+        let program = compile::compile(&parsed, flags)?;
+        let flags = Flags { utf: parsed.utf, ..flags };
+        let engine = Box::new(Backtracking { program, longest: flags.longest });
+        let parse::Parsed { names, groups, match_limit, .. } = parsed;
+        Ok(Regex { engine, names, groups, flags, match_limit })
+    }
+
+    /// Number of groups, group 0 included.
+    pub fn captures_len(&self) -> usize {
+        self.groups as usize + 1
+    }
+
+    /// Names and the numbers of their groups, in order of appearance; with `dup_names` a name can come more than once.
+    pub fn names(&self) -> &[(Vec<u8>, u32)] {
+        &self.names
+    }
+
+    pub fn flags(&self) -> Flags {
+        self.flags
+    }
+
+    /// Searches `subject` from byte `start` on; what is before it can be looked at. `limit` bounds the steps of one
+    /// attempt; 0 means PCRE's default. After `Ok(true)`, `captures` holds the groups.
+    pub fn exec(&self, subject: &[u8], start: usize, captures: &mut Captures, limit: u64) -> Result<bool, MatchError> {
+        if start > subject.len() {
+            return Err(MatchError::BadOffset);
+        }
+        if self.flags.utf && !self.flags.no_utf_check {
+            if std::str::from_utf8(subject).is_err() {
+                return Err(MatchError::BadUtf8);
+            }
+            if subject.get(start).is_some_and(|byte| byte & 0xc0 == 0x80) {
+                return Err(MatchError::BadUtf8Offset);
+            }
+        }
+        let limit = if limit == 0 { DEFAULT_LIMIT } else { limit };
+        let limit = self.match_limit.map_or(limit, |own| own.min(limit));
+        let Captures { slots, scratch } = captures;
+        self.engine.exec(subject, start, self.flags.anchored, slots, scratch, limit)
+    }
+}
+
+/// The engine that can run every pattern.
+#[derive(Debug)]
+struct Backtracking {
+    program: Program,
+    longest: bool,
+}
+
+impl Engine for Backtracking {
+    fn exec(
+        &self,
+        subject: &[u8],
+        start: usize,
+        anchored: bool,
+        slots: &mut Vec<Option<usize>>,
+        scratch: &mut Scratch,
+        limit: u64,
+    ) -> Result<bool, MatchError> {
+        let found = backtrack::search(&self.program, subject, start, anchored, self.longest, scratch, limit)?;
+        if found {
+            let shown = if self.longest { 2 } else { 2 * (self.program.groups as usize + 1) };
+            slots.clear();
+            slots.extend(scratch.slots[..shown].iter().map(|&at| (at != UNSET).then_some(at)));
+            slots.resize(2 * (self.program.groups as usize + 1), None);
+        }
+        Ok(found)
+    }
+}
+
+/// PCRE's default MATCH_LIMIT.
+pub const DEFAULT_LIMIT: u64 = 10_000_000;
+
+#[cfg(test)]
+mod tests;

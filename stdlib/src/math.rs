@@ -1,0 +1,171 @@
+//! The math library (Lua 5.1 manual 5.6).
+use std::cell::RefCell;
+
+use vm::{Call, Cx, Outcome, Reply, Row, Value, row};
+
+pub static NATIVES: &[Row] = &[
+    row("abs", |c| one(c, f64::abs), "abs(x)"),
+    row("acos", |c| one(c, f64::acos), "acos(x)"),
+    row("asin", |c| one(c, f64::asin), "asin(x)"),
+    row("atan", |c| one(c, f64::atan), "atan(x)"),
+    row("atan2", |c| two(c, f64::atan2), "atan2(y, x)"),
+    row("ceil", |c| one(c, f64::ceil), "ceil(x)"),
+    row("cos", |c| one(c, f64::cos), "cos(x)"),
+    row("cosh", |c| one(c, f64::cosh), "cosh(x)"),
+    row("deg", |c| one(c, f64::to_degrees), "deg(x): radians to degrees"),
+    row("exp", |c| one(c, f64::exp), "exp(x)"),
+    row("floor", |c| one(c, f64::floor), "floor(x)"),
+    row("fmod", |c| two(c, |x, y| x % y), "fmod(x, y)"),
+    row("frexp", frexp, "frexp(x) -> m, e with x = m * 2^e"),
+    row("ldexp", ldexp, "ldexp(m, e) -> m * 2^e"),
+    row("log", log, "log(x [, base])"),
+    row("log10", |c| one(c, f64::log10), "log10(x)"),
+    row("max", |c| fold(c, |a, b| if b > a { b } else { a }), "max(x, ...)"),
+    row("min", |c| fold(c, |a, b| if b < a { b } else { a }), "min(x, ...)"),
+    row("modf", modf, "modf(x) -> whole part, fraction"),
+    row("pow", |c| two(c, f64::powf), "pow(x, y)"),
+    row("rad", |c| one(c, f64::to_radians), "rad(x): degrees to radians"),
+    row("random", random, "random([m [, n]]) -> a pseudo-random number"),
+    row("randomseed", randomseed, "randomseed(x)"),
+    row("sin", |c| one(c, f64::sin), "sin(x)"),
+    row("sinh", |c| one(c, f64::sinh), "sinh(x)"),
+    row("sqrt", |c| one(c, f64::sqrt), "sqrt(x)"),
+    row("tan", |c| one(c, f64::tan), "tan(x)"),
+    row("tanh", |c| one(c, f64::tanh), "tanh(x)"),
+];
+
+pub fn open(cx: Cx<'_>) {
+    let math = cx.library("math", NATIVES);
+    cx.set_field(math, "pi", Value::num(std::f64::consts::PI));
+    cx.set_field(math, "huge", Value::num(f64::INFINITY));
+    cx.set_field(math, "mod", Value::row(&NATIVES[11]));
+}
+
+fn one<'gc>(call: &mut Call<'_, 'gc>, f: fn(f64) -> f64) -> Reply<'gc> {
+    let x = call.number(0)?;
+    call.ret(Value::num(f(x)))
+}
+
+fn two<'gc>(call: &mut Call<'_, 'gc>, f: fn(f64, f64) -> f64) -> Reply<'gc> {
+    let (x, y) = (call.number(0)?, call.number(1)?);
+    call.ret(Value::num(f(x, y)))
+}
+
+fn fold<'gc>(call: &mut Call<'_, 'gc>, f: fn(f64, f64) -> f64) -> Reply<'gc> {
+    let mut best = call.number(0)?;
+    for i in 1..call.len() {
+        best = f(best, call.number(i)?);
+    }
+    call.ret(Value::num(best))
+}
+
+fn log<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
+    let x = call.number(0)?;
+    if call.is_none_or_nil(1) {
+        return call.ret(Value::num(x.ln()));
+    }
+    let y = match call.number(1)? {
+        10.0 => x.log10(),
+        2.0 => x.log2(),
+        base => x.ln() / base.ln(),
+    };
+    call.ret(Value::num(y))
+}
+
+fn modf<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
+    let x = call.number(0)?;
+    let fraction = if x.is_infinite() { 0.0 } else { x.fract() };
+    call.push(Value::num(x.trunc()));
+    call.push(Value::num(fraction.copysign(x)));
+    Ok(Outcome::Return)
+}
+
+fn frexp<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
+    let x = call.number(0)?;
+    let (mut m, mut e) = (x, 0i32);
+    if x != 0.0 && x.is_finite() {
+        // Subnormal numbers are lifted into the normal range first.
+        if m.abs() < f64::MIN_POSITIVE {
+            m *= 2f64.powi(64);
+            e -= 64;
+        }
+        let bits = m.to_bits();
+        e += ((bits >> 52) & 0x7ff) as i32 - 1022;
+        m = f64::from_bits(bits & !(0x7ff << 52) | 1022 << 52);
+    }
+    call.push(Value::num(m));
+    call.push(Value::num(f64::from(e)));
+    Ok(Outcome::Return)
+}
+
+fn ldexp<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
+    let (mut m, mut e) = (call.number(0)?, call.integer(1)?.clamp(-3000, 3000) as i32);
+    // In steps, so that no intermediate power overflows.
+    while e != 0 && m != 0.0 && m.is_finite() {
+        let step = e.clamp(-1000, 1000);
+        m *= 2f64.powi(step);
+        e -= step;
+    }
+    call.ret(Value::num(m))
+}
+
+/// xoshiro256**, as good as LuaJIT's Tausworthe generator; each OS thread has one.
+struct Random([u64; 4]);
+
+thread_local! {
+    static RANDOM: RefCell<Random> = RefCell::new(Random::seeded(0));
+}
+
+impl Random {
+    fn seeded(seed: u64) -> Random {
+        // splitmix64 spreads the seed over the state
+        let mut x = seed;
+        Random(std::array::from_fn(|_| {
+            x = x.wrapping_add(0x9E37_79B9_7F4A_7C15);
+            let mut z = x;
+            z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+            z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+            z ^ (z >> 31)
+        }))
+    }
+    fn next(&mut self) -> u64 {
+        let s = &mut self.0;
+        let result = s[1].wrapping_mul(5).rotate_left(7).wrapping_mul(9);
+        let t = s[1] << 17;
+        s[2] ^= s[0];
+        s[3] ^= s[1];
+        s[1] ^= s[2];
+        s[0] ^= s[3];
+        s[2] ^= t;
+        s[3] = s[3].rotate_left(45);
+        result
+    }
+}
+
+fn random<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
+    let x = RANDOM.with_borrow_mut(|r| (r.next() >> 11) as f64 / (1u64 << 53) as f64);
+    let n = match call.len() {
+        0 => x,
+        1 => {
+            let high = call.number(0)?.floor();
+            if high < 1.0 {
+                return Err(call.arg_error(0, "interval is empty"));
+            }
+            (x * high).floor() + 1.0
+        }
+        _ => {
+            let (low, high) = (call.number(0)?.floor(), call.number(1)?.floor());
+            if low > high {
+                return Err(call.arg_error(1, "interval is empty"));
+            }
+            (x * (high - low + 1.0)).floor() + low
+        }
+    };
+    call.ret(Value::num(n))
+}
+
+fn randomseed<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
+    let seed = call.number(0)?;
+    RANDOM.with_borrow_mut(|r| *r = Random::seeded(seed.to_bits()));
+    Ok(Outcome::Return)
+}

@@ -1,0 +1,240 @@
+//! `string.format`: C's conversions, as far as Lua has them, without C.
+use vm::value::number::write_general;
+
+/// One conversion's flags, width and precision.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Spec {
+    left: bool,
+    plus: bool,
+    space: bool,
+    alternate: bool,
+    zero: bool,
+    width: usize,
+    pub precision: Option<usize>,
+}
+
+impl Spec {
+    /// Parses what stands between `%` and the conversion letter: (spec, bytes used).
+    pub fn parse(text: &[u8]) -> Result<(Spec, usize), &'static str> {
+        let mut spec = Spec::default();
+        let mut at = 0;
+        while let Some(c) = text.get(at) {
+            match c {
+                b'-' => spec.left = true,
+                b'+' => spec.plus = true,
+                b' ' => spec.space = true,
+                b'#' => spec.alternate = true,
+                b'0' => spec.zero = true,
+                _ => break,
+            }
+            at += 1;
+            if at > 5 {
+                return Err("invalid format (repeated flags)");
+            }
+        }
+        let digits = |at: &mut usize| {
+            let from = *at;
+            let mut n = 0;
+            while let Some(d) = text.get(*at).filter(|d| d.is_ascii_digit() && *at - from < 2) {
+                n = n * 10 + usize::from(d - b'0');
+                *at += 1;
+            }
+            (n, text.get(*at).is_some_and(u8::is_ascii_digit))
+        };
+        let (width, long) = digits(&mut at);
+        spec.width = width;
+        let mut too_long = long;
+        if text.get(at) == Some(&b'.') {
+            at += 1;
+            let (precision, long) = digits(&mut at);
+            spec.precision = Some(precision);
+            too_long |= long;
+        }
+        if too_long { Err("invalid format (width or precision too long)") } else { Ok((spec, at)) }
+    }
+
+    fn pad(&self, out: &mut Vec<u8>, sign: &[u8], digits: &[u8], zeros: bool) {
+        let fill = self.width.saturating_sub(sign.len() + digits.len());
+        if self.left {
+            out.extend_from_slice(sign);
+            out.extend_from_slice(digits);
+            out.resize(out.len() + fill, b' ');
+        } else if zeros {
+            out.extend_from_slice(sign);
+            out.resize(out.len() + fill, b'0');
+            out.extend_from_slice(digits);
+        } else {
+            out.resize(out.len() + fill, b' ');
+            out.extend_from_slice(sign);
+            out.extend_from_slice(digits);
+        }
+    }
+
+    fn sign(&self, negative: bool) -> &'static [u8] {
+        if negative {
+            b"-"
+        } else if self.plus {
+            b"+"
+        } else if self.space {
+            b" "
+        } else {
+            b""
+        }
+    }
+
+    pub fn string(&self, bytes: &[u8], out: &mut Vec<u8>) {
+        let bytes = &bytes[..self.precision.unwrap_or(bytes.len()).min(bytes.len())];
+        self.pad(out, b"", bytes, false);
+    }
+
+    /// `%d`, `%i`.
+    pub fn signed(&self, n: i64, out: &mut Vec<u8>) {
+        self.integer(n.unsigned_abs().to_string().into_bytes(), self.sign(n < 0), b"", n == 0, out);
+    }
+    /// `%u`, `%x`, `%X`, `%o`.
+    pub fn unsigned(&self, n: u64, conversion: u8, out: &mut Vec<u8>) {
+        let (digits, prefix) = match conversion {
+            b'x' => (format!("{n:x}"), "0x"),
+            b'X' => (format!("{n:X}"), "0X"),
+            b'o' => (format!("{n:o}"), "0"),
+            _ => (n.to_string(), ""),
+        };
+        let prefix = if self.alternate && n != 0 { prefix } else { "" };
+        self.integer(digits.into_bytes(), b"", prefix.as_bytes(), n == 0, out);
+    }
+    fn integer(&self, mut digits: Vec<u8>, sign: &[u8], prefix: &[u8], is_zero: bool, out: &mut Vec<u8>) {
+        if let Some(precision) = self.precision {
+            if precision == 0 && is_zero {
+                digits.clear();
+            }
+            let missing = precision.saturating_sub(digits.len());
+            digits.splice(0..0, std::iter::repeat_n(b'0', missing));
+        }
+        let sign = [sign, prefix].concat();
+        self.pad(out, &sign, &digits, self.zero && self.precision.is_none());
+    }
+
+    /// `%e %E %f %F %g %G %a %A`.
+    pub fn float(&self, n: f64, conversion: u8, out: &mut Vec<u8>) {
+        let upper = conversion.is_ascii_uppercase();
+        let sign = self.sign(n.is_sign_negative() && !n.is_nan());
+        let mut digits = Vec::new();
+        if !n.is_finite() {
+            digits.extend_from_slice(if n.is_nan() { b"nan" } else { b"inf" });
+        } else {
+            let n = n.abs();
+            match conversion.to_ascii_lowercase() {
+                b'e' => write_exponent(n, self.precision.unwrap_or(6), self.alternate, &mut digits),
+                b'f' => {
+                    let precision = self.precision.unwrap_or(6);
+                    digits.extend_from_slice(format!("{n:.precision$}").as_bytes());
+                    if self.alternate && precision == 0 {
+                        digits.push(b'.');
+                    }
+                }
+                b'g' if self.alternate => write_general_full(n, self.precision.unwrap_or(6).max(1), &mut digits),
+                b'g' => write_general(n, self.precision.unwrap_or(6), &mut digits),
+                _ => write_hex(n, self.precision, self.alternate, &mut digits),
+            }
+        }
+        if upper {
+            digits.make_ascii_uppercase();
+        }
+        let mut sign = sign.to_vec();
+        if n.is_finite() && conversion.eq_ignore_ascii_case(&b'a') {
+            // (0x goes before the zeros)
+            sign.extend_from_slice(&digits[..2]);
+            digits.drain(..2);
+        }
+        self.pad(out, &sign, &digits, self.zero && n.is_finite());
+    }
+}
+
+fn write_exponent(n: f64, precision: usize, point: bool, out: &mut Vec<u8>) {
+    let text = format!("{n:.precision$e}");
+    let (mantissa, exponent) = text.split_once('e').unwrap_or((&text, "0"));
+    let exponent: i32 = exponent.parse().unwrap_or(0);
+    out.extend_from_slice(mantissa.as_bytes());
+    if point && precision == 0 {
+        out.push(b'.');
+    }
+    out.extend_from_slice(format!("e{}{:02}", if exponent < 0 { '-' } else { '+' }, exponent.abs()).as_bytes());
+}
+
+/// `%#g`: trailing zeros stay.
+fn write_general_full(n: f64, precision: usize, out: &mut Vec<u8>) {
+    let text = format!("{n:.*e}", precision - 1);
+    let exponent: i32 = text.split_once('e').and_then(|(_, e)| e.parse().ok()).unwrap_or(0);
+    if exponent < -4 || exponent >= precision as i32 {
+        write_exponent(n, precision - 1, true, out);
+    } else {
+        let decimals = (precision as i32 - 1 - exponent).max(0) as usize;
+        out.extend_from_slice(format!("{n:.decimals$}").as_bytes());
+        if decimals == 0 {
+            out.push(b'.');
+        }
+    }
+}
+
+/// C's `%a`: `0x1.8p+1`.
+fn write_hex(n: f64, precision: Option<usize>, point: bool, out: &mut Vec<u8>) {
+    let bits = n.to_bits();
+    let mut exponent = ((bits >> 52) & 0x7ff) as i32;
+    let mut mantissa = bits & ((1 << 52) - 1);
+    let mut lead = 1u64;
+    if n == 0.0 {
+        (exponent, lead) = (0, 0);
+    } else if exponent == 0 {
+        exponent = -1022;
+        lead = 0;
+    } else {
+        exponent -= 1023;
+    }
+    if let Some(p) = precision.filter(|p| *p < 13) {
+        let drop = 52 - 4 * p;
+        let full = (lead << 52) | mantissa;
+        let half = 1u64 << (drop - 1);
+        let rest = full & ((1 << drop) - 1);
+        let mut kept = full >> drop;
+        if rest > half || rest == half && kept & 1 == 1 {
+            kept += 1;
+        }
+        let full = kept << drop;
+        lead = full >> 52;
+        mantissa = full & ((1 << 52) - 1);
+    }
+    let mut digits = format!("{mantissa:013x}");
+    match precision {
+        Some(p) => {
+            while digits.len() < p {
+                digits.push('0');
+            }
+            digits.truncate(p);
+        }
+        None => digits.truncate(digits.trim_end_matches('0').len()),
+    }
+    out.extend_from_slice(format!("0x{lead}").as_bytes());
+    if !digits.is_empty() || point {
+        out.push(b'.');
+    }
+    out.extend_from_slice(digits.as_bytes());
+    out.extend_from_slice(format!("p{}{}", if exponent < 0 { '-' } else { '+' }, exponent.abs()).as_bytes());
+}
+
+/// `%q`: a literal that reads back as the same string.
+pub fn write_quoted(bytes: &[u8], out: &mut Vec<u8>) {
+    out.push(b'"');
+    for (i, c) in bytes.iter().enumerate() {
+        match c {
+            b'"' | b'\\' => out.extend_from_slice(&[b'\\', *c]),
+            b'\n' => out.extend_from_slice(b"\\\n"),
+            0..=31 | 127 => {
+                let next_is_digit = bytes.get(i + 1).is_some_and(u8::is_ascii_digit);
+                let text = if next_is_digit { format!("\\{c:03}") } else { format!("\\{c}") };
+                out.extend_from_slice(text.as_bytes());
+            }
+            _ => out.push(*c),
+        }
+    }
+    out.push(b'"');
+}
