@@ -246,7 +246,7 @@ async fn respond(live: &Live, request: &mut Request, mut file: std::fs::File, si
 }
 
 /// 200, 304 or 412.
-fn precondition(live: &Live, request: &Request, etag: Option<&str>, mtime: i64) -> u16 {
+pub fn precondition(live: &Live, request: &Request, etag: Option<&str>, mtime: i64) -> u16 {
     let headers = &request.headers;
     if let Some(since) = headers.first(b"if-unmodified-since")
         && time::parse_http_date(since).is_some_and(|since| mtime > since)

@@ -88,6 +88,7 @@ async fn header_filters(live: &Live, request: &mut Request) {
         request.response.status = 200;
     }
     // An error page is a response of its own: the head can be changed until here, and not after.
+    not_modified(live, request);
     expires(live, request);
     add_headers(live, request);
     // nginx runs headers-more before Lua's filter in the order the modules are loaded; Lua sees what it did.
@@ -119,6 +120,22 @@ async fn body_filters(live: &Live, request: &mut Request, last: bool) {
         Err(_) => {
             request.output.pending.clear();
             live.keep_alive.set(false);
+        }
+    }
+}
+
+/// A response that tells when it last changed may be one the client has already.
+fn not_modified(live: &Live, request: &mut Request) {
+    if request.response.status != 200 || live.err_status.get() != 0 {
+        return;
+    }
+    let Some(changed) = request.response.headers.first(b"last-modified") else { return };
+    let Some(mtime) = time::parse_http_date(changed) else { return };
+    let etag = request.response.headers.first(b"etag").map(|tag| String::from_utf8_lossy(tag).into_owned());
+    if super::files::precondition(live, request, etag.as_deref(), mtime) == 304 {
+        request.response.status = 304;
+        for name in [&b"content-type"[..], b"content-length", b"accept-ranges"] {
+            request.response.headers.remove(name);
         }
     }
 }
