@@ -3,6 +3,9 @@
 pub mod demo;
 pub mod flags;
 pub mod identity;
+pub mod lua;
+pub mod run;
+mod script;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -15,7 +18,14 @@ use crate::worker::{daemon, pid, server};
 use flags::{Flags, Signal};
 
 pub fn main() -> ExitCode {
+    // One line: the default hook's backtrace costs the worker tens of milliseconds.
+    std::panic::set_hook(Box::new(|panic| eprintln!("perilune: {panic}")));
     let args: Vec<String> = std::env::args_os().skip(1).map(|arg| arg.to_string_lossy().into_owned()).collect();
+    match args.first().map(String::as_str) {
+        Some("lua") => return lua::main(&args[1..]),
+        Some("run") => return run::main(&args[1..]),
+        _ => {}
+    }
     let flags = match flags::parse(&args) {
         Ok(flags) => flags,
         Err(error) => {
