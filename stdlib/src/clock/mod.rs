@@ -10,5 +10,6 @@ mod zone;
 pub use format::{
     Civil, cookie_time, error_log_time, http_time, iso8601, localtime, log_time, syslog_time, today, utctime,
 };
+pub(crate) use format::days_from_civil;
 pub use parse::parse_http_time;
 pub use zone::Zone;
