@@ -246,3 +246,62 @@ impl Code {
         }
     }
 }
+
+/// The two phases that take more than a request and give more than an end.
+impl Worker {
+    /// body_filter_by_lua*: one chunk of the response and whether it is the last, as `ngx.arg`; gives back both as they are
+    /// afterwards.
+    pub async fn run_body_filter(
+        self: &Rc<Self>,
+        request: &mut Request,
+        code: &Code,
+        chunk: Vec<u8>,
+        last: bool,
+    ) -> Result<(Vec<u8>, bool), PhaseEnd> {
+        let outer = request.lua.filter.replace(crate::state::FilterArg { chunk, last });
+        let end = self.run_phase(request, Phase::BodyFilter, code).await;
+        let filter = std::mem::replace(&mut request.lua.filter, outer).unwrap_or_default();
+        match end {
+            PhaseEnd::Done | PhaseEnd::Finish(Finish::Exit(0)) => Ok((filter.chunk, filter.last)),
+            end => Err(end),
+        }
+    }
+
+    /// set_by_lua*: the value for the variable, from the directive's arguments.
+    pub async fn run_set(
+        self: &Rc<Self>,
+        request: &mut Request,
+        code: &Code,
+        args: Vec<Vec<u8>>,
+    ) -> Result<Vec<u8>, PhaseEnd> {
+        let function = match self.function(code, true) {
+            Ok(function) => function,
+            // Says why the code cannot be loaded.
+            Err(_) => return Err(self.run_phase(request, Phase::Set, code).await),
+        };
+        let outer = std::mem::replace(&mut request.phase, Phase::Set);
+        let outer_args = std::mem::replace(&mut request.lua.set_args, args);
+        request.lua.worker = Some(self.clone());
+        let id = self.vm.start(&function);
+        let mut run = Run::new(self.clone(), id);
+        let end = run.run_quietly(request).await;
+        request.phase = outer;
+        request.lua.set_args = outer_args;
+        match end {
+            Ok(()) => Ok(self.vm.enter(|cx| {
+                let results = cx.thread(id).and_then(|thread| cx.results_of(thread));
+                match results.and_then(|(_, values)| values.first().copied()) {
+                    Some(value) if !value.is_nil() => cx.raw_tostring(value),
+                    _ => Vec::new(),
+                }
+            })),
+            Err(text) => {
+                // Without the traceback, which says nothing here.
+                let end = text.windows(17).position(|part| part == b"\nstack traceback:").unwrap_or(text.len());
+                let words = [b"failed to run set_by_lua*: ".as_slice(), &text[..end]].concat();
+                self.log_for(request, Level::Error, &words);
+                Err(PhaseEnd::Failed)
+            }
+        }
+    }
+}

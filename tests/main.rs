@@ -1,0 +1,5 @@
+//! The server as a whole: started as a process on a free port, talked to over sockets.
+mod conf;
+mod http;
+mod process;
+mod support;
