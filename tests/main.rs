@@ -2,4 +2,6 @@
 mod conf;
 mod http;
 mod process;
+mod redis;
 mod support;
+mod waiting;
