@@ -1,5 +1,6 @@
 //! The server as a whole: started as a process on a free port, talked to over sockets.
 mod conf;
 mod http;
+mod lua;
 mod process;
 mod support;
