@@ -131,6 +131,7 @@ fn tail(server: &str, request: &Request) -> Vec<u8> {
     // What the server is doing, where nginx has words for it.
     let mut tail = match request.phase {
         Phase::Log => b" while logging request".to_vec(),
+        Phase::Timer => b", context: ngx.timer".to_vec(),
         _ => Vec::new(),
     };
     tail.extend_from_slice(b", client: ");

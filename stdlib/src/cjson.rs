@@ -107,7 +107,10 @@ fn module<'gc>(cx: Cx<'gc>, safe: bool) -> Value<'gc> {
 const EMPTY_ARRAY: u32 = 0x6a73;
 
 fn options<'gc>(call: &Call<'_, 'gc>) -> Result<Rc<Options>, Value<'gc>> {
-    call.upvalue(0).as_userdata().and_then(|u| u.downcast::<Options>()).ok_or_else(|| call.error("cjson has no options"))
+    call.upvalue(0)
+        .as_userdata()
+        .and_then(|u| u.downcast::<Options>())
+        .ok_or_else(|| call.error("cjson has no options"))
 }
 
 fn new<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
@@ -655,7 +658,8 @@ impl Reader<'_> {
     }
     fn hex(&mut self) -> Result<u32, String> {
         let digits = self.text.get(self.at..self.at + 4).and_then(|d| std::str::from_utf8(d).ok());
-        let code = digits.filter(|d| d.bytes().all(|c| c.is_ascii_hexdigit())).and_then(|d| u32::from_str_radix(d, 16).ok());
+        let code =
+            digits.filter(|d| d.bytes().all(|c| c.is_ascii_hexdigit())).and_then(|d| u32::from_str_radix(d, 16).ok());
         match code {
             Some(code) => {
                 self.at += 4;
@@ -686,9 +690,14 @@ impl Reader<'_> {
             return Ok(Value::num(n));
         }
         if self.invalid_numbers {
-            for (word, n) in
-                [(b"NaN".as_slice(), f64::NAN), (b"nan", f64::NAN), (b"Infinity", f64::INFINITY), (b"inf", f64::INFINITY), (b"-Infinity", f64::NEG_INFINITY), (b"-inf", f64::NEG_INFINITY)]
-            {
+            for (word, n) in [
+                (b"NaN".as_slice(), f64::NAN),
+                (b"nan", f64::NAN),
+                (b"Infinity", f64::INFINITY),
+                (b"inf", f64::INFINITY),
+                (b"-Infinity", f64::NEG_INFINITY),
+                (b"-inf", f64::NEG_INFINITY),
+            ] {
                 if self.word(word) {
                     self.at += word.len();
                     return Ok(Value::num(n));

@@ -1,7 +1,7 @@
 //! The debug library (Lua 5.1 manual 5.9), as far as it is safe: hooks are accepted and never called.
 use vm::native::{FrameInfo, traceback_of};
-use vm::value::function::{ClosureObj, UserdataObj};
 use vm::value::Kind;
+use vm::value::function::{ClosureObj, UserdataObj};
 use vm::{Call, Cx, Outcome, Reply, Row, Value, row};
 
 pub static NATIVES: &[Row] = &[
@@ -240,10 +240,7 @@ fn setupvalue<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
 fn upvalueid<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     let n = call.integer(1)?;
     call.callable(0)?;
-    let slot = call
-        .arg(0)
-        .as_closure()
-        .and_then(|c| usize::try_from(n - 1).ok().and_then(|i| c.upvalue_address(i)));
+    let slot = call.arg(0).as_closure().and_then(|c| usize::try_from(n - 1).ok().and_then(|i| c.upvalue_address(i)));
     match slot {
         Some(address) => call.ret(Value::light(address as u32)),
         None => Err(call.arg_error(1, "invalid upvalue index")),

@@ -288,7 +288,11 @@ fn popen<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
         b"w" => false,
         _ => return Err(call.arg_error(1, "invalid mode")),
     };
-    if reading { shell.stdout(Stdio::piped()) } else { shell.stdin(Stdio::piped()) };
+    if reading {
+        shell.stdout(Stdio::piped())
+    } else {
+        shell.stdin(Stdio::piped())
+    };
     match shell.spawn() {
         Err(e) => failed(call, Some(command), &e),
         Ok(mut child) => {

@@ -206,7 +206,17 @@ fn date<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
 
 const DAYS: [&str; 7] = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
 const MONTHS: [&str; 12] = [
-    "January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November",
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
     "December",
 ];
 
@@ -277,7 +287,13 @@ fn strftime(format: &str, c: &Civil, unix: i64, offset: i64, out: &mut String) {
                 let minutes = offset.abs() / 60;
                 format!("{}{:02}{:02}", if offset < 0 { '-' } else { '+' }, minutes / 60, minutes % 60)
             }
-            'Z' => if offset == 0 { "UTC".into() } else { String::new() },
+            'Z' => {
+                if offset == 0 {
+                    "UTC".into()
+                } else {
+                    String::new()
+                }
+            }
             '%' => "%".into(),
             other => format!("%{other}"),
         };

@@ -214,7 +214,9 @@ fn search(name: &[u8], path: &[u8], sep: &[u8], rep: &[u8]) -> Result<Vec<u8>, V
     let mut tried = Vec::new();
     for template in path.split(|c| *c == b';').filter(|t| !t.is_empty()) {
         let file = replace(template, b"?", &name);
-        if std::fs::File::open(std::ffi::OsStr::from_bytes(&file)).is_ok_and(|f| f.metadata().is_ok_and(|m| m.is_file())) {
+        if std::fs::File::open(std::ffi::OsStr::from_bytes(&file))
+            .is_ok_and(|f| f.metadata().is_ok_and(|m| m.is_file()))
+        {
             return Ok(file);
         }
         tried.extend_from_slice(b"\n\tno file '");

@@ -106,14 +106,6 @@ impl<'gc> ClosureObj<'gc> {
         }
         true
     }
-    /// A closure of the n-th function inside a function, if that captures nothing: the body of a wrapped chunk.
-    pub fn inner(this: Closure<'gc>, mc: &Mutation<'gc>, n: usize) -> Option<Closure<'gc>> {
-        let proto = *this.proto.protos.get(n)?;
-        if !proto.info.captures.is_empty() {
-            return None;
-        }
-        Some(Gc::new(mc, ClosureObj { proto, env: Lock::new(this.env.get()), upvalues: Box::new([]) }))
-    }
     pub fn set_env(this: Closure<'gc>, mc: &Mutation<'gc>, env: Table<'gc>) {
         mc.backward_barrier(Gc::erase(this), None);
         // SAFETY: the barrier of the object that holds this lock has just been taken.
