@@ -31,15 +31,20 @@ impl Stream {
         }
     }
 
-    /// Optimistic: most writes succeed at once.
-    pub fn poll_write(&self, cx: &mut Context<'_>, bufs: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
-        loop {
-            ready!(either!(self, stream => stream.poll_write_ready(cx)))?;
-            match either!(self, stream => stream.try_write_vectored(bufs)) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                done => return Poll::Ready(done),
-            }
-        }
+    pub fn try_read(&self, out: &mut [u8]) -> io::Result<usize> {
+        either!(self, stream => stream.try_read(out))
+    }
+    pub fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+        either!(self, stream => stream.try_write(bytes))
+    }
+    pub fn try_write_vectored(&self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+        either!(self, stream => stream.try_write_vectored(bufs))
+    }
+    pub async fn readable(&self) -> io::Result<()> {
+        either!(self, stream => stream.readable().await)
+    }
+    pub async fn writable(&self) -> io::Result<()> {
+        either!(self, stream => stream.writable().await)
     }
 
     pub fn shutdown_write(&self) {

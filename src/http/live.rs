@@ -191,7 +191,7 @@ impl Exchange for Live {
                     Ok(None) => break,
                     Ok(Some(Err(ClientGone))) => {
                         // A client that went away is nobody to answer to.
-                        return Err(BodyError::Status(if wire.tape.bad_body.get() { 400 } else { 499 }));
+                        return Err(BodyError::Status(if wire.bad_body.get() { 400 } else { 499 }));
                     }
                     Ok(Some(Ok(piece))) => piece,
                 };
@@ -262,7 +262,7 @@ impl Exchange for Live {
     fn client_gone<'a>(&'a self) -> Local<'a, ()> {
         Box::pin(async move {
             match &self.wire {
-                Some(wire) => wire.tape.stream.closed().await,
+                Some(wire) => wire.stream.closed().await,
                 None => std::future::pending().await,
             }
         })

@@ -67,7 +67,7 @@ pub async fn send(live: &Live, request: &mut Request, flush: bool, last: bool) -
         // As the client counts: with the framing of chunks.
         let digits = u64::from(bytes.len().ilog(16)) + 1;
         request.output.sent += bytes.len() as u64 + if live.chunked.get() { digits + 4 } else { 0 };
-        wire.push(bytes);
+        wire.body(bytes);
     }
     if last || request.output.eof {
         if live.chunked.get() && !wire.ended.get() {
@@ -79,7 +79,7 @@ pub async fn send(live: &Live, request: &mut Request, flush: bool, last: bool) -
     if last && !flush {
         return Ok(());
     }
-    wire.drained(flush).await
+    wire.drained(flush || request.output.eof).await
 }
 
 /// Everything that may change the head before it is sent.
@@ -243,7 +243,7 @@ fn start(live: &Live, request: &mut Request) {
         if request.version < 10 {
             keep_alive = false;
         }
-        wire.start(Reply { framing, keep_alive, status }, head);
+        wire.start(Reply { framing, keep_alive }, head);
     }
 }
 
