@@ -136,28 +136,11 @@ async fn next_head(worker: &Worker, wire: &Wire, waiting: &Waiting, mut alarm: P
     let mut begun = false;
     let mut quit = pin!(worker.quit.notified());
     loop {
-        match wire.fill_now() {
-            Err(_) => return Next::Closed,
-            Ok(true) => {
-                if let Some(next) = buffered_head(wire, &waiting.limits, &mut searched) {
-                    return next;
-                }
-                if wire.eof.get() {
-                    return Next::Closed;
-                }
-                if !begun && !wire.with_input(<[u8]>::is_empty) {
-                    begun = true;
-                    since = Instant::now();
-                }
-                continue;
-            }
-            Ok(false) => wire.shrink(),
-        }
-        let mut readable = pin!(wire.stream.readable());
         let woken = std::future::poll_fn(|cx| {
-            if readable.as_mut().poll(cx).is_ready() {
-                return Poll::Ready(None);
+            if let Poll::Ready(read) = wire.poll_fill(cx) {
+                return Poll::Ready(if read.is_err() { Some(Next::Closed) } else { None });
             }
+            wire.shrink();
             if !begun && (worker.quitting.get() || quit.as_mut().poll(cx).is_ready()) {
                 return Poll::Ready(Some(Next::Quit));
             }
@@ -173,8 +156,15 @@ async fn next_head(worker: &Worker, wire: &Wire, waiting: &Waiting, mut alarm: P
             Poll::Pending
         })
         .await;
-        if let Some(next) = woken {
+        if let Some(next) = woken.or_else(|| buffered_head(wire, &waiting.limits, &mut searched)) {
             return next;
+        }
+        if wire.eof.get() {
+            return Next::Closed;
+        }
+        if !begun && !wire.with_input(<[u8]>::is_empty) {
+            begun = true;
+            since = Instant::now();
         }
     }
 }

@@ -5,6 +5,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::io::{self, IoSlice};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -135,8 +136,8 @@ impl Wire {
             input.shrink_to(0);
         }
     }
-    /// Reads what there is without waiting. Ok(false): nothing yet; at the end `eof` is set.
-    pub fn fill_now(&self) -> io::Result<bool> {
+    /// Reads what comes; at the end of input `eof` is set.
+    pub fn poll_fill(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut input = self.input.borrow_mut();
         let start = self.start.replace(0);
         input.drain(..start);
@@ -144,18 +145,21 @@ impl Wire {
         // The first read of a request is small, as most requests are; bodies get more.
         let room = if used == 0 && self.incoming.get() == Incoming::Nothing { KEEP } else { READ };
         input.resize(used + room, 0);
-        let read = self.stream.try_read(&mut input[used..]);
-        input.truncate(used + read.as_ref().map_or(0, |n| *n));
-        match read {
+        let read = self.stream.poll_read(cx, &mut input[used..]);
+        let count = match &read {
+            Poll::Ready(Ok(count)) => *count,
+            _ => 0,
+        };
+        input.truncate(used + count);
+        match ready!(read) {
             Ok(0) => {
                 self.eof.set(true);
-                Ok(true)
+                Poll::Ready(Ok(()))
             }
-            Ok(_) => Ok(true),
-            Err(e) if e.kind() == io::ErrorKind::WouldBlock => Ok(false),
+            Ok(_) => Poll::Ready(Ok(())),
             Err(e) => {
                 self.eof.set(true);
-                Err(e)
+                Poll::Ready(Err(e))
             }
         }
     }
@@ -179,14 +183,8 @@ impl Wire {
                     return Some(Err(ClientGone));
                 }
             }
-            match self.fill_now() {
-                Ok(true) => {}
-                Ok(false) => {
-                    if self.stream.readable().await.is_err() {
-                        return Some(Err(ClientGone));
-                    }
-                }
-                Err(_) => return Some(Err(ClientGone)),
+            if std::future::poll_fn(|cx| self.poll_fill(cx)).await.is_err() {
+                return Some(Err(ClientGone));
             }
         }
     }

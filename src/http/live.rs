@@ -136,8 +136,7 @@ impl Live {
     pub fn log(&self, connection: u64) -> Rc<dyn Log> {
         let place = self.place();
         let logs = place.location.settings.error_log.clone().unwrap_or_else(|| self.worker.main.error_log.clone());
-        let server = Rc::from(String::from_utf8_lossy(&place.server.name).as_ref());
-        Rc::new(crate::log::ForRequest { logs, server, connection })
+        Rc::new(crate::log::ForRequest { logs, server: place.server.clone(), connection })
     }
     pub fn say(&self, request: &Request, level: Level, message: &str) {
         request.log.write(level, message.as_bytes(), Some(request));

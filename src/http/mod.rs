@@ -60,11 +60,8 @@ pub async fn serve(worker: Rc<Worker>, wire: Rc<Wire>, client: Rc<Connection>, l
         headers: head.headers,
         uri: uri.unwrap_or(path),
         args,
-        log: live.log(client.number),
-        connection: client,
         phase: Phase::ServerRewrite,
-        exchange: live.clone(),
-        ..blank(live.clone(), worker.nobody())
+        ..blank(live.clone(), client)
     };
     if valid {
         phases::run(&live, &mut request).await;
