@@ -16,6 +16,14 @@ pub struct LuaState {
     pub(crate) filter: Option<FilterArg>,
     /// The arguments of a set_by_lua directive, and its value.
     pub(crate) set_args: Vec<Vec<u8>>,
+    /// The request body that `ngx.req.init_body` began.
+    pub(crate) new_body: Option<Vec<u8>>,
+    /// Bytes of it that may stay in memory.
+    pub(crate) new_body_buffer: usize,
+    /// `ngx.on_abort` was called.
+    pub(crate) on_abort: Option<Stashed>,
+    /// Subrequests under way, by the light thread that waits for them.
+    pub(crate) subrequests: Vec<ThreadId>,
 }
 
 #[derive(Debug, Default)]

@@ -3,7 +3,6 @@ use vm::value::Kind;
 use vm::{Call, Outcome, Reply, Row, Value};
 
 use super::{request, row_in};
-use crate::encoding;
 use crate::phase::{ALL, ANY, Phase, REQUEST};
 use crate::request::Finish;
 
@@ -49,11 +48,11 @@ fn exit<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
 fn exec<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     let uri = call.bytes(0)?.to_vec();
     if uri.is_empty() {
-        return Err(call.arg_error(0, "The uri argument is empty"));
+        return Err(call.error("The uri argument is empty"));
     }
     let args = match call.arg(1).kind() {
         Kind::Nil => None,
-        Kind::Table(t) => Some(encode_table(call, t)?),
+        Kind::Table(t) => Some(super::encoding::encode_table(call, t)?),
         _ => Some(
             call.bytes(1)
                 .map_err(|_| {
@@ -82,39 +81,6 @@ fn exec<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     };
     request.finish.get_or_insert(Finish::Exec { uri, args });
     Ok(Outcome::Exit)
-}
-
-/// A Lua table of arguments as a query string.
-pub(crate) fn encode_table<'gc>(call: &Call<'_, 'gc>, t: vm::Table<'gc>) -> Result<Vec<u8>, Value<'gc>> {
-    use vm::value::table::TableRef;
-    let mut pairs: Vec<(Vec<u8>, Option<Vec<u8>>)> = Vec::new();
-    let mut key = Value::NIL;
-    while let Ok(Some((k, v))) = t.next(key) {
-        key = k;
-        let mut name = Vec::new();
-        if !vm::native::write_text(k, &mut name) {
-            return Err(call.error(format!("attempt to use {} as query arg key", k.type_name())));
-        }
-        let mut add = |v: Value<'gc>| -> bool {
-            let mut text = Vec::new();
-            match v.kind() {
-                Kind::Bool(true) => pairs.push((name.clone(), None)),
-                Kind::Bool(false) => {}
-                _ if vm::native::write_text(v, &mut text) => pairs.push((name.clone(), Some(text))),
-                _ => return false,
-            }
-            true
-        };
-        let bad = match v.kind() {
-            Kind::Table(list) => (1..=list.length()).map(|i| list.get_int(i)).find(|item| !add(*item)),
-            _ if add(v) => None,
-            _ => Some(v),
-        };
-        if let Some(bad) = bad {
-            return Err(call.error(format!("attempt to use {} as query arg value", bad.type_name())));
-        }
-    }
-    Ok(encoding::encode_args(pairs.iter().map(|(k, v)| (k.as_slice(), v.as_deref()))))
 }
 
 fn redirect<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {

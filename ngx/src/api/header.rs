@@ -150,6 +150,40 @@ pub(crate) fn assign(headers: &mut Headers, name: Vec<u8>, mut values: Vec<Vec<u
     }
 }
 
+/// Request headers that nginx keeps once: of several values the last one stays, and an added one replaces.
+const REQUEST_SINGLE: &[&[u8]] = &[
+    b"host",
+    b"connection",
+    b"if-modified-since",
+    b"if-unmodified-since",
+    b"if-match",
+    b"if-none-match",
+    b"user-agent",
+    b"referer",
+    b"content-length",
+    b"content-type",
+    b"range",
+    b"if-range",
+    b"transfer-encoding",
+    b"expect",
+    b"upgrade",
+    b"accept-encoding",
+    b"via",
+    b"authorization",
+    b"keep-alive",
+];
+
+/// Sets (or, without `replace`, adds) a request header. An empty value is no header.
+pub(crate) fn assign_request(headers: &mut Headers, name: Vec<u8>, values: Vec<Vec<u8>>, replace: bool) {
+    let single = REQUEST_SINGLE.contains(&name.to_ascii_lowercase().as_slice());
+    if replace && values.first().is_none_or(Vec::is_empty) {
+        headers.remove(&name);
+    }
+    for (i, v) in values.into_iter().enumerate().filter(|(_, v)| !v.is_empty()) {
+        if single || (replace && i == 0) { headers.set(name.clone(), v) } else { headers.add(name.clone(), v) }
+    }
+}
+
 fn get_headers<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     let max = call.opt_integer(0, 100)?;
     let raw = call.arg(1).truthy();
@@ -216,7 +250,11 @@ pub(crate) fn lowercase_lookup<'gc>(call: &Call<'_, 'gc>, t: vm::Table<'gc>) {
 fn lookup<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     let t = call.table(0)?;
     let Some(name) = call.arg(1).as_str() else { return call.ret(Value::NIL) };
-    let lower: Vec<u8> = name.bytes().iter().map(|c| if *c == b'_' { b'-' } else { c.to_ascii_lowercase() }).collect();
-    let v = t.field(&lower);
+    let mut lower = name.bytes().to_ascii_lowercase();
+    let mut v = t.field(&lower);
+    if v.is_nil() && lower.contains(&b'_') {
+        lower.iter_mut().filter(|c| **c == b'_').for_each(|c| *c = b'-');
+        v = t.field(&lower);
+    }
     call.ret(v)
 }

@@ -2,11 +2,16 @@
 //!
 //! Natives reach their request through `request(call)`; rows say in which phases they are legal, and the machine refuses the
 //! others in OpenResty's words.
+pub(crate) mod body;
 pub(crate) mod control;
+pub(crate) mod encoding;
 pub(crate) mod header;
 pub(crate) mod log;
 pub(crate) mod ngx_table;
 pub(crate) mod output;
+pub(crate) mod re;
+pub(crate) mod req;
+pub(crate) mod shdict;
 pub(crate) mod socket;
 pub(crate) mod thread;
 pub(crate) mod time;
@@ -66,4 +71,9 @@ pub(crate) fn open(cx: Cx<'_>, worker: &Rc<Worker>) {
     thread::open(cx);
     timer::open(cx);
     socket::open(cx);
+    req::open(cx);
+    body::open(cx);
+    encoding::open(cx);
+    re::open(cx);
+    shdict::open(cx, worker);
 }
