@@ -1,4 +1,5 @@
 //! What this crate keeps with each request between natives: opaque to the server.
+use std::cell::RefCell;
 use std::rc::Rc;
 
 use vm::{Stashed, ThreadId};
@@ -20,10 +21,19 @@ pub struct LuaState {
     pub(crate) new_body: Option<Vec<u8>>,
     /// Bytes of it that may stay in memory.
     pub(crate) new_body_buffer: usize,
-    /// `ngx.on_abort` was called.
-    pub(crate) on_abort: Option<Stashed>,
-    /// Subrequests under way, by the light thread that waits for them.
-    pub(crate) subrequests: Vec<ThreadId>,
+    /// What `ngx.on_abort` registered.
+    pub(crate) on_abort: OnAbort,
+    /// Light threads that wait for subrequests.
+    pub(crate) subrequests: Rc<RefCell<Vec<ThreadId>>>,
+}
+
+#[derive(Default)]
+pub(crate) enum OnAbort {
+    #[default]
+    Nothing,
+    Registered(Stashed),
+    /// The client has gone, and the callback was started.
+    Started,
 }
 
 #[derive(Debug, Default)]

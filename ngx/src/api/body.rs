@@ -104,9 +104,7 @@ fn get_post_args<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     let max = if call.len() == 1 { call.integer(0)? } else { MAX_ARGS };
     let args = match &request(call)?.body {
         Body::Unread => {
-            return Err(
-                call.error("no request body found; maybe you should turn on lua_need_request_body?")
-            );
+            return Err(call.error("no request body found; maybe you should turn on lua_need_request_body?"));
         }
         Body::File(_) => return call.ret_nil_err("request body in temp file not supported"),
         Body::Discarded => encoding::Args::default(),

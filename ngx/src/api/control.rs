@@ -5,6 +5,7 @@ use vm::{Call, Outcome, Reply, Row, Value};
 use super::{request, row_in};
 use crate::phase::{ALL, ANY, Phase, REQUEST};
 use crate::request::Finish;
+use crate::state::OnAbort;
 
 const EXIT: u32 = REQUEST | Phase::HeaderFilter.bit() | Phase::Timer.bit();
 
@@ -12,11 +13,20 @@ pub static NATIVES: &[Row] = &[
     row_in("exit", exit, EXIT, "ngx.exit(status): ends the phase or the request"),
     row_in("exec", exec, REQUEST, "ngx.exec(uri [, args]): redirects internally"),
     row_in("redirect", redirect, REQUEST, "ngx.redirect(uri [, status]): redirects the client"),
+    row_in(
+        "on_abort",
+        on_abort,
+        REQUEST,
+        "ngx.on_abort(f) -> 1, or nil and a message: calls f when the client goes away",
+    ),
     row_in("get_phase", get_phase, ANY, "ngx.get_phase() -> the name of the running phase"),
 ];
 
 fn exit<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     let status = call.integer(0)? as i32;
+    if !matches!(status, -1 | 408 | 444 | 499) {
+        check_abortable(call)?;
+    }
     let request = request(call)?;
     if status >= 200 && (request.output.started || request.response.sent) && request.phase != Phase::HeaderFilter {
         // The head is out: the status cannot change any more.
@@ -64,6 +74,7 @@ fn exec<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
                 .to_vec(),
         ),
     };
+    check_abortable(call)?;
     let request = request(call)?;
     if request.output.started || request.response.sent {
         return Err(call.error("attempt to call ngx.exec after sending out response headers"));
@@ -92,6 +103,8 @@ fn redirect<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
              ngx.HTTP_SEE_OTHER, and ngx.HTTP_TEMPORARY_REDIRECT are allowed",
         ));
     }
+    check_abortable(call)?;
+    super::req::check_bytes(call, &uri, "redirect uri", "")?;
     let request = request(call)?;
     if request.output.started || request.response.sent {
         return Err(call.error("attempt to call ngx.redirect after sending out the headers"));
@@ -100,6 +113,28 @@ fn redirect<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     request.response.status = status as u16;
     request.finish.get_or_insert(Finish::Exit(status as i32));
     Ok(Outcome::Exit)
+}
+
+/// Nothing may end the request while subrequests are under way.
+pub(crate) fn check_abortable<'gc>(call: &mut Call<'_, 'gc>) -> Result<(), Value<'gc>> {
+    if request(call)?.lua.subrequests.borrow().is_empty() {
+        return Ok(());
+    }
+    Err(call.error("attempt to abort with pending subrequests"))
+}
+
+fn on_abort<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
+    let function = call.callable(0)?;
+    let stashed = call.cx.stash(function);
+    let request = request(call)?;
+    if !matches!(request.lua.on_abort, OnAbort::Nothing) {
+        return call.ret_nil_err("duplicate call");
+    }
+    if !request.exchange.lua_conf().check_client_abort {
+        return call.ret_nil_err("lua_check_client_abort is off");
+    }
+    request.lua.on_abort = OnAbort::Registered(stashed);
+    call.ret(Value::num(1.0))
 }
 
 fn get_phase<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {

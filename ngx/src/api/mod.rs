@@ -6,6 +6,7 @@ pub(crate) mod body;
 pub(crate) mod control;
 pub(crate) mod encoding;
 pub(crate) mod header;
+pub(crate) mod location;
 pub(crate) mod log;
 pub(crate) mod ngx_table;
 pub(crate) mod output;
@@ -75,5 +76,6 @@ pub(crate) fn open(cx: Cx<'_>, worker: &Rc<Worker>) {
     body::open(cx);
     encoding::open(cx);
     re::open(cx);
+    location::open(cx);
     shdict::open(cx, worker);
 }

@@ -17,7 +17,12 @@ use crate::phase::ANY;
 use crate::regex::{Captures, Flags, MatchError, Regex, TEMPLATE_ERROR, Template};
 
 static NATIVES: &[Row] = &[
-    row_in("match", match_, ANY, "ngx.re.match(subject, regex [, options [, ctx [, res]]]) -> captures, or nil and a message"),
+    row_in(
+        "match",
+        match_,
+        ANY,
+        "ngx.re.match(subject, regex [, options [, ctx [, res]]]) -> captures, or nil and a message",
+    ),
     row_in("find", find, ANY, "ngx.re.find(subject, regex [, options [, ctx [, nth]]]) -> from, to, message"),
     row_in("gmatch", gmatch, ANY, "ngx.re.gmatch(subject, regex [, options]) -> an iterator, or nil and a message"),
     row_in("sub", sub, ANY, "ngx.re.sub(subject, regex, replacement [, options]) -> text, 0 or 1, message"),
@@ -27,7 +32,12 @@ static NATIVES: &[Row] = &[
 
 /// The module `ngx.re`.
 pub(crate) static MODULE: &[Row] = &[
-    row_in("split", split, ANY, "re.split(subject, regex [, options [, ctx [, max [, res]]]]) -> list, or nil and a message"),
+    row_in(
+        "split",
+        split,
+        ANY,
+        "re.split(subject, regex [, options [, ctx [, max [, res]]]]) -> list, or nil and a message",
+    ),
     row_in("opt", opt, ANY, "re.opt(name, value): accepted for compatibility"),
 ];
 
@@ -123,7 +133,11 @@ struct Search {
 
 impl Search {
     /// Compiles argument `at`, options behind it. The inner error is for Lua to see as a result.
-    fn new<'gc>(call: &mut Call<'_, 'gc>, pattern: usize, options: usize) -> Result<Result<Search, String>, Value<'gc>> {
+    fn new<'gc>(
+        call: &mut Call<'_, 'gc>,
+        pattern: usize,
+        options: usize,
+    ) -> Result<Result<Search, String>, Value<'gc>> {
         let pattern = call.bytes(pattern)?;
         let options = if call.arg(options).truthy() { call.bytes(options)? } else { b"" };
         let flags = flags(call, options)?;

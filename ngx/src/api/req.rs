@@ -27,8 +27,21 @@ static NATIVES: &[Row] = &[
 
 /// Methods that have a number, as `ngx.HTTP_...` gives them: bit 1 is GET.
 pub(crate) const METHODS: [&str; 15] = [
-    "GET", "HEAD", "POST", "PUT", "DELETE", "MKCOL", "COPY", "MOVE", "OPTIONS", "PROPFIND", "PROPPATCH", "LOCK",
-    "UNLOCK", "PATCH", "TRACE",
+    "GET",
+    "HEAD",
+    "POST",
+    "PUT",
+    "DELETE",
+    "MKCOL",
+    "COPY",
+    "MOVE",
+    "OPTIONS",
+    "PROPFIND",
+    "PROPPATCH",
+    "LOCK",
+    "UNLOCK",
+    "PATCH",
+    "TRACE",
 ];
 
 /// Headers beyond so many are left off, unless Lua says otherwise.
@@ -184,6 +197,9 @@ fn set_uri<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     if jump && call.phase() & (Phase::Rewrite.bit() | Phase::ServerRewrite.bit()) == 0 {
         let context = request(call)?.phase.context();
         return Err(call.error(format!("API disabled in the context of {context}")));
+    }
+    if jump {
+        super::control::check_abortable(call)?;
     }
     let request = request(call)?;
     request.uri = uri.to_vec();

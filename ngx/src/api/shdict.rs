@@ -203,7 +203,10 @@ fn incr<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
 }
 
 /// The zone and key of a list function, which count their arguments.
-fn list_call<'gc>(call: &mut Call<'_, 'gc>, n: usize) -> Result<Result<(Arc<Zone>, Vec<u8>), &'static str>, Value<'gc>> {
+fn list_call<'gc>(
+    call: &mut Call<'_, 'gc>,
+    n: usize,
+) -> Result<Result<(Arc<Zone>, Vec<u8>), &'static str>, Value<'gc>> {
     if call.len() != n {
         return Err(call.error(format!("expecting {n} arguments, but only seen {}", call.len())));
     }

@@ -63,7 +63,7 @@ impl Exchange for Client {
         Box::pin(std::future::pending())
     }
     /// Answers with what it was asked.
-    fn subrequest<'a>(&'a self, parent: &Request, options: SubrequestOptions) -> Local<'a, SubrequestResult> {
+    fn subrequest(self: Rc<Self>, parent: &Request, options: SubrequestOptions) -> Local<'static, SubrequestResult> {
         let mut text = format!("{} {}", options.method, String::from_utf8_lossy(&options.uri));
         if let Some(args) = &options.args {
             text.push_str(&format!("?{}", String::from_utf8_lossy(args)));
@@ -131,7 +131,7 @@ pub fn check_given(given: &Given, rows: &[(&str, &str)]) {
 }
 
 fn runtime() -> tokio::runtime::Runtime {
-    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
+    tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime")
 }
 
 async fn run(worker: &Rc<Worker>, log: &Rc<Lines>, given: &Given, source: &str) -> String {
