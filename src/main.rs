@@ -1,2 +1,6 @@
+//! perilune: an OpenResty-compatible web platform.
 #![forbid(unsafe_code)]
-fn main() {}
+
+fn main() -> std::process::ExitCode {
+    perilune::cli::main()
+}

@@ -5,7 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod api;
-pub mod clock;
+pub use stdlib::clock;
 pub mod code;
 mod cosocket;
 pub mod encoding;

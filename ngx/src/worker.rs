@@ -5,7 +5,6 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use vm::native::traceback_of;
-use vm::value::function::ClosureObj;
 use vm::{Stashed, ThreadId, Value, Vm};
 
 use crate::code::{Code, Source};
@@ -92,6 +91,10 @@ impl Worker {
         worker.vm.enter(|cx| {
             stdlib::open(cx);
             crate::api::open(cx, &worker);
+            stdlib::package::publish(cx);
+            if !worker.setup.package_path.is_empty() {
+                stdlib::package::set_path(cx, &worker.setup.package_path);
+            }
         });
         worker
     }
@@ -100,10 +103,10 @@ impl Worker {
     pub async fn run_phase(self: &Rc<Self>, request: &mut Request, phase: Phase, code: &Code) -> PhaseEnd {
         let outer = std::mem::replace(&mut request.phase, phase);
         request.lua.worker = Some(self.clone());
-        let end = match self.function(code, true) {
+        let end = match self.function(code) {
             Ok(function) => Run::new(self.clone(), self.vm.start(&function)).run(request).await,
             Err(message) => {
-                let words = [b"failed to load ".as_slice(), code.kind().as_bytes(), b" Lua code: ", &message].concat();
+                let words = [code.load_failure().as_bytes(), &message].concat();
                 self.log_for(request, Level::Error, &words);
                 PhaseEnd::Failed
             }
@@ -117,7 +120,7 @@ impl Worker {
 
     /// init_by_lua*, init_worker_by_lua*, exit_worker_by_lua*: outside of any request. Err: the message, as it is to be logged.
     pub async fn run_worker_phase(self: &Rc<Self>, phase: Phase, code: &Code) -> Result<(), Vec<u8>> {
-        let function = self.function(code, false)?;
+        let function = self.function(code)?;
         let mut request = self.bare_request(phase, None);
         let id = self.vm.start(&function);
         Run::new(self.clone(), id).run_quietly(&mut request).await
@@ -171,7 +174,7 @@ impl Worker {
     }
 
     /// The directive's function in this VM; compiled on first use (each time with lua_code_cache off).
-    fn function(&self, code: &Code, factory: bool) -> Result<Rc<Stashed>, Vec<u8>> {
+    fn function(&self, code: &Code) -> Result<Rc<Stashed>, Vec<u8>> {
         if self.setup.code_cache {
             if let Some(Some(function)) = self.functions.borrow().get(code.id) {
                 return Ok(function.clone());
@@ -182,7 +185,7 @@ impl Worker {
             Source::File(path) => std::fs::read(path)
                 .map_err(|e| format!("cannot open {}: {}", path.display(), stdlib::io_error(&e)).into_bytes())?,
         };
-        let function = Rc::new(self.compile(&source, &code.chunk_name, factory)?);
+        let function = Rc::new(self.compile(&source, &code.chunk_name)?);
         if self.setup.code_cache {
             let mut known = self.functions.borrow_mut();
             if known.len() <= code.id {
@@ -193,27 +196,10 @@ impl Worker {
         Ok(function)
     }
 
-    /// As OpenResty, handlers are compiled as the body of a function: tracebacks show it, and so do syntax errors.
-    fn compile(&self, source: &[u8], chunk_name: &[u8], factory: bool) -> Result<Stashed, Vec<u8>> {
+    fn compile(&self, source: &[u8], chunk_name: &[u8]) -> Result<Stashed, Vec<u8>> {
         self.vm.enter(|cx| {
-            let wrapped;
-            let text = if factory && source.first() != Some(&0x1b) {
-                let body = match source {
-                    // A shebang line would not be the first line's beginning any more.
-                    [b'#', ..] => [b"--".as_slice(), source].concat(),
-                    _ => source.to_vec(),
-                };
-                wrapped = [b"return function(...) ".as_slice(), &body, b"\nend"].concat();
-                &wrapped[..]
-            } else {
-                source
-            };
-            let main = cx.load(text, chunk_name, cx.globals()).map_err(|e| cx.raw_tostring(e))?;
-            let function = match ClosureObj::inner(main, cx.mc, 0) {
-                Some(inner) if factory => inner,
-                _ => main,
-            };
-            Ok(cx.stash(Value::closure(function)))
+            let main = cx.load(source, chunk_name, cx.globals()).map_err(|e| cx.raw_tostring(e))?;
+            Ok(cx.stash(Value::closure(main)))
         })
     }
 
@@ -240,11 +226,70 @@ impl Worker {
 }
 
 impl Code {
-    /// `content_by_lua*` is named in messages as the chunk is: inlined or a file.
-    fn kind(&self) -> &'static str {
-        match self.source {
-            Source::Inline(_) => "inlined",
-            Source::File(_) => "external",
+    /// How the log says that it could not be loaded.
+    fn load_failure(&self) -> String {
+        match &self.source {
+            Source::Inline(_) => "failed to load inlined Lua code: ".into(),
+            Source::File(path) => format!("failed to load external Lua file \"{}\": ", path.display()),
+        }
+    }
+}
+
+/// The two phases that take more than a request and give more than an end.
+impl Worker {
+    /// body_filter_by_lua*: one chunk of the response and whether it is the last, as `ngx.arg`; gives back both as they are
+    /// afterwards.
+    pub async fn run_body_filter(
+        self: &Rc<Self>,
+        request: &mut Request,
+        code: &Code,
+        chunk: Vec<u8>,
+        last: bool,
+    ) -> Result<(Vec<u8>, bool), PhaseEnd> {
+        let outer = request.lua.filter.replace(crate::state::FilterArg { chunk, last });
+        let end = self.run_phase(request, Phase::BodyFilter, code).await;
+        let filter = std::mem::replace(&mut request.lua.filter, outer).unwrap_or_default();
+        match end {
+            PhaseEnd::Done | PhaseEnd::Finish(Finish::Exit(0)) => Ok((filter.chunk, filter.last)),
+            end => Err(end),
+        }
+    }
+
+    /// set_by_lua*: the value for the variable, from the directive's arguments.
+    pub async fn run_set(
+        self: &Rc<Self>,
+        request: &mut Request,
+        code: &Code,
+        args: Vec<Vec<u8>>,
+    ) -> Result<Vec<u8>, PhaseEnd> {
+        let function = match self.function(code) {
+            Ok(function) => function,
+            // Says why the code cannot be loaded.
+            Err(_) => return Err(self.run_phase(request, Phase::Set, code).await),
+        };
+        let outer = std::mem::replace(&mut request.phase, Phase::Set);
+        let outer_args = std::mem::replace(&mut request.lua.set_args, args);
+        request.lua.worker = Some(self.clone());
+        let id = self.vm.start(&function);
+        let mut run = Run::new(self.clone(), id);
+        let end = run.run_quietly(request).await;
+        request.phase = outer;
+        request.lua.set_args = outer_args;
+        match end {
+            Ok(()) => Ok(self.vm.enter(|cx| {
+                let results = cx.thread(id).and_then(|thread| cx.results_of(thread));
+                match results.and_then(|(_, values)| values.first().copied()) {
+                    Some(value) if !value.is_nil() => cx.raw_tostring(value),
+                    _ => Vec::new(),
+                }
+            })),
+            Err(text) => {
+                // Without the traceback, which says nothing here.
+                let end = text.windows(17).position(|part| part == b"\nstack traceback:").unwrap_or(text.len());
+                let words = [b"failed to run set_by_lua*: ".as_slice(), &text[..end]].concat();
+                self.log_for(request, Level::Error, &words);
+                Err(PhaseEnd::Failed)
+            }
         }
     }
 }

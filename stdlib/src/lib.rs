@@ -2,8 +2,15 @@
 #![forbid(unsafe_code)]
 
 pub mod base;
+pub mod bit;
+pub mod cjson;
+pub mod clock;
 pub mod coroutine;
+pub mod debug;
+pub mod io;
 pub mod math;
+pub mod os;
+pub mod package;
 pub mod runner;
 pub mod string;
 pub mod table;
@@ -14,9 +21,16 @@ use vm::Cx;
 pub fn open(cx: Cx<'_>) {
     base::open(cx);
     coroutine::open(cx);
+    bit::open(cx);
+    debug::open(cx);
+    io::open(cx);
     math::open(cx);
+    os::open(cx);
     string::open(cx);
     table::open(cx);
+    package::open(cx);
+    table::preload(cx);
+    cjson::open(cx);
 }
 
 /// An operating system's error as C's strerror words it (Rust adds the number).

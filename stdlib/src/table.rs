@@ -23,13 +23,19 @@ pub static NATIVES: &[Row] = &[
     row("unpack", crate::base::unpack, "unpack(t [, i [, j]]) -> t[i] .. t[j]"),
 ];
 
-/// Registers the library, and the modules `table.new` and its kin that `require` finds.
+/// Registers the library.
 pub fn open(cx: Cx<'_>) {
     cx.library("table", NATIVES);
 }
 
-/// The names that are modules of their own: `require "table.new"` gives the function.
-pub const MODULES: &[&str] = &["new", "clear", "clone", "isarray", "isempty", "nkeys"];
+/// `require "table.new"` and its kin give the function itself.
+pub fn preload(cx: Cx<'_>) {
+    for row in NATIVES {
+        if ["new", "clear", "clone", "isarray", "isempty", "nkeys"].contains(&row.name) {
+            crate::package::preload(cx, &format!("table.{}", row.name), Value::row(row));
+        }
+    }
+}
 
 fn clear<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     let t = call.table(0)?;

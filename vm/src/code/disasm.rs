@@ -62,7 +62,8 @@ fn operands(proto: &Proto, at: usize, op: &Op) -> (String, String) {
                 let off: i64 = value.parse().unwrap_or(0);
                 shown.push(format!("-> {}", at as i64 + 1 + off));
             }
-            _ if value == "255" && name != "v" => shown.push(format!("{name}=all")),
+            "n" if matches!(op, Op::GetInt { .. } | Op::SetInt { .. }) => shown.push(format!("n={value}")),
+            "n" | "nargs" | "nret" if value == "255" => shown.push(format!("{name}=all")),
             _ => shown.push(format!("{name}={value}")),
         }
     }

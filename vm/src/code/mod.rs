@@ -4,6 +4,7 @@ pub mod disasm;
 pub mod names;
 pub mod op;
 pub mod proto;
+pub mod verify;
 
 pub use chunk_id::chunk_id;
 pub use op::{MULTI, OPS, Op};

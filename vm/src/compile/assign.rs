@@ -184,7 +184,7 @@ impl FunctionCode<'_> {
                     .skip(usize::from(!first_writes))
                     .any(|operand| self.mentions(operand.expr, var, &mut budget))
             }
-            Expr::Paren(inner) => self.reads_late(*inner, var),
+            Expr::Paren(inner) => self.reads_late(inner.expr, var),
             _ => false,
         }
     }
@@ -231,7 +231,7 @@ impl FunctionCode<'_> {
                 operands.iter().any(|operand| self.mentions(operand.expr, var, budget))
             }
             Expr::Unary { operand, .. } => self.mentions(*operand, var, budget),
-            Expr::Paren(inner) => self.mentions(*inner, var, budget),
+            Expr::Paren(inner) => self.mentions(inner.expr, var, budget),
         }
     }
 }

@@ -119,7 +119,7 @@ impl FunctionCode<'_> {
                 self.emit(op, line);
                 Ok(a)
             }
-            &Expr::Paren(inner) => self.expr(inner, dst, line),
+            &Expr::Paren(inner) => self.expr(inner.expr, dst, inner.line),
         }
     }
 

@@ -55,7 +55,7 @@ impl FunctionCode<'_> {
         }
         match chunk.expr(e) {
             &Expr::Unary { op: UnaryOp::Not, operand, line } => self.jump_if(operand, !want, line),
-            Expr::Paren(inner) => self.jump_if(*inner, want, line),
+            Expr::Paren(inner) => self.jump_if(inner.expr, want, inner.line),
             logic @ (Expr::And(operands) | Expr::Or(operands)) => {
                 // The truth of one operand that decides the whole.
                 let decisive = matches!(logic, Expr::Or(_));

@@ -87,7 +87,9 @@ impl FunctionCode<'_> {
             }
             return Ok(());
         }
-        if self.is_condition(e) {
+        // `not` needs no value here: its operand is tested.
+        let is_not = matches!(chunk.expr(e), Expr::Unary { op: UnaryOp::Not, .. });
+        if is_not || self.is_condition(e) {
             let mut jumps = self.jump_if(e, decisive, line)?;
             if decisive {
                 merge.yes.append(&mut jumps)

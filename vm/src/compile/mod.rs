@@ -11,6 +11,7 @@ mod stmt;
 
 use std::rc::Rc;
 
+use crate::code::verify::verify;
 use crate::code::{Proto, chunk_id};
 use crate::parse;
 use crate::parse::ast::{Chunk, Function};
@@ -42,7 +43,9 @@ pub fn compile_at(source: &[u8], chunk_name: &[u8], first_line: u32) -> Result<R
     let Some(main) = chunk.functions.last() else {
         return Err(SyntaxError::at(chunk_name, first_line, b"empty chunk"));
     };
-    compile_function(&chunk, main, chunk_name.into(), Box::default())
+    let proto = compile_function(&chunk, main, chunk_name.into(), Box::default())?;
+    debug_assert_eq!(verify(&proto), Ok(()));
+    Ok(proto)
 }
 
 fn compile_function(

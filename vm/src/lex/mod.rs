@@ -143,9 +143,7 @@ impl<'s> Lexer<'s> {
                 b'"' | b'\'' => return self.quoted(c),
                 b'[' => {
                     if let Some(level) = self.long_bracket(1) {
-                        let text = self.long_string(level)?;
-                        self.raw = self.source[text.0..text.1].to_vec();
-                        return Ok(Token::String(text.2));
+                        return self.long_string(level);
                     }
                     if self.peek_after(1) == Some(b'=') {
                         let run = self.source[self.at + 1..].iter().take_while(|&&c| c == b'=').count();

@@ -281,7 +281,7 @@ mod tests {
             ("0x1p1024", Some(f64::INFINITY)),
             ("0xffffffffffffffff", Some(18446744073709551615.0)),
             ("0x1fffffffffffff8", Some(144115188075855864.0)),
-            ("0x80000000000004001", Some(147573952589676429312.0)),
+            ("0x80000000000004001", Some(147573952589676445696.0)),
             ("1e400", Some(f64::INFINITY)),
             ("inf", Some(f64::INFINITY)),
             ("-Infinity", Some(f64::NEG_INFINITY)),

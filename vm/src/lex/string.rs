@@ -1,5 +1,4 @@
 //! String literals: quoted with escapes, and long ones with levels; long comments share the latter's scanner.
-use super::names::Symbol;
 use super::{Lexer, Token};
 use crate::compile::SyntaxError;
 
@@ -14,14 +13,16 @@ impl Lexer<'_> {
         (rest.get(from + level) == Some(&b'[')).then_some(level)
     }
 
-    /// Takes a long string: where its text (brackets included) starts and ends in the source, and its value.
-    pub(super) fn long_string(&mut self, level: usize) -> Result<(usize, usize, Symbol), SyntaxError> {
-        let start = self.at;
+    /// Takes a long string. Errors quote it with its brackets.
+    pub(super) fn long_string(&mut self, level: usize) -> Result<Token, SyntaxError> {
         let mut value = Vec::new();
         if !self.long_text(level, Some(&mut value))? {
             return Err(self.error_near(Token::Eof, "unfinished long string"));
         }
-        Ok((start, self.at, self.names.intern(&value)))
+        let symbol = self.names.intern(&value);
+        let equals = b"=".repeat(level);
+        self.raw = [b"[", &equals[..], b"[", &value, b"]", &equals, b"]"].concat();
+        Ok(Token::String(symbol))
     }
 
     pub(super) fn long_comment(&mut self, level: usize) -> Result<(), SyntaxError> {

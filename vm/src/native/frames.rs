@@ -174,3 +174,8 @@ pub fn traceback_of(thread: crate::thread::Thread<'_>, level: usize) -> Vec<u8> 
     thread.borrow().state.traceback(level, &mut out);
     out
 }
+
+/// An activation of a coroutine that does not run now, counted from its top.
+pub fn level_of<'gc>(thread: crate::thread::Thread<'gc>, level: usize) -> Option<FrameInfo<'gc>> {
+    thread.borrow().state.level(level)
+}

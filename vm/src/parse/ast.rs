@@ -71,8 +71,8 @@ pub enum Expr {
     },
     And(Vec<Operand>),
     Or(Vec<Operand>),
-    /// Cuts a call or `...` to one value.
-    Paren(ExprId),
+    /// Cuts a call or `...` to one value; anything else is fetched by the line of the closing parenthesis.
+    Paren(Operand),
 }
 
 impl Expr {

@@ -183,12 +183,17 @@ impl Parser<'_> {
                 self.advance()?;
                 let inner = self.expr()?;
                 self.expect_match(Token::RightParen, Token::LeftParen, line)?;
-                let cut = match self.at(inner) {
-                    Expr::Vararg => true,
-                    Expr::Suffixed { suffixes, .. } => suffixes.last().is_some_and(Suffix::is_call),
+                let operand = Operand { expr: inner, line: self.lexer.last_line };
+                let wrapped = match self.at(inner) {
+                    Expr::Vararg | Expr::Global(_) | Expr::Captured(_) => true,
+                    Expr::Suffixed { suffixes, .. } => {
+                        let is_call = suffixes.last().is_some_and(Suffix::is_call);
+                        // `(a.b).c` is one chain.
+                        is_call || !self.at_suffix()
+                    }
                     _ => false,
                 };
-                (if cut { self.add(Expr::Paren(inner)) } else { inner }, Primary::Other)
+                (if wrapped { self.add(Expr::Paren(operand)) } else { inner }, Primary::Other)
             }
             Token::Name(_) | Token::Goto => {
                 let name = self.name()?;
@@ -228,12 +233,16 @@ impl Parser<'_> {
         if suffixes.is_empty() {
             return Ok((base, kind));
         }
-        // `(a.b).c` is one chain.
         if let Expr::Suffixed { suffixes: inner, .. } = self.at_mut(base) {
             inner.append(&mut suffixes);
             return Ok((base, kind));
         }
         Ok((self.add(Expr::Suffixed { base, suffixes }), kind))
+    }
+
+    fn at_suffix(&self) -> bool {
+        use Token::*;
+        matches!(self.token(), Dot | LeftBracket | Colon | LeftParen | String(_) | LeftBrace)
     }
 
     /// `[key]`

@@ -7,7 +7,7 @@ mod scope;
 mod stmt;
 
 use ast::{Chunk, Expr, ExprId, Function, FunctionId};
-use scope::Scope;
+use scope::{Bindings, Scope};
 
 use crate::compile::SyntaxError;
 use crate::lex::names::Symbol;
@@ -22,6 +22,7 @@ pub fn parse(source: &[u8], chunk_name: &[u8], first_line: u32) -> Result<Chunk,
         exprs: Vec::new(),
         functions: Vec::new(),
         scopes: vec![Scope::new(0, true)],
+        bindings: Bindings::default(),
         depth: 0,
     };
     parser.lexer.advance()?;
@@ -44,6 +45,7 @@ struct Parser<'s> {
     functions: Vec<Function>,
     /// The functions being parsed, innermost last; never empty until the end.
     scopes: Vec<Scope>,
+    bindings: Bindings,
     depth: usize,
 }
 

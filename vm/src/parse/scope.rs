@@ -9,28 +9,61 @@ use super::ast::{CapturedVar, Expr, LabelId, Source, Var, VarId};
 use crate::compile::SyntaxError;
 use crate::lex::names::Symbol;
 
-/// LuaJIT's limits per function.
+/// The limits per function of OpenResty's LuaJIT.
 const MAX_LOCALS: usize = 200;
-const MAX_CAPTURES: usize = 60;
+const MAX_CAPTURES: usize = 120;
 
 /// A function being parsed.
 #[derive(Default)]
 pub(super) struct Scope {
     pub vars: Vec<Var>,
     /// The variables in view, innermost last; hidden loop variables have no name.
-    active: Vec<(Option<Symbol>, VarId)>,
+    active: Vec<Option<Symbol>>,
     pub captures: Vec<CapturedVar>,
+    /// The variable behind each capture.
+    origins: Vec<Binding>,
     pub vararg: bool,
     pub line: u32,
     blocks: Vec<BlockScope>,
-    /// The labels in view, and the same by name.
+    /// The labels of the open blocks, and the same by name and block.
     labels: Vec<Symbol>,
-    label_ids: HashMap<Symbol, LabelId, ahash::RandomState>,
+    label_ids: HashMap<(Symbol, usize), LabelId, ahash::RandomState>,
     pending: Vec<Goto>,
     /// Which of `pending` wait for the name (`None`: `break`), in order.
     waiting: HashMap<Option<Symbol>, Vec<usize>, ahash::RandomState>,
     /// For each label number the label that it turned out to be.
     pub aliases: Vec<LabelId>,
+}
+
+/// A variable in view: whose it is and which.
+#[derive(Clone, Copy, PartialEq)]
+pub(super) struct Binding {
+    /// The function's place in `Parser::scopes`.
+    function: usize,
+    var: VarId,
+}
+
+/// The variables in view of all functions being parsed, by name, innermost last.
+#[derive(Default)]
+pub(super) struct Bindings {
+    by_symbol: Vec<Vec<Binding>>,
+}
+
+impl Bindings {
+    fn push(&mut self, name: Symbol, binding: Binding) {
+        if self.by_symbol.len() <= name.index() {
+            self.by_symbol.resize_with(name.index() + 1, Vec::new);
+        }
+        self.by_symbol[name.index()].push(binding);
+    }
+
+    fn pop(&mut self, name: Symbol) {
+        self.by_symbol[name.index()].pop();
+    }
+
+    fn innermost(&self, name: Symbol) -> Option<Binding> {
+        self.by_symbol.get(name.index())?.last().copied()
+    }
 }
 
 struct BlockScope {
@@ -65,10 +98,6 @@ impl Scope {
         let split = list.partition_point(|&goto| goto < first);
         list.split_off(split)
     }
-
-    fn lookup(&self, name: Symbol) -> Option<VarId> {
-        self.active.iter().rev().find(|(n, _)| *n == Some(name)).map(|&(_, var)| var)
-    }
 }
 
 impl Parser<'_> {
@@ -85,17 +114,23 @@ impl Parser<'_> {
     pub(super) fn activate(&mut self, var: VarId) {
         let scope = self.scope();
         let name = scope.vars[var.0 as usize].name;
-        scope.active.push((Some(name), var));
+        scope.active.push(Some(name));
+        let function = self.scopes.len() - 1;
+        self.bindings.push(name, Binding { function, var });
     }
 
     /// A loop's three control registers count as variables, without names.
     pub(super) fn activate_hidden(&mut self, count: usize) {
         let scope = self.scope();
-        scope.active.extend(std::iter::repeat_n((None, VarId(u32::MAX)), count));
+        scope.active.extend(std::iter::repeat_n(None, count));
     }
 
-    pub(super) fn too_many(&mut self, limit: usize, what: &str) -> SyntaxError {
-        let function = match self.scope().line {
+    pub(super) fn too_many(&self, limit: usize, what: &str) -> SyntaxError {
+        self.too_many_in(self.scopes.len() - 1, limit, what)
+    }
+
+    fn too_many_in(&self, function: usize, limit: usize, what: &str) -> SyntaxError {
+        let function = match self.scopes[function].line {
             0 => "main function".to_string(),
             line => format!("function at line {line}"),
         };
@@ -105,31 +140,32 @@ impl Parser<'_> {
     /// What `name` means here.
     pub(super) fn resolve(&mut self, name: Symbol) -> Result<Expr, SyntaxError> {
         let innermost = self.scopes.len() - 1;
-        if let Some(var) = self.scopes[innermost].lookup(name) {
-            return Ok(Expr::Local(var));
+        let Some(origin) = self.bindings.innermost(name) else { return Ok(Expr::Global(name)) };
+        if origin.function == innermost {
+            return Ok(Expr::Local(origin.var));
         }
-        let Some(home) = (0..innermost).rev().find(|&depth| self.scopes[depth].lookup(name).is_some()) else {
-            return Ok(Expr::Global(name));
-        };
-        let Some(var) = self.scopes[home].lookup(name) else { return Ok(Expr::Global(name)) };
-        self.scopes[home].vars[var.0 as usize].captured = true;
-        // Hand it inwards, one function at a time. The innermost runs out of room first, as the others have fewer.
-        let mut source = Source::Local(var);
-        for depth in home + 1..=innermost {
-            let captures = &mut self.scopes[depth].captures;
-            let index = captures.iter().position(|c| c.source == source).unwrap_or(captures.len());
-            if index == captures.len() {
-                if index >= MAX_CAPTURES {
-                    return Err(self.too_many(MAX_CAPTURES, "upvalues"));
-                }
-                captures.push(CapturedVar { name, source });
+        // The functions between that do not have it yet, innermost first: that one is named if there is no room.
+        let mut known = innermost;
+        while known > origin.function && !self.scopes[known].origins.contains(&origin) {
+            if self.scopes[known].captures.len() >= MAX_CAPTURES {
+                return Err(self.too_many_in(known, MAX_CAPTURES, "upvalues"));
             }
-            source = Source::Captured(index as u8);
+            known -= 1;
         }
-        match source {
-            Source::Captured(index) => Ok(Expr::Captured(index)),
-            Source::Local(var) => Ok(Expr::Local(var)),
+        let index_in = |scope: &Scope| scope.origins.iter().position(|o| *o == origin).unwrap_or_default() as u8;
+        for function in known + 1..=innermost {
+            let source = if function - 1 == origin.function {
+                let var = &mut self.scopes[origin.function].vars[origin.var.0 as usize];
+                var.captured = true;
+                Source::Local(origin.var)
+            } else {
+                Source::Captured(index_in(&self.scopes[function - 1]))
+            };
+            let scope = &mut self.scopes[function];
+            scope.captures.push(CapturedVar { name, source });
+            scope.origins.push(origin);
         }
+        Ok(Expr::Captured(index_in(&self.scopes[innermost])))
     }
 
     /// Notes that the variable is assigned other than by its declaration.
@@ -157,11 +193,19 @@ impl Parser<'_> {
     }
 
     pub(super) fn close_block(&mut self) {
-        let scope = self.scope();
+        let Some(scope) = self.scopes.last_mut() else { return };
+        let depth = scope.blocks.len();
         let Some(block) = scope.blocks.pop() else { return };
-        scope.active.truncate(block.active);
-        for name in scope.labels.drain(block.labels..) {
-            scope.label_ids.remove(&name);
+        for name in scope.active.drain(block.active..).flatten() {
+            self.bindings.pop(name);
+        }
+        // What still waits for a label of this block jumps back to it.
+        for name in scope.labels.split_off(block.labels) {
+            let Some(label) = scope.label_ids.remove(&(name, depth)) else { continue };
+            for goto in scope.take_waiting(Some(name), block.pending) {
+                scope.pending[goto].resolved = true;
+                scope.aliases[scope.pending[goto].id.0 as usize] = label;
+            }
         }
         while scope.pending.len() > block.pending && scope.pending.last().is_some_and(|goto| goto.resolved) {
             scope.pending.pop();
@@ -184,15 +228,16 @@ impl Parser<'_> {
         exit
     }
 
-    /// A jump to `name`, or a `break`: backwards to a label in view, or onwards to one that is still to come.
+    /// A jump to `name`, or a `break`. A label of the same block that is still to come is preferred to one around the
+    /// block, so only a label of this very block is taken at once.
     pub(super) fn jump_to(&mut self, name: Option<Symbol>) -> LabelId {
         let line = self.lexer.last_line;
-        let scope = self.scope();
         if let Some(name) = name
-            && let Some(&label) = scope.label_ids.get(&name)
+            && let Some(label) = self.label_in_block(name)
         {
             return label;
         }
+        let scope = self.scope();
         let id = scope.new_label();
         let active = scope.active.len();
         scope.waiting.entry(name).or_default().push(scope.pending.len());
@@ -200,16 +245,17 @@ impl Parser<'_> {
         id
     }
 
-    /// True if a label of that name is in view already.
-    pub(super) fn label_in_view(&mut self, name: Symbol) -> bool {
-        self.scope().label_ids.contains_key(&name)
+    /// The label of that name in the innermost block.
+    pub(super) fn label_in_block(&mut self, name: Symbol) -> Option<LabelId> {
+        let scope = self.scope();
+        scope.label_ids.get(&(name, scope.blocks.len())).copied()
     }
 
     pub(super) fn add_label(&mut self, name: Symbol) -> LabelId {
         let scope = self.scope();
         let id = scope.new_label();
         scope.labels.push(name);
-        scope.label_ids.insert(name, id);
+        scope.label_ids.insert((name, scope.blocks.len()), id);
         id
     }
 
@@ -225,7 +271,7 @@ impl Parser<'_> {
             goto.resolved = true;
             if goto.active < in_view {
                 let line = goto.line;
-                let local = scope.active[goto.active].0;
+                let local = scope.active[goto.active];
                 let mut message = b"<goto ".to_vec();
                 message.extend_from_slice(self.lexer.names.text(name));
                 message.extend_from_slice(b"> jumps into the scope of local '");

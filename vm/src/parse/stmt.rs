@@ -176,7 +176,7 @@ impl Parser<'_> {
                     }
                     self.advance()?;
                     let name = self.name()?;
-                    if self.label_in_view(name) {
+                    if self.label_in_block(name).is_some() {
                         let message = [b"duplicate label '", &**self.lexer.names.text(name), b"'"].concat();
                         return Err(self.lexer.error_at(self.lexer.line, &message));
                     }

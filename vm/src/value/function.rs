@@ -92,6 +92,11 @@ impl<'gc> ClosureObj<'gc> {
         let v = self.upvalues.get(at)?.get();
         Some(v.as_cell().map_or(v, |cell| cell.get()))
     }
+    /// What tells this upvalue apart: equal for closures that share a cell.
+    pub fn upvalue_address(&self, at: usize) -> Option<usize> {
+        let slot = self.upvalues.get(at)?;
+        Some(slot.get().as_cell().map_or(slot.as_ptr().addr(), |cell| Gc::as_ptr(cell).addr()))
+    }
     /// Assigns an upvalue, through its cell where it has one. False: there is no such upvalue.
     pub fn set_upvalue(this: Closure<'gc>, mc: &Mutation<'gc>, at: usize, v: Value<'gc>) -> bool {
         let Some(slot) = this.upvalues.get(at) else { return false };
@@ -100,14 +105,6 @@ impl<'gc> ClosureObj<'gc> {
             None => write_slot(mc, Gc::erase(this), slot, v),
         }
         true
-    }
-    /// A closure of the n-th function inside a function, if that captures nothing: the body of a wrapped chunk.
-    pub fn inner(this: Closure<'gc>, mc: &Mutation<'gc>, n: usize) -> Option<Closure<'gc>> {
-        let proto = *this.proto.protos.get(n)?;
-        if !proto.info.captures.is_empty() {
-            return None;
-        }
-        Some(Gc::new(mc, ClosureObj { proto, env: Lock::new(this.env.get()), upvalues: Box::new([]) }))
     }
     pub fn set_env(this: Closure<'gc>, mc: &Mutation<'gc>, env: Table<'gc>) {
         mc.backward_barrier(Gc::erase(this), None);

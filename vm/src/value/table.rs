@@ -210,7 +210,8 @@ impl<'gc> TableObj<'gc> {
     #[inline(always)]
     pub(crate) fn set_num(&mut self, n: f64, v: Value<'gc>) {
         if let Some(i) = array_index(n) {
-            if i + 1 < self.arr.len() {
+            // (0 names no item: its index wraps around)
+            if i < self.arr.len().saturating_sub(1) {
                 self.arr[i] = v;
                 return;
             }
@@ -221,7 +222,7 @@ impl<'gc> TableObj<'gc> {
     #[inline(never)]
     fn set_num_edge(&mut self, n: f64, v: Value<'gc>) {
         match array_index(n) {
-            Some(i) if i + 1 == self.arr.len() => {
+            Some(i) if i.checked_add(1) == Some(self.arr.len()) => {
                 self.arr[i] = v;
                 // A list that shrinks from its end keeps its length known.
                 while self.arr.last().is_some_and(|v| v.is_nil()) {

@@ -41,7 +41,7 @@ impl Civil {
 }
 
 /// Days since 1970 of a date; the inverse of `Civil::from_unix` without its limits.
-pub(super) fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
+pub(crate) fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
     let year = if month <= 2 { year - 1 } else { year };
     let era = year.div_euclid(400);
     let year_of_era = year.rem_euclid(400);

@@ -7,6 +7,7 @@ mod format;
 mod parse;
 mod zone;
 
+pub(crate) use format::days_from_civil;
 pub use format::{
     Civil, cookie_time, error_log_time, http_time, iso8601, localtime, log_time, syslog_time, today, utctime,
 };

@@ -1,0 +1,56 @@
+//! The echo module, as far as it needs no subrequests.
+
+use super::super::build::{Builder, Directive};
+use super::super::tree::Echo;
+use super::arity::{ANY, NONE, ONE, TWO};
+use super::context::{LOCATION, LOCATION_IF};
+use super::{Row, row};
+
+const AT: u32 = LOCATION | LOCATION_IF;
+
+pub static ROWS: &[Row] = &[
+    row("echo", AT, ANY, echo),
+    row("echo_flush", AT, NONE, |b, _| push(b, Echo::Flush)),
+    row("echo_sleep", AT, ONE, |b, d| {
+        let value = b.value(d.arg(0))?;
+        push(b, Echo::Sleep(value))
+    }),
+    row("echo_blocking_sleep", AT, ONE, |b, d| {
+        let value = b.value(d.arg(0))?;
+        push(b, Echo::Sleep(value))
+    }),
+    row("echo_reset_timer", AT, NONE, |b, _| push(b, Echo::ResetTimer)),
+    row("echo_read_request_body", AT, NONE, |b, _| push(b, Echo::ReadBody)),
+    row("echo_request_body", AT, NONE, |b, _| push(b, Echo::RequestBody)),
+    row("echo_duplicate", AT, TWO, |b, d| {
+        let (times, text) = (b.value(d.arg(0))?, b.value(d.arg(1))?);
+        push(b, Echo::Duplicate { times, text })
+    }),
+    row("echo_exec", AT, ONE | TWO, |b, d| {
+        let uri = b.value(d.arg(0))?;
+        let args = if d.args().len() > 1 { Some(b.value(d.arg(1))?) } else { None };
+        push(b, Echo::Exec { uri, args })
+    }),
+    row("echo_status", AT, ONE, |b, d| {
+        let status = d.text(0).parse().map_err(|_| d.says("invalid number"))?;
+        push(b, Echo::Status(status))
+    }),
+];
+
+fn push(b: &mut Builder, command: Echo) -> Result<(), String> {
+    b.location().echo.push(command);
+    Ok(())
+}
+
+fn echo(b: &mut Builder, d: &Directive) -> Result<(), String> {
+    let mut newline = true;
+    let mut words = d.args().to_vec();
+    if words.first().is_some_and(|word| word == b"-n") {
+        newline = false;
+        words.remove(0);
+    } else if words.first().is_some_and(|word| word == b"--") {
+        words.remove(0);
+    }
+    let values = words.iter().map(|word| b.value(word)).collect::<Result<_, _>>()?;
+    push(b, Echo::Say { values, newline })
+}

@@ -1,0 +1,92 @@
+//! `add_header`, `expires` and the headers-more module.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::super::build::{Builder, Directive};
+use super::super::scalar;
+use super::super::settings::{AddHeader, Expires, MoreHeader};
+use super::arity::{ONE, ONE_MORE, THREE, TWO};
+use super::context::ALL_IF;
+use super::{Row, row};
+
+pub static ROWS: &[Row] = &[
+    row("add_header", ALL_IF, TWO | THREE, add_header),
+    row("expires", ALL_IF, ONE, expires),
+    row("more_set_headers", ALL_IF, ONE_MORE, |b, d| more(b, d, false, false)),
+    row("more_clear_headers", ALL_IF, ONE_MORE, |b, d| more(b, d, false, true)),
+    row("more_set_input_headers", ALL_IF, ONE_MORE, |b, d| more(b, d, true, false)),
+    row("more_clear_input_headers", ALL_IF, ONE_MORE, |b, d| more(b, d, true, true)),
+];
+
+fn add_header(b: &mut Builder, d: &Directive) -> Result<(), String> {
+    let always = match d.args().get(2).map(Vec::as_slice) {
+        None => false,
+        Some(b"always") => true,
+        Some(other) => return Err(format!("invalid parameter \"{}\"", String::from_utf8_lossy(other))),
+    };
+    let name = Bytes::copy_from_slice(d.arg(0));
+    let value = b.value(d.arg(1))?;
+    let mut all = b.settings().add_header.as_deref().unwrap_or_default().to_vec();
+    all.push(AddHeader { name, value, always });
+    b.settings().add_header = Some(Arc::from(all));
+    Ok(())
+}
+
+fn expires(b: &mut Builder, d: &Directive) -> Result<(), String> {
+    let value = match d.arg(0) {
+        b"off" => Expires::Off,
+        b"epoch" => Expires::Epoch,
+        b"max" => Expires::Max,
+        word => {
+            let (negative, digits) = match word.strip_prefix(b"-") {
+                Some(digits) => (true, digits),
+                None => (false, word),
+            };
+            let seconds = scalar::sec(digits).and_then(|n| i64::try_from(n).ok());
+            let seconds = seconds.ok_or_else(|| d.says("invalid value"))?;
+            Expires::After(if negative { -seconds } else { seconds })
+        }
+    };
+    b.put(d, |s| &mut s.expires, value)
+}
+
+fn more(b: &mut Builder, d: &Directive, input: bool, clear: bool) -> Result<(), String> {
+    let (mut statuses, mut types, mut replace, mut append) = (Vec::new(), Vec::new(), false, false);
+    let mut headers = Vec::new();
+    let mut words = d.args().iter();
+    while let Some(word) = words.next() {
+        let mut list = || {
+            let list = words.next().ok_or_else(|| {
+                format!("{}: option \"{}\" takes an argument.", d.name, String::from_utf8_lossy(word))
+            })?;
+            Ok::<_, String>(list.split(u8::is_ascii_whitespace).filter(|part| !part.is_empty()).collect::<Vec<_>>())
+        };
+        match word.as_slice() {
+            b"-s" if !input => {
+                for part in list()? {
+                    let status = scalar::number(part).and_then(|n| u16::try_from(n).ok());
+                    statuses.push(status.ok_or_else(|| format!("invalid digit in status \"{}\"", d.name))?);
+                }
+            }
+            b"-t" => types.extend(list()?.into_iter().map(Bytes::copy_from_slice)),
+            b"-r" => replace = true,
+            b"-a" => append = true,
+            header => headers.push(header.to_vec()),
+        }
+    }
+    let mut all = b.settings().more_headers.as_deref().unwrap_or_default().to_vec();
+    for header in headers {
+        let (name, value) = match header.iter().position(|&b| b == b':') {
+            Some(colon) => (&header[..colon], header[colon + 1..].trim_ascii()),
+            None => (&header[..], &b""[..]),
+        };
+        // Setting to nothing is clearing.
+        let value = if clear || value.is_empty() { None } else { Some(b.value(value)?) };
+        let name = Bytes::copy_from_slice(name.trim_ascii());
+        all.push(MoreHeader { input, name, value, statuses: statuses.clone(), types: types.clone(), replace, append });
+    }
+    b.settings().more_headers = Some(Arc::from(all));
+    Ok(())
+}

@@ -1,0 +1,185 @@
+//! Everything that a level (http, server, location, `if`) hands down to the levels inside it.
+//!
+//! A field is None where its level says nothing; `inherit` fills the gaps from the level outside, which is how nginx merges.
+//! Defaults live in the accessors' callers, beside the use, or in `Settings::or_default`-style methods at the end.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use ngx::code::Code;
+
+use super::value::Value;
+use crate::log::{AccessLog, ErrorLog};
+
+macro_rules! settings {
+    ($($(#[$doc:meta])* $name:ident: $type:ty,)*) => {
+        #[derive(Clone, Debug, Default)]
+        pub struct Settings { $($(#[$doc])* pub $name: Option<$type>,)* }
+
+        impl Settings {
+            pub fn inherit(&mut self, outer: &Settings) {
+                $(if self.$name.is_none() { self.$name = outer.$name.clone(); })*
+            }
+        }
+    };
+}
+
+settings! {
+    root: Root,
+    index: Arc<[Value]>,
+    default_type: Bytes,
+    types: Arc<HashMap<Vec<u8>, Bytes>>,
+    charset: Bytes,
+    server_tokens: Tokens,
+    error_log: Arc<[ErrorLog]>,
+    /// Empty: `access_log off`.
+    access_log: Arc<[AccessLog]>,
+    log_not_found: bool,
+    log_subrequest: bool,
+    error_page: Arc<[ErrorPage]>,
+    recursive_error_pages: bool,
+    add_header: Arc<[AddHeader]>,
+    more_headers: Arc<[MoreHeader]>,
+    expires: Expires,
+    try_files: Arc<TryFiles>,
+    client_max_body_size: u64,
+    client_body_buffer_size: u64,
+    client_body_timeout: u64,
+    client_body_in_file_only: bool,
+    client_body_in_single_buffer: bool,
+    client_body_temp_path: Vec<u8>,
+    client_header_timeout: u64,
+    client_header_buffer_size: u64,
+    large_client_header_buffers: (u64, u64),
+    underscores_in_headers: bool,
+    ignore_invalid_headers: bool,
+    merge_slashes: bool,
+    keepalive_timeout: u64,
+    keepalive_header: u64,
+    keepalive_requests: u64,
+    keepalive_time: u64,
+    send_timeout: u64,
+    lingering_close: Lingering,
+    lingering_time: u64,
+    lingering_timeout: u64,
+    reset_timedout_connection: bool,
+    chunked_transfer_encoding: bool,
+    etag: bool,
+    if_modified_since: IfModified,
+    max_ranges: u64,
+    port_in_redirect: bool,
+    absolute_redirect: bool,
+    server_name_in_redirect: bool,
+    msie_padding: bool,
+    postpone_output: u64,
+    sendfile: bool,
+    tcp_nodelay: bool,
+    tcp_nopush: bool,
+    resolver: Arc<[String]>,
+    resolver_timeout: u64,
+    satisfy_any: bool,
+    rewrite_log: bool,
+    uninitialized_variable_warn: bool,
+    // lua
+    lua_rewrite: Arc<Code>,
+    lua_access: Arc<Code>,
+    lua_server_rewrite: Arc<Code>,
+    lua_precontent: Arc<Code>,
+    lua_header_filter: Arc<Code>,
+    lua_body_filter: Arc<Code>,
+    lua_log: Arc<Code>,
+    lua_socket_connect_timeout: u64,
+    lua_socket_send_timeout: u64,
+    lua_socket_read_timeout: u64,
+    lua_socket_keepalive_timeout: u64,
+    lua_socket_pool_size: u64,
+    lua_socket_buffer_size: u64,
+    lua_socket_log_errors: bool,
+    lua_need_request_body: bool,
+    lua_http10_buffering: bool,
+    lua_transform_underscores: bool,
+    lua_check_client_abort: bool,
+    lua_use_default_type: bool,
+    lua_code_cache: bool,
+}
+
+#[derive(Clone, Debug)]
+pub struct Root {
+    pub path: Value,
+    /// `alias`: the location's own prefix is cut off the URI first; holds how many bytes that are.
+    pub alias: Option<usize>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Tokens {
+    On,
+    Off,
+    Build,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Lingering {
+    Off,
+    On,
+    Always,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum IfModified {
+    Off,
+    Exact,
+    Before,
+}
+
+#[derive(Clone, Debug)]
+pub struct ErrorPage {
+    pub status: u16,
+    /// `=200`: Some(200); `=`: Some(0), the target's own status; otherwise None.
+    pub answer: Option<u16>,
+    pub target: Value,
+}
+
+#[derive(Clone, Debug)]
+pub struct AddHeader {
+    pub name: Bytes,
+    pub value: Value,
+    pub always: bool,
+}
+
+#[derive(Clone, Debug)]
+pub enum Expires {
+    Off,
+    Epoch,
+    Max,
+    After(i64),
+}
+
+/// One instruction of `more_set_headers`, `more_clear_headers`, `more_set_input_headers`, `more_clear_input_headers`.
+#[derive(Clone, Debug)]
+pub struct MoreHeader {
+    pub input: bool,
+    pub name: Bytes,
+    /// None: clear.
+    pub value: Option<Value>,
+    pub statuses: Vec<u16>,
+    pub types: Vec<Bytes>,
+    /// `-r`: only where the header is there already.
+    pub replace: bool,
+    /// `-a`: append a line.
+    pub append: bool,
+}
+
+#[derive(Clone, Debug)]
+pub struct TryFiles {
+    /// The value, and whether a directory is meant (a trailing slash in the configuration).
+    pub files: Vec<(Value, bool)>,
+    pub last: TryLast,
+}
+
+#[derive(Clone, Debug)]
+pub enum TryLast {
+    Uri(Value),
+    Named(Vec<u8>),
+    Status(u16),
+}

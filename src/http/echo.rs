@@ -1,0 +1,98 @@
+//! The echo module's content handler.
+
+use std::time::Duration;
+
+use ngx::request::{Body, Request};
+
+use super::live::Live;
+use super::mime;
+use super::phases::{self, Next};
+use crate::conf::tree::Echo;
+
+pub async fn run(live: &Live, request: &mut Request, commands: &[Echo]) -> Next {
+    for command in commands {
+        match command {
+            Echo::Status(status) => request.response.status = *status,
+            Echo::Say { values, newline } => {
+                head(live, request);
+                for (n, value) in values.iter().enumerate() {
+                    if n > 0 {
+                        request.output.pending.push(b' ');
+                    }
+                    let text = live.eval(request, value);
+                    request.output.pending.extend_from_slice(&text);
+                }
+                if *newline {
+                    request.output.pending.push(b'\n');
+                }
+            }
+            Echo::Duplicate { times, text } => {
+                head(live, request);
+                let times = crate::conf::scalar::number(&live.eval(request, times)).unwrap_or(0);
+                let text = live.eval(request, text);
+                for _ in 0..times.min(1 << 24) {
+                    request.output.pending.extend_from_slice(&text);
+                    if request.output.pending.len() > 64 * 1024 && live.reply(request, false, false).await.is_err() {
+                        return Next::Done;
+                    }
+                }
+            }
+            Echo::Flush => {
+                head(live, request);
+                if live.reply(request, true, false).await.is_err() {
+                    return Next::Done;
+                }
+            }
+            Echo::Sleep(value) => {
+                let text = live.eval(request, value);
+                let seconds: f64 = std::str::from_utf8(&text).ok().and_then(|text| text.parse().ok()).unwrap_or(0.0);
+                if seconds > 0.0 && seconds < 1e9 {
+                    tokio::time::sleep(Duration::from_secs_f64(seconds)).await;
+                }
+            }
+            Echo::ReadBody => {
+                if let Next::Status(code) = phases::read_body(live, request).await {
+                    return Next::Status(code);
+                }
+            }
+            Echo::RequestBody => {
+                if matches!(request.body, Body::Unread)
+                    && let Next::Status(code) = phases::read_body(live, request).await
+                {
+                    return Next::Status(code);
+                }
+                head(live, request);
+                match &request.body {
+                    Body::Memory(bytes) => request.output.pending.extend_from_slice(bytes),
+                    Body::File(file) => {
+                        let bytes = std::fs::read(&file.path).unwrap_or_default();
+                        request.output.pending.extend_from_slice(&bytes);
+                    }
+                    Body::Unread | Body::Discarded => {}
+                }
+            }
+            Echo::ResetTimer => request.start_ms = crate::time::now_ms(),
+            Echo::Exec { uri, args } => {
+                let uri = live.eval(request, uri);
+                let args = args.as_ref().map(|args| live.eval(request, args));
+                return match uri.first() {
+                    Some(b'@') => Next::Named(uri),
+                    _ => Next::Redirect { uri, args },
+                };
+            }
+        }
+    }
+    head(live, request);
+    let _ = live.reply(request, false, true).await;
+    Next::Done
+}
+
+fn head(live: &Live, request: &mut Request) {
+    if !request.output.started {
+        request.output.started = true;
+        if !request.response.headers.contains(b"content-type") {
+            let kind = mime::of(&request.uri, live.settings());
+            request.response.headers.set("Content-Type", kind);
+        }
+    }
+}

@@ -1,0 +1,317 @@
+//! What lies behind one request on the server's side: its place in the configuration, its variables, its connection. The ngx
+//! crate sees it as an `Exchange`.
+
+use std::cell::{Cell, OnceCell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use ngx::log::{Level, Log};
+use ngx::phase::Phase;
+use ngx::request::{Body, BodyError, ClientGone, Exchange, Local, LuaConf, NoVariable, Request, TempFile};
+
+use super::{response, vars};
+use crate::conf::regex::Captures;
+use crate::conf::settings::Settings;
+use crate::conf::tree::{Http, Location, Server, VarKind};
+use crate::conn::wire::Wire;
+use crate::worker::Worker;
+
+pub struct Live {
+    pub worker: Rc<Worker>,
+    pub http: Arc<Http>,
+    /// None: there is no client (a refused head).
+    pub wire: Option<Rc<Wire>>,
+    places: Link,
+    pub listen: usize,
+    pub slots: RefCell<Vec<Option<Vec<u8>>>>,
+    pub captures: RefCell<Captures>,
+    pub map_depth: Cell<u32>,
+    /// The request's host in lower case, without the port.
+    pub host: RefCell<Vec<u8>>,
+    pub id: u64,
+    pub keep_alive: Cell<bool>,
+    pub chunked: Cell<bool>,
+    pub head_bytes: Cell<u64>,
+    pub body_bytes: Cell<u64>,
+    pub content_length: Option<u64>,
+    pub has_body: bool,
+    pub complete: Cell<bool>,
+    /// The status that the access log shows where it is not the response's (499).
+    pub logged_status: Cell<u16>,
+    /// An `error_page` took over already: the next error gets the built-in page.
+    pub error_answered: Cell<bool>,
+    /// The Location header is the server's own: a path in it becomes a URL.
+    pub own_location: Cell<bool>,
+    /// `$limit_rate`: kept, not enforced.
+    pub limit_rate: Cell<u64>,
+    /// How long a refused head was.
+    pub refused_bytes: Cell<u64>,
+    /// The status of an answer by `error_page`; 0: the answer's own.
+    pub err_status: Cell<u16>,
+    /// The response has no body on the wire, whatever is printed.
+    pub header_only: Cell<bool>,
+}
+
+/// A server and location a request has been in. References to places live as long as the request, so places are only added.
+pub struct Place {
+    pub server: Arc<Server>,
+    pub location: Arc<Location>,
+    lua: OnceCell<Rc<LuaConf>>,
+}
+
+struct Link {
+    place: Place,
+    next: OnceCell<Box<Link>>,
+}
+
+impl Place {
+    fn new(server: Arc<Server>, location: Arc<Location>) -> Place {
+        Place { server, location, lua: OnceCell::new() }
+    }
+}
+
+impl Live {
+    pub fn new(
+        worker: Rc<Worker>,
+        wire: Option<Rc<Wire>>,
+        listen: usize,
+        server: Arc<Server>,
+        id: u64,
+        content_length: Option<u64>,
+        has_body: bool,
+    ) -> Live {
+        let location = server.root.clone();
+        Live {
+            http: worker.http.clone(),
+            worker,
+            wire,
+            places: Link { place: Place::new(server, location), next: OnceCell::new() },
+            listen,
+            slots: RefCell::default(),
+            captures: RefCell::default(),
+            map_depth: Cell::new(0),
+            host: RefCell::default(),
+            id,
+            keep_alive: Cell::new(false),
+            chunked: Cell::new(false),
+            head_bytes: Cell::new(0),
+            body_bytes: Cell::new(0),
+            content_length,
+            has_body,
+            complete: Cell::new(false),
+            logged_status: Cell::new(0),
+            error_answered: Cell::new(false),
+            own_location: Cell::new(false),
+            limit_rate: Cell::new(0),
+            refused_bytes: Cell::new(0),
+            err_status: Cell::new(0),
+            header_only: Cell::new(false),
+        }
+    }
+
+    pub fn place(&self) -> &Place {
+        let mut link = &self.places;
+        while let Some(next) = link.next.get() {
+            link = next;
+        }
+        &link.place
+    }
+    pub fn settings(&self) -> &Settings {
+        &self.place().location.settings
+    }
+    /// The request is at another location from now on, and logs as that one says.
+    pub fn enter(&self, request: &mut Request, location: Arc<Location>) {
+        let mut link = &self.places;
+        while let Some(next) = link.next.get() {
+            link = next;
+        }
+        if Arc::ptr_eq(&link.place.location, &location) {
+            return;
+        }
+        let place = Place::new(link.place.server.clone(), location);
+        let _ = link.next.set(Box::new(Link { place, next: OnceCell::new() }));
+        request.log = self.log(request.connection.number);
+    }
+    pub fn log(&self, connection: u64) -> Rc<dyn Log> {
+        let place = self.place();
+        let logs = place.location.settings.error_log.clone().unwrap_or_else(|| self.worker.main.error_log.clone());
+        let server = Rc::from(String::from_utf8_lossy(&place.server.name).as_ref());
+        Rc::new(crate::log::ForRequest { logs, server, connection })
+    }
+    pub fn say(&self, request: &Request, level: Level, message: &str) {
+        request.log.write(level, message.as_bytes(), Some(request));
+    }
+    pub fn set_slot(&self, slot: usize, value: Option<Vec<u8>>) {
+        let mut slots = self.slots.borrow_mut();
+        if slots.len() <= slot {
+            slots.resize(self.http.slots.max(slot + 1), None);
+        }
+        slots[slot] = value;
+    }
+
+    /// The code of a `*_by_lua_file` whose path has variables.
+    pub fn dynamic(&self, request: &Request, code: &ngx::code::Code) -> Option<Arc<ngx::code::Code>> {
+        let path = self.http.lua.dynamic.get(&code.id)?;
+        let path = super::files::path_of(&self.eval(request, path));
+        Some(self.worker.dynamic_code(self.worker.main.prefix.join(path)))
+    }
+
+    /// Runs one directive's Lua in a phase, and puts the request's own phase back.
+    pub async fn lua(&self, request: &mut Request, phase: Phase, code: &ngx::code::Code) -> ngx::worker::PhaseEnd {
+        let dynamic = self.dynamic(request, code);
+        let code = dynamic.as_deref().unwrap_or(code);
+        let before = std::mem::replace(&mut request.phase, phase);
+        let end = self.worker.lua.run_phase(request, phase, code).await;
+        request.phase = before;
+        end
+    }
+}
+
+impl Exchange for Live {
+    fn read_body<'a>(&'a self, discard: bool) -> Local<'a, Result<Body, BodyError>> {
+        Box::pin(async move {
+            let Some(wire) = self.wire.clone().filter(|_| self.has_body) else {
+                return Ok(Body::Memory(Bytes::new()));
+            };
+            let settings = self.settings();
+            let limit = settings.client_max_body_size.unwrap_or(1 << 20);
+            if limit > 0 && self.content_length.is_some_and(|length| length > limit) {
+                return Err(BodyError::Status(413));
+            }
+            let in_memory = settings.client_body_buffer_size.unwrap_or(16 * 1024);
+            let timeout = std::time::Duration::from_millis(settings.client_body_timeout.unwrap_or(60_000));
+            let mut first: Option<Bytes> = None;
+            let mut rest: Vec<u8> = Vec::new();
+            let mut file: Option<(std::fs::File, TempFile)> = None;
+            let mut total = 0u64;
+            loop {
+                let piece = match tokio::time::timeout(timeout, wire.body_piece()).await {
+                    Err(_) => return Err(BodyError::Status(408)),
+                    Ok(None) => break,
+                    Ok(Some(Err(ClientGone))) => {
+                        // A client that went away is nobody to answer to.
+                        return Err(BodyError::Status(if wire.tape.bad_body.get() { 400 } else { 499 }));
+                    }
+                    Ok(Some(Ok(piece))) => piece,
+                };
+                total += piece.len() as u64;
+                self.body_bytes.set(total);
+                if limit > 0 && total > limit {
+                    return Err(BodyError::Status(413));
+                }
+                if discard {
+                    continue;
+                }
+                if file.is_none() && (total > in_memory || settings.client_body_in_file_only == Some(true)) {
+                    let mut made = self.temp_file().map_err(|_| BodyError::Status(500))?;
+                    let held = first.take().unwrap_or_default();
+                    write_all(&mut made.0, &held)?;
+                    write_all(&mut made.0, &rest)?;
+                    rest = Vec::new();
+                    file = Some(made);
+                }
+                match (&mut file, &first) {
+                    (Some((file, _)), _) => write_all(file, &piece)?,
+                    (None, None) => first = Some(piece),
+                    (None, Some(_)) => rest.extend_from_slice(&piece),
+                }
+            }
+            if discard {
+                return Ok(Body::Discarded);
+            }
+            if let Some((_, temp)) = file {
+                return Ok(Body::File(Rc::new(temp)));
+            }
+            let first = first.unwrap_or_default();
+            Ok(Body::Memory(if rest.is_empty() { first } else { Bytes::from([&first[..], &rest].concat()) }))
+        })
+    }
+
+    fn send<'a>(&'a self, request: &'a mut Request, flush: bool, last: bool) -> Local<'a, Result<(), ClientGone>> {
+        Box::pin(response::send_lua(self, request, flush, last))
+    }
+
+    fn variable(&self, request: &Request, name: &[u8]) -> Result<Option<Vec<u8>>, NoVariable> {
+        if let Some(id) = self.http.names.find(name) {
+            return Ok(self.var(request, id));
+        }
+        match vars::find(name) {
+            Some(kind) => Ok(self.kind(request, &kind)),
+            None => Err(NoVariable::NotFound),
+        }
+    }
+
+    fn set_variable(&self, request: &mut Request, name: &[u8], value: Option<Vec<u8>>) -> Result<(), NoVariable> {
+        let defined = self.http.names.find(name).and_then(|id| self.http.vars.get(id as usize)).cloned();
+        match defined.or_else(|| vars::find(name)) {
+            None => Err(NoVariable::NotFound),
+            Some(kind) => self.assign(request, &kind, value),
+        }
+    }
+
+    fn postpone_output(&self) -> usize {
+        usize::try_from(self.settings().postpone_output.unwrap_or(1460)).unwrap_or(1460)
+    }
+
+    fn lua_conf(&self) -> &LuaConf {
+        let place = self.place();
+        place.lua.get_or_init(|| self.worker.lua_conf(&place.location))
+    }
+
+    fn client_gone<'a>(&'a self) -> Local<'a, ()> {
+        Box::pin(async move {
+            match &self.wire {
+                Some(wire) => wire.tape.stream.closed().await,
+                None => std::future::pending().await,
+            }
+        })
+    }
+}
+
+impl Live {
+    /// Sends what the server's own handlers have pending.
+    pub async fn reply(&self, request: &mut Request, flush: bool, last: bool) -> Result<(), ClientGone> {
+        response::send(self, request, flush, last).await
+    }
+
+    /// Lua's output to an HTTP/1.0 client gathers until its length is known (lua_http10_buffering).
+    pub fn buffers(&self, request: &Request) -> bool {
+        request.version <= 10
+            && !request.response.sent
+            && !request.response.headers.contains(b"content-length")
+            && self.settings().lua_http10_buffering.unwrap_or(true)
+    }
+
+    pub fn assign(&self, request: &mut Request, kind: &VarKind, value: Option<Vec<u8>>) -> Result<(), NoVariable> {
+        match kind {
+            VarKind::Slot(slot) => self.set_slot(*slot, value),
+            VarKind::Builtin(vars::Builtin::Args) => request.args = value.filter(|args| !args.is_empty()),
+            VarKind::Builtin(vars::Builtin::LimitRate) => {
+                self.limit_rate.set(value.and_then(|size| crate::conf::scalar::size(&size)).unwrap_or(0));
+            }
+            // Only a `set` in the configuration makes a variable of its own of these.
+            VarKind::Family(..) => return Err(NoVariable::NotFound),
+            _ => return Err(NoVariable::NotChangeable),
+        }
+        Ok(())
+    }
+
+    fn temp_file(&self) -> std::io::Result<(std::fs::File, TempFile)> {
+        let directory = match &self.settings().client_body_temp_path {
+            Some(path) => super::files::path_of(path),
+            None => self.worker.main.prefix.join("client_body_temp"),
+        };
+        if !directory.is_dir() {
+            std::fs::create_dir_all(&directory)?;
+        }
+        let path = directory.join(format!("{:010}", self.worker.next_temp()));
+        let file = std::fs::File::options().read(true).write(true).create_new(true).open(&path)?;
+        let keep = self.settings().client_body_in_file_only == Some(true);
+        Ok((file, TempFile { path, keep }))
+    }
+}
+
+fn write_all(file: &mut std::fs::File, bytes: &[u8]) -> Result<(), BodyError> {
+    std::io::Write::write_all(file, bytes).map_err(|_| BodyError::Status(500))
+}

@@ -1,0 +1,157 @@
+//! One request from its head to its line in the access log.
+
+mod echo;
+pub mod files;
+pub mod live;
+mod mime;
+mod phases;
+pub mod response;
+mod rewrite;
+mod route;
+pub mod status;
+pub mod uri;
+pub mod vars;
+
+use std::rc::Rc;
+
+use bytes::Bytes;
+use ngx::headers::Headers;
+use ngx::log::Level;
+use ngx::phase::Phase;
+use ngx::request::{Body, Connection, Output, Request, ResponseHead};
+
+use crate::conn::Head;
+use crate::conn::head::Bad;
+use crate::conn::wire::Wire;
+use crate::time;
+use crate::worker::Worker;
+use live::Live;
+
+/// Handles one request; the response goes out over the wire.
+pub async fn serve(worker: Rc<Worker>, wire: Rc<Wire>, client: Rc<Connection>, listen: usize, head: Head) {
+    worker.active.set(worker.active.get() + 1);
+    let guard = Active(worker.clone());
+    let target = uri::split(&head.target);
+    let host = match (target.host, head.headers.first(b"host")) {
+        (Some(host), _) => route::host_name(host),
+        (None, Some(host)) => route::host_name(host),
+        (None, None) => Vec::new(),
+    };
+    let server = route::server(&worker.http, &worker.http.listens[listen], &host).clone();
+    let has_body = head.chunked || head.content_length.is_some_and(|length| length > 0);
+    let id = worker.next_id();
+    let (args, path) = (target.args.map(<[u8]>::to_vec), target.path.to_vec());
+    let live =
+        Rc::new(Live::new(worker.clone(), Some(wire.clone()), listen, server, id, head.content_length, has_body));
+    *live.host.borrow_mut() = host;
+    let settings = live.settings();
+    let requests = client.requests.get();
+    let alive = head.keep_alive
+        && requests < settings.keepalive_requests.unwrap_or(1000)
+        && settings.keepalive_timeout.unwrap_or(75_000) > 0
+        && !worker.quitting.get();
+    live.keep_alive.set(alive);
+    let uri = uri::normalise(&path, settings.merge_slashes.unwrap_or(true));
+    let valid = uri.is_some();
+    let mut request = Request {
+        method: head.method,
+        target: head.target,
+        version: head.version,
+        request_line: head.request_line,
+        raw_head: head.raw,
+        headers: head.headers,
+        uri: uri.unwrap_or(path),
+        args,
+        log: live.log(client.number),
+        connection: client,
+        phase: Phase::ServerRewrite,
+        exchange: live.clone(),
+        ..blank(live.clone(), worker.nobody())
+    };
+    if valid {
+        phases::run(&live, &mut request).await;
+    } else {
+        let headers = std::mem::take(&mut request.headers);
+        live.say(&request, Level::Info, "client sent invalid request while reading client request line");
+        request.headers = headers;
+        phases::error_response(&live, &mut request, 400).await;
+    }
+    if let Some(code) = live.settings().lua_log.clone() {
+        live.lua(&mut request, Phase::Log, &code).await;
+    }
+    write_access_log(&live, &request);
+    wire.discard_rest(std::time::Duration::from_secs(30));
+    drop(guard);
+}
+
+struct Active(Rc<Worker>);
+
+impl Drop for Active {
+    fn drop(&mut self) {
+        self.0.active.set(self.0.active.get() - 1);
+        self.0.idle.notify_waiters();
+    }
+}
+
+/// A request with nothing in it.
+fn blank(live: Rc<Live>, client: Rc<Connection>) -> Request {
+    Request {
+        method: Bytes::new(),
+        target: Bytes::new(),
+        version: 11,
+        request_line: Bytes::new(),
+        raw_head: Bytes::new(),
+        headers: Headers::new(),
+        uri: Vec::new(),
+        args: None,
+        body: Body::Unread,
+        phase: Phase::Content,
+        response: ResponseHead::default(),
+        output: Output::default(),
+        finish: None,
+        internal: false,
+        is_subrequest: false,
+        start_ms: time::now_ms(),
+        captures: Vec::new(),
+        log: live.log(client.number),
+        connection: client,
+        exchange: live,
+        lua: ngx::state::LuaState::default(),
+    }
+}
+
+/// The whole answer to a head that was refused, logged.
+pub fn refuse(worker: &Rc<Worker>, client: &Rc<Connection>, listen: usize, bad: &Bad) -> Vec<u8> {
+    let http = &worker.http;
+    let server = http.servers[http.listens[listen].default].clone();
+    let live = Rc::new(Live::new(worker.clone(), None, listen, server, worker.next_id(), None, false));
+    let mut request = blank(live.clone(), client.clone());
+    request.request_line = bad.line.clone();
+    request.response.status = bad.status;
+    request.headers = bad.headers.clone();
+    live.refused_bytes.set(bad.length as u64);
+    live.say(&request, Level::Info, &bad.reason);
+    let page = status::page(bad.status, live.server_words(), false).unwrap_or_default();
+    request.response.headers.add("Content-Type", "text/html");
+    request.response.headers.add("Content-Length", page.len().to_string());
+    let mut answer = response::render(&live, &request, false);
+    live.head_bytes.set(answer.len() as u64);
+    request.output.sent = page.len() as u64;
+    answer.extend_from_slice(&page);
+    write_access_log(&live, &request);
+    answer
+}
+
+fn write_access_log(live: &Live, request: &Request) {
+    let Some(logs) = live.settings().access_log.clone() else {
+        return;
+    };
+    for log in logs.iter() {
+        if let Some(condition) = &log.condition
+            && matches!(live.eval(request, condition).as_slice(), b"" | b"0")
+        {
+            continue;
+        }
+        log.file.write(&log.format.line(|piece| live.piece(request, piece)));
+    }
+}

@@ -1,0 +1,465 @@
+//! The phases of a request: server rewrite, find location, rewrite, access, try files, content. One loop, one screen; what
+//! happens in each is in the functions below and in the neighbours.
+
+use std::sync::Arc;
+
+use ngx::log::Level;
+use ngx::phase::Phase;
+use ngx::request::{BodyError, Exchange, Finish, Request};
+use ngx::worker::PhaseEnd;
+
+use super::live::Live;
+use super::{echo, files, mime, response, rewrite, route, status};
+use crate::conf::settings::TryLast;
+use crate::conf::tree::{Handler, Location};
+
+/// What a phase decided.
+#[derive(Debug)]
+pub enum Next {
+    /// On to the next phase.
+    Go,
+    /// The response is complete, or will be; no more phases.
+    Done,
+    /// This status, with an error page where one is due.
+    Status(u16),
+    /// `return`, or a redirect: this status with this text (a Location for redirects).
+    Text(u16, Vec<u8>),
+    /// The URI changed: find the location anew.
+    Find,
+    /// An internal redirect: as `Find`, with a new URI and past the server's rewrite phase.
+    Redirect {
+        uri: Vec<u8>,
+        args: Option<Vec<u8>>,
+    },
+    Named(Vec<u8>),
+    /// Close the connection without a response.
+    Drop,
+}
+
+/// How often the URI may change before it counts as a cycle.
+const CYCLES: usize = 10;
+
+pub async fn run(live: &Live, request: &mut Request) {
+    let mut cycles = 0;
+    let mut stage = Phase::ServerRewrite;
+    loop {
+        request.phase = stage;
+        let next = match stage {
+            Phase::ServerRewrite => server_rewrite(live, request).await,
+            Phase::Init => find_location(live, request),
+            Phase::Rewrite => rewrite_phase(live, request).await,
+            Phase::Access => access(live, request).await,
+            _ => content(live, request).await,
+        };
+        stage = match next {
+            Next::Go => match stage {
+                Phase::ServerRewrite => Phase::Init,
+                Phase::Init => Phase::Rewrite,
+                Phase::Rewrite => Phase::Access,
+                Phase::Access => Phase::Content,
+                _ => return,
+            },
+            Next::Done => return,
+            Next::Drop => return,
+            Next::Text(code, text) => match text_response(live, request, code, text).await {
+                Some(redirect) => redirect,
+                None => return,
+            },
+            Next::Status(code) => match error_response(live, request, code).await {
+                Some(redirect) => redirect,
+                None => return,
+            },
+            Next::Find => Phase::Init,
+            Next::Redirect { uri, args } => {
+                request.internal = true;
+                request.uri = uri;
+                request.args = args;
+                Phase::Init
+            }
+            Next::Named(name) => {
+                request.internal = true;
+                let found = live.place().server.named.iter().find(|location| location.name == name).cloned();
+                match found {
+                    Some(location) => {
+                        live.enter(request, location);
+                        Phase::Rewrite
+                    }
+                    None => {
+                        let text = String::from_utf8_lossy(&name).into_owned();
+                        live.say(request, Level::Error, &format!("could not find named location \"{text}\""));
+                        error_response(live, request, 500).await;
+                        return;
+                    }
+                }
+            }
+        };
+        if stage == Phase::Init || stage == Phase::Rewrite {
+            cycles += usize::from(request.internal || stage == Phase::Init);
+        }
+        if cycles > 2 * CYCLES {
+            let uri = String::from_utf8_lossy(&request.uri).into_owned();
+            let message = format!("rewrite or internal redirection cycle while processing \"{uri}\"");
+            live.say(request, Level::Error, &message);
+            request.internal = true;
+            special_page(live, request, 500).await;
+            return;
+        }
+    }
+}
+
+async fn server_rewrite(live: &Live, request: &mut Request) -> Next {
+    let root = live.place().location.clone();
+    match rewrite::run(live, request, &root).await {
+        Next::Go | Next::Find => {}
+        other => return other,
+    }
+    match live.settings().lua_server_rewrite.clone() {
+        Some(code) => after_lua(live, request, Phase::ServerRewrite, &code).await,
+        None => Next::Go,
+    }
+}
+
+fn find_location(live: &Live, request: &mut Request) -> Next {
+    let server = live.place().server.clone();
+    let location = match route::location(&server, &request.uri) {
+        Some((location, captures)) => {
+            if let (Some(captures), crate::conf::tree::LocationKind::Regex(regex)) = (captures, &location.kind) {
+                rewrite::keep_captures(live, request, regex, captures);
+            }
+            location
+        }
+        None => server.root.clone(),
+    };
+    live.enter(request, location.clone());
+    if location.internal && !request.internal {
+        return Next::Status(404);
+    }
+    if location.settings.keepalive_timeout == Some(0) {
+        live.keep_alive.set(false);
+    }
+    let limit = location.settings.client_max_body_size.unwrap_or(1 << 20);
+    if let Some(length) = live.content_length.filter(|length| limit > 0 && *length > limit && !request.internal) {
+        live.say(request, Level::Error, &format!("client intended to send too large body: {length} bytes"));
+        return Next::Status(413);
+    }
+    Next::Go
+}
+
+async fn rewrite_phase(live: &Live, request: &mut Request) -> Next {
+    let location = live.place().location.clone();
+    match rewrite::run(live, request, &location).await {
+        Next::Go => {}
+        other => return other,
+    }
+    response::more_headers(live, request, true);
+    if live.settings().lua_need_request_body == Some(true)
+        && let Next::Status(code) = read_body(live, request).await
+    {
+        return Next::Status(code);
+    }
+    match live.settings().lua_rewrite.clone() {
+        Some(code) => after_lua(live, request, Phase::Rewrite, &code).await,
+        None => Next::Go,
+    }
+}
+
+pub async fn read_body(live: &Live, request: &mut Request) -> Next {
+    match live.read_body(false).await {
+        Ok(body) => {
+            request.body = body;
+            Next::Go
+        }
+        Err(BodyError::Status(code)) => {
+            if code == 400 {
+                live.say(request, Level::Error, "client sent invalid chunked body");
+            }
+            Next::Status(code)
+        }
+    }
+}
+
+async fn access(live: &Live, request: &mut Request) -> Next {
+    match live.settings().lua_access.clone() {
+        Some(code) => after_lua(live, request, Phase::Access, &code).await,
+        None => Next::Go,
+    }
+}
+
+async fn content(live: &Live, request: &mut Request) -> Next {
+    let location: Arc<Location> = live.place().location.clone();
+    if let Some(code) = location.settings.lua_precontent.clone() {
+        match after_lua(live, request, Phase::Access, &code).await {
+            Next::Go => request.phase = Phase::Content,
+            other => return other,
+        }
+    }
+    if let Some(rules) = location.settings.try_files.clone()
+        && !matches!(location.kind, crate::conf::tree::LocationKind::If)
+    {
+        match try_files(live, request, &rules) {
+            Next::Go => {}
+            other => return other,
+        }
+    }
+    match &location.handler {
+        Handler::Lua(code) => match after_lua(live, request, Phase::Content, code).await {
+            // The handler ended: so does the response.
+            Next::Go => finish(live, request).await,
+            // The one failure that is not the server's: there is no such script.
+            Next::Status(500) if missing(live, request, code) => Next::Status(404),
+            other => other,
+        },
+        Handler::Echo(commands) => echo::run(live, request, commands).await,
+        Handler::StubStatus => stub_status(live, request).await,
+        Handler::Files => files::serve(live, request).await,
+    }
+}
+
+fn missing(live: &Live, request: &Request, code: &ngx::code::Code) -> bool {
+    let dynamic = live.dynamic(request, code);
+    match &dynamic.as_deref().unwrap_or(code).source {
+        ngx::code::Source::File(path) => !path.exists(),
+        ngx::code::Source::Inline(_) => false,
+    }
+}
+
+/// Runs a phase's Lua and reads how it ended.
+async fn after_lua(live: &Live, request: &mut Request, phase: Phase, code: &ngx::code::Code) -> Next {
+    let end = live.lua(request, phase, code).await;
+    match end {
+        PhaseEnd::Done if answered(live, request) && phase != Phase::Content => finish(live, request).await,
+        PhaseEnd::Done => Next::Go,
+        PhaseEnd::Failed => fail(live, request, 500),
+        PhaseEnd::Aborted => {
+            live.logged_status.set(499);
+            Next::Drop
+        }
+        PhaseEnd::Finish(finish) => finished(live, request, phase, finish).await,
+    }
+}
+
+/// A response has begun in a phase before content: it is the whole answer.
+fn answered(live: &Live, request: &Request) -> bool {
+    request.response.sent || (request.output.started && !live.buffers(request))
+}
+
+async fn finished(live: &Live, request: &mut Request, phase: Phase, end: Finish) -> Next {
+    match end {
+        Finish::Jump => Next::Find,
+        Finish::Exec { uri, args } => match uri.first() {
+            Some(b'@') => Next::Named(uri),
+            _ => Next::Redirect { uri, args },
+        },
+        // NGX_OK, NGX_DECLINED, NGX_DONE end the phase only.
+        Finish::Exit(0 | -5 | -4) if answered(live, request) => finish(live, request).await,
+        Finish::Exit(0 | -5 | -4) if phase == Phase::Content => finish(live, request).await,
+        Finish::Exit(0 | -5 | -4) => Next::Go,
+        Finish::Exit(status) if status < 0 => fail(live, request, 500),
+        Finish::Exit(444) => {
+            live.keep_alive.set(false);
+            live.logged_status.set(444);
+            Next::Drop
+        }
+        Finish::Exit(status) => {
+            let status = u16::try_from(status).unwrap_or(500);
+            if request.response.sent || request.output.started {
+                return finish(live, request).await;
+            }
+            request.response.status = status;
+            if status < 300 || status == 304 {
+                return finish(live, request).await;
+            }
+            Next::Status(status)
+        }
+    }
+}
+
+/// Sends what is pending and ends the response; a handler that printed nothing answers with an empty body.
+pub async fn finish(live: &Live, request: &mut Request) -> Next {
+    if request.response.status == 0 && !request.response.sent {
+        request.response.status = 200;
+    }
+    let _ = live.send(request, false, true).await;
+    Next::Done
+}
+
+fn fail(live: &Live, request: &mut Request, status: u16) -> Next {
+    if request.response.sent {
+        // Too late for an error page: the connection is cut, so that the client does not take it for complete.
+        live.keep_alive.set(false);
+        return Next::Drop;
+    }
+    Next::Status(status)
+}
+
+fn try_files(live: &Live, request: &mut Request, rules: &crate::conf::settings::TryFiles) -> Next {
+    let root = live.root(request);
+    for (value, directory) in &rules.files {
+        let name = live.eval(request, value);
+        let path = live.join(&root, &name);
+        let Ok(found) = std::fs::metadata(files::path_of(&path)) else { continue };
+        if found.is_dir() != *directory {
+            continue;
+        }
+        request.uri = match &live.settings().root {
+            // Under an alias the URI keeps the location's prefix.
+            Some(crate::conf::settings::Root { alias: Some(cut), .. }) if *cut != usize::MAX => {
+                [&request.uri[..(*cut).min(request.uri.len())], &name].concat()
+            }
+            _ => name,
+        };
+        if *directory && !request.uri.ends_with(b"/") {
+            request.uri.push(b'/');
+        }
+        return Next::Go;
+    }
+    match &rules.last {
+        TryLast::Status(status) => Next::Status(*status),
+        TryLast::Named(name) => Next::Named(name.clone()),
+        TryLast::Uri(value) => {
+            let target = live.eval(request, value);
+            let (uri, args) = match memchr::memchr(b'?', &target) {
+                Some(at) => (target[..at].to_vec(), Some(target[at + 1..].to_vec())),
+                None => (target, request.args.clone()),
+            };
+            Next::Redirect { uri, args }
+        }
+    }
+}
+
+/// `return CODE TEXT`. Some: an error page takes over from that phase.
+async fn text_response(live: &Live, request: &mut Request, code: u16, text: Vec<u8>) -> Option<Phase> {
+    if code == 444 {
+        live.keep_alive.set(false);
+        live.logged_status.set(444);
+        return None;
+    }
+    if matches!(code, 301 | 302 | 303 | 307 | 308) {
+        request.response.headers.set("Location", text);
+        live.own_location.set(true);
+        return error_response(live, request, code).await;
+    }
+    if matches!(code, 204 | 304) {
+        request.response.status = code;
+        let _ = live.reply(request, false, true).await;
+        return None;
+    }
+    // Under an error page the error's status stays.
+    request.response.status = if live.err_status.get() != 0 { live.err_status.get() } else { code };
+    let kind = mime::of(&request.uri, live.settings());
+    request.response.headers.set("Content-Type", kind);
+    request.response.headers.set("Content-Length", text.len().to_string());
+    request.output.pending = text;
+    let _ = live.reply(request, false, true).await;
+    None
+}
+
+/// Answers with an error: by `error_page` where one is configured (Some: the phase to go on with), else the built-in page.
+pub async fn error_response(live: &Live, request: &mut Request, code: u16) -> Option<Phase> {
+    if code == 444 || code == 499 {
+        live.keep_alive.set(false);
+        live.logged_status.set(code);
+        return None;
+    }
+    if request.response.sent {
+        let _ = live.reply(request, false, true).await;
+        return None;
+    }
+    if status::closes(code) {
+        live.keep_alive.set(false);
+    }
+    if !live.error_answered.get() || live.settings().recursive_error_pages == Some(true) {
+        let pages = live.settings().error_page.clone();
+        if let Some(page) = pages.iter().flat_map(|pages| pages.iter()).find(|page| page.status == code) {
+            return error_page(live, request, code, page).await;
+        }
+    }
+    special_page(live, request, code).await;
+    None
+}
+
+async fn error_page(
+    live: &Live,
+    request: &mut Request,
+    code: u16,
+    page: &crate::conf::settings::ErrorPage,
+) -> Option<Phase> {
+    let target = live.eval(request, &page.target);
+    let answer = page.answer.unwrap_or(code);
+    request.response.status = answer;
+    live.err_status.set(answer);
+    request.output.pending.clear();
+    request.output.started = false;
+    match target.first() {
+        Some(b'/' | b'@') => {
+            // Marks that an error is being answered, so that a second one does not go in circles.
+            live.error_answered.set(true);
+            if request.method != b"HEAD"[..] && target[0] == b'/' {
+                request.method = bytes::Bytes::from_static(b"GET");
+            }
+            request.internal = true;
+            if target[0] == b'@' {
+                let found = live.place().server.named.iter().find(|location| location.name == target).cloned();
+                let Some(location) = found else {
+                    special_page(live, request, 500).await;
+                    return None;
+                };
+                live.enter(request, location);
+                return Some(Phase::Rewrite);
+            }
+            let (uri, args) = match memchr::memchr(b'?', &target) {
+                Some(at) => (target[..at].to_vec(), Some(target[at + 1..].to_vec())),
+                None => (target, None),
+            };
+            request.uri = uri;
+            request.args = args;
+            Some(Phase::Init)
+        }
+        _ => {
+            request.response.headers.set("Location", target);
+            let code = if matches!(answer, 301 | 302 | 303 | 307 | 308) { answer } else { 302 };
+            special_page(live, request, code).await;
+            None
+        }
+    }
+}
+
+/// The built-in page, or an empty body where there is none.
+async fn special_page(live: &Live, request: &mut Request, code: u16) {
+    let page = status::page(code, live.server_words(), false);
+    for name in [&b"content-length"[..], b"content-encoding", b"last-modified", b"etag", b"accept-ranges"] {
+        request.response.headers.remove(name);
+    }
+    request.response.status = status::visible(code);
+    request.output.pending = page.unwrap_or_default();
+    request.output.started = true;
+    if request.output.pending.is_empty() {
+        request.response.headers.remove(b"content-type");
+    } else {
+        request.response.headers.set("Content-Type", "text/html");
+    }
+    if !matches!(code, 204 | 304) {
+        request.response.headers.set("Content-Length", request.output.pending.len().to_string());
+    }
+    let _ = live.reply(request, false, true).await;
+}
+
+async fn stub_status(live: &Live, request: &mut Request) -> Next {
+    let counts = &live.worker.counts;
+    let get = |counter: &std::sync::atomic::AtomicU64| counter.load(std::sync::atomic::Ordering::Relaxed);
+    let text = format!(
+        "Active connections: {} \nserver accepts handled requests\n {} {} {} \nReading: 0 Writing: {} Waiting: {} \n",
+        get(&counts.open),
+        get(&counts.accepted),
+        get(&counts.accepted),
+        get(&counts.requests),
+        live.worker.active.get(),
+        get(&counts.open).saturating_sub(live.worker.active.get()),
+    );
+    request.response.status = 200;
+    request.response.headers.set("Content-Type", "text/plain");
+    request.response.headers.set("Content-Length", text.len().to_string());
+    request.output.pending = text.into_bytes();
+    let _ = live.reply(request, false, true).await;
+    Next::Done
+}

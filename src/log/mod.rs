@@ -1,0 +1,165 @@
+//! The logs: files that can be reopened, the error log's line format, and what writes to it on behalf of requests.
+
+pub mod access;
+
+use std::fs::{File, OpenOptions};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::sync::{Arc, RwLock};
+
+use ngx::log::{Level, Log};
+use ngx::phase::Phase;
+use ngx::request::Request;
+
+pub use access::AccessLog;
+
+/// A log file, shared by everything that writes to it. Opened apart from being named, so that a configuration can be read
+/// without touching the disk; a line is one write, so that lines of several workers never mix.
+#[derive(Debug)]
+pub struct LogFile {
+    path: Option<PathBuf>,
+    file: RwLock<Option<File>>,
+}
+
+impl LogFile {
+    pub fn new(path: PathBuf) -> LogFile {
+        LogFile { path: Some(path), file: RwLock::new(None) }
+    }
+    pub fn stderr() -> LogFile {
+        LogFile { path: None, file: RwLock::new(None) }
+    }
+    pub fn path(&self) -> Option<&PathBuf> {
+        self.path.as_ref()
+    }
+    /// Opens, or opens anew: the file may have been renamed meanwhile. On failure the old one stays.
+    pub fn open(&self) -> std::io::Result<()> {
+        let Some(path) = &self.path else { return Ok(()) };
+        let new = OpenOptions::new().append(true).create(true).open(path)?;
+        *self.file.write().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(new);
+        Ok(())
+    }
+    pub fn write(&self, line: &[u8]) {
+        if self.path.is_none() {
+            let _ = std::io::stderr().write_all(line);
+            return;
+        }
+        let file = self.file.read().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if let Some(file) = &*file {
+            let mut file: &File = file;
+            // A full disk must not take the server down.
+            let _ = file.write_all(line);
+        }
+    }
+    pub fn is_open(&self) -> bool {
+        self.path.is_none() || self.file.read().is_ok_and(|file| file.is_some())
+    }
+}
+
+/// One `error_log` line of the configuration.
+#[derive(Clone, Debug)]
+pub struct ErrorLog {
+    pub level: Level,
+    pub file: Arc<LogFile>,
+}
+
+/// As long as nginx's lines get before they are cut.
+const LINE: usize = 4096;
+
+/// Writes one line to every log that wants that level.
+pub fn write(logs: &[ErrorLog], level: Level, connection: u64, message: &[u8], tail: &[u8]) {
+    if !logs.iter().any(|log| level <= log.level) {
+        return;
+    }
+    let mut line = Vec::with_capacity(64 + message.len() + tail.len());
+    crate::time::error_log_time(&mut line);
+    let (pid, tid) = (std::process::id(), rustix::thread::gettid().as_raw_nonzero());
+    let _ = write!(line, " [{}] {pid}#{tid}: ", level.name());
+    if connection > 0 {
+        let _ = write!(line, "*{connection} ");
+    }
+    let room = LINE.saturating_sub(line.len() + 1);
+    line.extend_from_slice(&message[..message.len().min(room)]);
+    line.extend_from_slice(&tail[..tail.len().min(LINE.saturating_sub(line.len() + 1))]);
+    line.push(b'\n');
+    for log in logs.iter().filter(|log| level <= log.level) {
+        log.file.write(&line);
+    }
+}
+
+/// What startup, workers and timers write through.
+pub struct Plain(pub Arc<[ErrorLog]>);
+
+impl Plain {
+    pub fn say(&self, level: Level, message: &str) {
+        write(&self.0, level, 0, message.as_bytes(), b"");
+    }
+}
+
+impl Log for Plain {
+    fn enabled(&self, level: Level) -> bool {
+        self.0.iter().any(|log| level <= log.level)
+    }
+    fn write(&self, level: Level, message: &[u8], request: Option<&Request>) {
+        let tail: &[u8] = if request.is_some() { b", context: ngx.timer" } else { b"" };
+        write(&self.0, level, 0, message, tail);
+    }
+}
+
+/// What a request at one location writes through.
+pub struct ForRequest {
+    pub logs: Arc<[ErrorLog]>,
+    pub server: Rc<str>,
+    pub connection: u64,
+}
+
+impl Log for ForRequest {
+    fn enabled(&self, level: Level) -> bool {
+        self.logs.iter().any(|log| level <= log.level)
+    }
+    fn write(&self, level: Level, message: &[u8], request: Option<&Request>) {
+        if !self.enabled(level) {
+            return;
+        }
+        let tail = request.map(|request| tail(&self.server, request)).unwrap_or_default();
+        write(&self.logs, level, self.connection, message, &tail);
+    }
+}
+
+/// `, client: …, server: …, request: "…", host: "…"`
+fn tail(server: &str, request: &Request) -> Vec<u8> {
+    // What the server is doing, where nginx has words for it.
+    let mut tail = match request.phase {
+        Phase::Log => b" while logging request".to_vec(),
+        Phase::Timer => b", context: ngx.timer".to_vec(),
+        _ => Vec::new(),
+    };
+    tail.extend_from_slice(b", client: ");
+    tail.extend_from_slice(if request.connection.unix { b"unix:" } else { &request.connection.remote_addr });
+    tail.extend_from_slice(b", server: ");
+    tail.extend_from_slice(server.as_bytes());
+    if !request.request_line.is_empty() {
+        tail.extend_from_slice(b", request: \"");
+        tail.extend_from_slice(&request.request_line);
+        tail.push(b'"');
+    }
+    for (name, label) in [(&b"host"[..], &b", host: \""[..]), (b"referer", b", referrer: \"")] {
+        if let Some(value) = request.headers.first(name) {
+            tail.extend_from_slice(label);
+            tail.extend_from_slice(value);
+            tail.push(b'"');
+        }
+    }
+    tail
+}
+
+/// `open() "PATH" failed (2: No such file or directory)` for the first log that cannot be opened.
+pub fn open_all(files: &[Arc<LogFile>]) -> Result<(), String> {
+    for file in files {
+        file.open().map_err(|error| {
+            let path = file.path().map(PathBuf::as_path).unwrap_or(Path::new(""));
+            format!("open() \"{}\" failed {}", path.display(), crate::conf::os_error(&error))
+        })?;
+    }
+    Ok(())
+}

@@ -1,0 +1,59 @@
+//! The clock, read once per use; texts in nginx's formats are remembered per second and thread.
+
+use std::cell::RefCell;
+use std::sync::LazyLock;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use ngx::clock::{self, Zone};
+
+/// Local time, as the system has it.
+pub static ZONE: LazyLock<Zone> = LazyLock::new(Zone::local);
+
+/// Milliseconds since 1970.
+pub fn now_ms() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| u64::try_from(d.as_millis()).unwrap_or(0))
+}
+
+/// `Sat, 21 Nov 2026 22:42:01 GMT`
+pub fn http_date(unix: i64) -> String {
+    clock::http_time(unix)
+}
+
+/// The date of an If-Modified-Since header, in its three historic forms.
+pub fn parse_http_date(text: &[u8]) -> Option<i64> {
+    clock::parse_http_time(text)
+}
+
+/// `2026/11/21 22:42:01`, local time: the error log's.
+pub fn error_log_time(out: &mut Vec<u8>) {
+    thread_local!(static LAST: RefCell<(i64, String)> = const { RefCell::new((i64::MIN, String::new())) });
+    let unix = i64::try_from(now_ms() / 1000).unwrap_or(0);
+    LAST.with_borrow_mut(|(second, text)| {
+        if *second != unix {
+            (*second, *text) = (unix, clock::error_log_time(unix, &ZONE));
+        }
+        out.extend_from_slice(text.as_bytes());
+    });
+}
+
+/// The text of the Date header.
+pub fn write_date_header(out: &mut Vec<u8>) {
+    thread_local!(static LAST: RefCell<(i64, String)> = const { RefCell::new((i64::MIN, String::new())) });
+    let unix = i64::try_from(now_ms() / 1000).unwrap_or(0);
+    LAST.with_borrow_mut(|(second, text)| {
+        if *second != unix {
+            (*second, *text) = (unix, http_date(unix));
+        }
+        out.extend_from_slice(text.as_bytes());
+    });
+}
+
+/// `$time_local`: `21/Nov/2026:22:42:01 +0000`
+pub fn time_local(unix: i64) -> String {
+    clock::log_time(unix, &ZONE)
+}
+
+/// `$time_iso8601`: `2026-11-21T22:42:01+00:00`
+pub fn time_iso8601(unix: i64) -> String {
+    clock::iso8601(unix, &ZONE)
+}

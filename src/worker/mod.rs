@@ -1,0 +1,147 @@
+//! Workers: one thread each, with a runtime, listeners and a VM of its own. This file is what a worker's connections and
+//! requests see of it; `thread` runs one, `server` runs them all, `listen` makes their sockets, `daemon` detaches.
+
+pub mod daemon;
+pub mod listen;
+pub mod pid;
+pub mod server;
+pub mod thread;
+pub mod vm;
+
+use std::cell::{Cell, OnceCell, RefCell};
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bytes::Bytes;
+use ngx::code::{Code, Source};
+use ngx::request::{Connection, LuaConf};
+use tokio::sync::Notify;
+
+use crate::conf::settings::Settings;
+use crate::conf::tree::{Http, Location, Main};
+use vm::WorkerVm;
+
+/// Counters over the whole server.
+#[derive(Default)]
+pub struct Counts {
+    pub accepted: AtomicU64,
+    pub open: AtomicU64,
+    pub requests: AtomicU64,
+    pub temp_files: AtomicU64,
+}
+
+pub struct Worker {
+    pub id: usize,
+    pub main: Arc<Main>,
+    pub http: Arc<Http>,
+    pub lua: Rc<WorkerVm>,
+    pub counts: Arc<Counts>,
+    /// Requests in service.
+    pub active: Cell<u64>,
+    pub quitting: Cell<bool>,
+    /// Wakes idle connections when the worker is to quit.
+    pub quit: Notify,
+    /// Woken whenever a request or a connection ends.
+    pub idle: Notify,
+    lua_confs: RefCell<HashMap<*const Location, Rc<LuaConf>>>,
+    dynamic_codes: RefCell<HashMap<PathBuf, Arc<Code>>>,
+    nobody: OnceCell<Rc<Connection>>,
+    seed: u64,
+    next: Cell<u64>,
+}
+
+impl Worker {
+    pub fn new(id: usize, main: Arc<Main>, http: Arc<Http>, counts: Arc<Counts>, lua: Rc<WorkerVm>) -> Worker {
+        let seed = std::hash::BuildHasher::hash_one(&std::collections::hash_map::RandomState::new(), id);
+        Worker {
+            id,
+            main,
+            http,
+            lua,
+            counts,
+            active: Cell::new(0),
+            quitting: Cell::new(false),
+            quit: Notify::new(),
+            idle: Notify::new(),
+            lua_confs: RefCell::default(),
+            dynamic_codes: RefCell::default(),
+            nobody: OnceCell::new(),
+            seed,
+            next: Cell::new(0),
+        }
+    }
+
+    /// The settings of an address's default server: what counts before a request's own server is known.
+    pub fn default_settings(&self, listen: usize) -> &Settings {
+        &self.http.servers[self.http.listens[listen].default].root.settings
+    }
+
+    /// Code from a file that only a request names; kept like the configuration's own.
+    pub fn dynamic_code(&self, path: PathBuf) -> Arc<Code> {
+        let mut known = self.dynamic_codes.borrow_mut();
+        let id = self.http.lua.codes + known.len();
+        let make = |path: &PathBuf| {
+            let name = [b"@", path.as_os_str().as_encoded_bytes()].concat();
+            Arc::new(Code { id, source: Source::File(path.clone()), chunk_name: Arc::from(name) })
+        };
+        known.entry(path).or_insert_with_key(make).clone()
+    }
+
+    /// A client ended an idle connection: worth a word at level info.
+    pub fn say_closed(&self, client: &Connection, listen: usize) {
+        let logs = self.default_settings(listen).error_log.clone().unwrap_or_else(|| self.main.error_log.clone());
+        let address = String::from_utf8_lossy(&client.remote_addr);
+        let message = format!("client {address} closed keepalive connection");
+        crate::log::write(&logs, ngx::log::Level::Info, client.number, message.as_bytes(), b"");
+    }
+
+    /// A number for `$request_id`: different each time, not to be guessed from another.
+    pub fn next_id(&self) -> u64 {
+        self.counts.requests.fetch_add(1, Ordering::Relaxed);
+        self.next.set(self.next.get() + 1);
+        // One step of splitmix64.
+        let mut x = self.seed.wrapping_add(self.next.get().wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        x ^ (x >> 31)
+    }
+    pub fn next_temp(&self) -> u64 {
+        self.counts.temp_files.fetch_add(1, Ordering::Relaxed) + 1
+    }
+    pub fn nobody(&self) -> Rc<Connection> {
+        self.nobody.get_or_init(|| Rc::new(Connection::default())).clone()
+    }
+
+    /// What Lua at that location sees of the configuration; made on first use.
+    pub fn lua_conf(&self, location: &Arc<Location>) -> Rc<LuaConf> {
+        let mut confs = self.lua_confs.borrow_mut();
+        confs.entry(Arc::as_ptr(location)).or_insert_with(|| Rc::new(lua_conf(&location.settings))).clone()
+    }
+}
+
+pub fn lua_conf(s: &Settings) -> LuaConf {
+    let d = LuaConf::default();
+    let number =
+        |value: Option<u64>, default: usize| value.map_or(default, |value| usize::try_from(value).unwrap_or(default));
+    LuaConf {
+        socket_connect_timeout: s.lua_socket_connect_timeout.unwrap_or(d.socket_connect_timeout),
+        socket_send_timeout: s.lua_socket_send_timeout.unwrap_or(d.socket_send_timeout),
+        socket_read_timeout: s.lua_socket_read_timeout.unwrap_or(d.socket_read_timeout),
+        socket_keepalive_timeout: s.lua_socket_keepalive_timeout.unwrap_or(d.socket_keepalive_timeout),
+        socket_pool_size: number(s.lua_socket_pool_size, d.socket_pool_size),
+        socket_buffer_size: number(s.lua_socket_buffer_size, d.socket_buffer_size),
+        socket_log_errors: s.lua_socket_log_errors.unwrap_or(true),
+        http10_buffering: s.lua_http10_buffering.unwrap_or(true),
+        check_client_abort: s.lua_check_client_abort.unwrap_or(false),
+        need_request_body: s.lua_need_request_body.unwrap_or(false),
+        use_default_type: s.lua_use_default_type.unwrap_or(true),
+        transform_underscores: s.lua_transform_underscores.unwrap_or(true),
+        client_body_buffer_size: number(s.client_body_buffer_size, d.client_body_buffer_size),
+        default_type: s.default_type.clone().unwrap_or(Bytes::from_static(b"text/plain")),
+        resolvers: s.resolver.as_deref().unwrap_or_default().iter().cloned().collect(),
+        resolver_timeout: s.resolver_timeout.unwrap_or(d.resolver_timeout),
+    }
+}

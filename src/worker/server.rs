@@ -1,0 +1,252 @@
+//! The whole server: starts workers for a configuration, follows signals, swaps configurations.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::mpsc;
+use std::thread::JoinHandle;
+
+use ngx::log::Level;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+
+use super::listen::{self, Sockets};
+use super::pid::PidFile;
+use super::thread::{self, Job, Order};
+use super::{Counts, daemon};
+use crate::cli::identity;
+use crate::conf::tree::Main;
+use crate::conf::{self, Origin};
+use crate::log::{self, Plain};
+
+/// The workers of one configuration.
+struct Generation {
+    main: Arc<Main>,
+    orders: watch::Sender<Order>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+/// Serves until a signal ends it.
+pub fn run(origin: &Origin, main: Main) -> ExitCode {
+    let main = Arc::new(main);
+    let plain = Plain(main.error_log.clone());
+    raise_limits(&main, &plain);
+    let mut sockets = match &main.http {
+        Some(http) => match listen::open_all(http, main.worker_processes, Vec::new(), &plain) {
+            Ok(sockets) => sockets,
+            Err(_) => return ExitCode::FAILURE,
+        },
+        None => Vec::new(),
+    };
+    let pid = match PidFile::write(&main.pid) {
+        Ok(pid) => pid,
+        Err(error) => return refuse(&plain, &error),
+    };
+    let counts = Arc::new(Counts::default());
+    plain.say(Level::Notice, "using the \"epoll\" event method");
+    plain.say(Level::Notice, identity::server_full());
+    let generation = match start(&main, &sockets, &counts) {
+        Ok(generation) => generation,
+        Err(error) => return refuse(&plain, &error),
+    };
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return refuse(&plain, &format!("cannot make a runtime: {error}")),
+    };
+    // Signals must be caught before anyone is told that the server runs.
+    let mut pid = Some(pid);
+    runtime.block_on(follow(origin, generation, &mut sockets, &counts, &mut pid));
+    ExitCode::SUCCESS
+}
+
+fn refuse(plain: &Plain, error: &str) -> ExitCode {
+    eprintln!("{}: [emerg] {error}", identity::PROGRAM);
+    plain.say(Level::Emerg, error);
+    ExitCode::FAILURE
+}
+
+fn raise_limits(main: &Main, plain: &Plain) {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let Some(wanted) = main.worker_rlimit_nofile else { return };
+    let maximum = getrlimit(Resource::Nofile).maximum.map_or(wanted, |maximum| maximum.max(wanted));
+    let limit = Rlimit { current: Some(wanted), maximum: Some(maximum) };
+    let lower = Rlimit { current: Some(wanted), maximum: getrlimit(Resource::Nofile).maximum };
+    if setrlimit(Resource::Nofile, limit).is_err()
+        && let Err(error) = setrlimit(Resource::Nofile, lower)
+    {
+        let error = conf::os_error(&std::io::Error::from(error));
+        plain.say(Level::Alert, &format!("setrlimit(RLIMIT_NOFILE, {wanted}) failed {error}"));
+    }
+}
+
+/// Starts all workers and waits until each of them serves.
+fn start(main: &Arc<Main>, sockets: &[Sockets], counts: &Arc<Counts>) -> Result<Generation, String> {
+    let (orders, receiver) = watch::channel(Order::Serve);
+    let (started, results) = mpsc::channel();
+    let mut threads = Vec::new();
+    let mut generation = Generation { main: main.clone(), orders, threads: Vec::new() };
+    let Some(http) = &main.http else { return Ok(generation) };
+    for id in 0..main.worker_processes {
+        let mine = sockets.iter().map(|sockets| sockets.for_worker(id)).collect::<Result<Vec<_>, _>>();
+        let job = Job {
+            id,
+            main: main.clone(),
+            http: http.clone(),
+            sockets: mine.map_err(|error| format!("dup() failed {}", conf::os_error(&error)))?,
+            counts: counts.clone(),
+            orders: receiver.clone(),
+            started: started.clone(),
+            log: main.error_log.clone(),
+        };
+        let thread = std::thread::Builder::new().name(format!("worker {id}")).spawn(move || thread::run(job));
+        threads.push(thread.map_err(|error| format!("cannot start a worker: {error}"))?);
+        // One after the other, so that init_by_lua's output comes in order and its failure stops at the first.
+        match results.recv() {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                generation.threads = threads;
+                end(generation, Order::Stop);
+                return Err(error);
+            }
+            Err(_) => return Err("a worker ended while it was starting".into()),
+        }
+    }
+    generation.threads = threads;
+    Ok(generation)
+}
+
+fn end(generation: Generation, order: Order) {
+    let _ = generation.orders.send(order);
+    generation.threads.into_iter().for_each(|thread| drop(thread.join()));
+}
+
+async fn follow(
+    origin: &Origin,
+    mut now: Generation,
+    sockets: &mut Vec<Sockets>,
+    counts: &Arc<Counts>,
+    pid: &mut Option<PidFile>,
+) {
+    let streams = [
+        SignalKind::terminate(),
+        SignalKind::interrupt(),
+        SignalKind::quit(),
+        SignalKind::hangup(),
+        SignalKind::user_defined1(),
+        SignalKind::window_change(),
+    ]
+    .map(signal);
+    let [Ok(mut term), Ok(mut int), Ok(mut quit), Ok(mut hup), Ok(mut usr1), Ok(mut winch)] = streams else {
+        refuse(&Plain(now.main.error_log.clone()), "cannot catch signals");
+        return end(now, Order::Stop);
+    };
+    if daemon::is_child() {
+        daemon::ready();
+    }
+    let mut old: Vec<Generation> = Vec::new();
+    loop {
+        let (number, name, order) = tokio::select! {
+            _ = term.recv() => (15, "SIGTERM", Some(Order::Stop)),
+            _ = int.recv() => (2, "SIGINT", Some(Order::Stop)),
+            _ = quit.recv() => (3, "SIGQUIT", Some(Order::Quit)),
+            _ = hup.recv() => (1, "SIGHUP", None),
+            _ = usr1.recv() => (10, "SIGUSR1", None),
+            _ = winch.recv() => (28, "SIGWINCH", Some(Order::Quit)),
+        };
+        let plain = Plain(now.main.error_log.clone());
+        let what = match (number, order) {
+            (28, _) => continue,
+            (_, Some(Order::Quit)) => ", shutting down",
+            (_, Some(_)) => ", exiting",
+            (1, None) => ", reconfiguring",
+            _ => ", reopening logs",
+        };
+        plain.say(Level::Notice, &format!("signal {number} ({name}) received{what}"));
+        match (order, number) {
+            (Some(order), _) => {
+                // No new connections from here on, and the port is free for a successor.
+                sockets.clear();
+                let _ = now.orders.send(order);
+                for generation in &old {
+                    let _ = generation.orders.send(order);
+                }
+                old.push(now);
+                let wait = tokio::task::spawn_blocking(move || {
+                    for generation in old {
+                        generation.threads.into_iter().for_each(|thread| drop(thread.join()));
+                        drop(generation.orders);
+                    }
+                });
+                // A fast stop may follow a graceful one that takes too long.
+                tokio::select! {
+                    _ = wait => {}
+                    _ = term.recv() => {}
+                    _ = int.recv() => {}
+                }
+                plain.say(Level::Notice, "exit");
+                pid.take();
+                // Threads that still finish requests after a fast stop end with the process.
+                std::process::exit(0);
+            }
+            (None, 10) => {
+                if let Err(error) = log::open_all(&now.main.log_files) {
+                    plain.say(Level::Emerg, &error);
+                }
+            }
+            (None, _) => {
+                old.retain(|generation| !generation.threads.iter().all(JoinHandle::is_finished));
+                if let Some(next) = reload(origin, &now, sockets, counts, pid) {
+                    let _ = now.orders.send(Order::Quit);
+                    old.push(std::mem::replace(&mut now, next));
+                }
+            }
+        }
+    }
+}
+
+/// A new configuration with new workers, or None and everything as it was.
+fn reload(
+    origin: &Origin,
+    now: &Generation,
+    sockets: &mut Vec<Sockets>,
+    counts: &Arc<Counts>,
+    pid: &mut Option<PidFile>,
+) -> Option<Generation> {
+    let plain = Plain(now.main.error_log.clone());
+    let mut notes = Vec::new();
+    let loaded = conf::load(origin, &mut notes);
+    notes.iter().for_each(|(level, text)| plain.say(*level, text));
+    let main = match loaded.and_then(|main| log::open_all(&main.log_files).map(|()| main)) {
+        Ok(main) => Arc::new(main),
+        Err(error) => {
+            plain.say(Level::Emerg, &error);
+            return None;
+        }
+    };
+    // The number of sockets per address was fixed when they were bound.
+    let workers = main.worker_processes;
+    let before: Vec<_> = sockets.iter().map(|sockets| sockets.addr.clone()).collect();
+    *sockets = match &main.http {
+        Some(http) => match listen::open_all(http, workers, std::mem::take(sockets), &plain) {
+            Ok(sockets) => sockets,
+            Err(mut kept) => {
+                kept.retain(|sockets| before.contains(&sockets.addr));
+                *sockets = kept;
+                return None;
+            }
+        },
+        None => Vec::new(),
+    };
+    match start(&main, sockets, counts) {
+        Ok(generation) => {
+            if main.pid != now.main.pid {
+                pid.take();
+                *pid = PidFile::write(&main.pid).ok();
+            }
+            Some(generation)
+        }
+        Err(error) => {
+            plain.say(Level::Emerg, &error);
+            None
+        }
+    }
+}

@@ -1,0 +1,215 @@
+//! One worker's thread: its runtime, its VM, its accept loops, and how it ends.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use ngx::log::Level;
+use ngx::phase::Phase;
+use ngx::request::Connection;
+use tokio::sync::watch;
+use tokio::task::LocalSet;
+
+use super::listen::Listener;
+use super::{Counts, Worker, vm};
+use crate::conf::tree::{Http, Main};
+use crate::conn::stream::Stream;
+use crate::log::Plain;
+
+/// What the server wants of a worker.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Order {
+    Serve,
+    /// Finish what is in service, then end.
+    Quit,
+    Stop,
+}
+
+pub struct Job {
+    pub id: usize,
+    pub main: Arc<Main>,
+    pub http: Arc<Http>,
+    pub sockets: Vec<socket2::Socket>,
+    pub counts: Arc<Counts>,
+    pub orders: watch::Receiver<Order>,
+    /// Told once: whether the start succeeded.
+    pub started: std::sync::mpsc::Sender<Result<(), String>>,
+    /// The first worker of a configuration runs init_by_lua's checks for all: its failure fails the start.
+    pub log: Arc<[crate::log::ErrorLog]>,
+}
+
+/// The thread's whole life.
+pub fn run(job: Job) {
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            let _ = job.started.send(Err(format!("cannot make a runtime: {error}")));
+            return;
+        }
+    };
+    let tasks = LocalSet::new();
+    runtime.block_on(tasks.run_until(live(job)));
+    // Whatever is left (a second look at a client that is gone) ends with the runtime.
+}
+
+async fn live(job: Job) {
+    let Job { id, main, http, sockets, counts, mut orders, started, log } = job;
+    let plain = Rc::new(Plain(log));
+    let lua = Rc::new(vm::WorkerVm::create(vm::setup(&main, &http, id), plain.clone(), http.lua.init.clone()));
+    if let Some(code) = &http.lua.init
+        && let Err(error) = lua.run_worker_phase(Phase::Init, code).await
+    {
+        let error = format!("init_by_lua error: {}", String::from_utf8_lossy(&error));
+        let _ = started.send(Err(error));
+        return;
+    }
+    let worker = Worker::new(id, main, http.clone(), counts, lua.clone());
+    let worker = Rc::new(worker);
+    let mut listeners = Vec::new();
+    for (listen, socket) in sockets.into_iter().enumerate() {
+        let unix = matches!(http.listens[listen].addr, crate::conf::tree::Addr::Unix(_));
+        match Listener::new(socket, unix) {
+            Ok(listener) => listeners.push(listener),
+            Err(error) => {
+                let _ = started.send(Err(format!("cannot listen: {error}")));
+                return;
+            }
+        }
+    }
+    if let Some(code) = &http.lua.init_worker {
+        // Its failure is logged and no more: the worker serves all the same.
+        let end = lua.run_worker_phase(Phase::InitWorker, code).await;
+        report(&plain, "init_worker_by_lua", end);
+    }
+    let accepting: Vec<_> = listeners
+        .into_iter()
+        .enumerate()
+        .map(|(listen, listener)| tokio::task::spawn_local(accept(worker.clone(), listener, listen, plain.clone())))
+        .collect();
+    let _ = started.send(Ok(()));
+    let order = loop {
+        if *orders.borrow_and_update() != Order::Serve {
+            break *orders.borrow();
+        }
+        if orders.changed().await.is_err() {
+            break Order::Stop;
+        }
+    };
+    accepting.iter().for_each(tokio::task::JoinHandle::abort);
+    worker.quitting.set(true);
+    if order == Order::Quit {
+        plain.say(Level::Notice, "gracefully shutting down");
+        let finish = async {
+            lua.drain().await;
+            worker.quit.notify_waiters();
+            loop {
+                let idle = worker.idle.notified();
+                if worker.active.get() == 0 {
+                    return;
+                }
+                idle.await;
+            }
+        };
+        let stop = async {
+            while *orders.borrow_and_update() != Order::Stop {
+                if orders.changed().await.is_err() {
+                    return;
+                }
+            }
+        };
+        let limit = worker.main.worker_shutdown_timeout;
+        let limit = async {
+            match limit {
+                Some(ms) => tokio::time::sleep(Duration::from_millis(ms)).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! { () = finish => {}, () = stop => {}, () = limit => {} }
+        // Responses that are complete may still be on their way to the socket.
+        tokio::task::yield_now().await;
+    }
+    if let Some(code) = &http.lua.exit_worker {
+        let end = lua.run_worker_phase(Phase::ExitWorker, code).await;
+        report(&plain, "exit_worker_by_lua", end);
+    }
+}
+
+fn report(plain: &Plain, directive: &str, end: Result<(), Vec<u8>>) {
+    if let Err(message) = end {
+        plain.say(Level::Error, &format!("{directive} error: {}", String::from_utf8_lossy(&message)));
+    }
+}
+
+async fn accept(worker: Rc<Worker>, listener: Listener, listen: usize, log: Rc<Plain>) {
+    loop {
+        let accepted = match &listener {
+            Listener::Tcp(listener) => listener.accept().await.map(|(stream, _)| {
+                let _ = stream.set_nodelay(true);
+                let client = client(&worker, stream.peer_addr().ok(), stream.local_addr().ok());
+                (Stream::Tcp(stream), client)
+            }),
+            Listener::Unix(listener) => listener.accept().await.map(|(stream, _)| {
+                let path = match &worker.http.listens[listen].addr {
+                    crate::conf::tree::Addr::Unix(path) => format!("unix:{}", path.display()),
+                    crate::conf::tree::Addr::Tcp(addr) => addr.to_string(),
+                };
+                let client = Connection {
+                    number: number(&worker),
+                    remote_addr: b"unix:".to_vec(),
+                    server_addr: path.into_bytes(),
+                    unix: true,
+                    ..Connection::default()
+                };
+                (Stream::Unix(stream), client)
+            }),
+        };
+        match accepted {
+            Ok((stream, client)) => {
+                let open = Open::new(worker.counts.clone());
+                let worker = worker.clone();
+                tokio::task::spawn_local(async move {
+                    crate::conn::serve(worker.clone(), stream, Rc::new(client), listen).await;
+                    drop(open);
+                    worker.idle.notify_waiters();
+                });
+            }
+            Err(error) => {
+                // Mostly too many open files: waiting is all that helps.
+                log.say(Level::Crit, &format!("accept4() failed {}", crate::conf::os_error(&error)));
+                tokio::time::sleep(Duration::from_millis(500)).await;
+            }
+        }
+    }
+}
+
+fn number(worker: &Worker) -> u64 {
+    worker.counts.accepted.fetch_add(1, Ordering::Relaxed) + 1
+}
+
+fn client(worker: &Worker, peer: Option<std::net::SocketAddr>, local: Option<std::net::SocketAddr>) -> Connection {
+    Connection {
+        number: number(worker),
+        remote_addr: peer.map(|addr| addr.ip().to_string().into_bytes()).unwrap_or_default(),
+        remote_port: peer.map_or(0, |addr| addr.port()),
+        server_addr: local.map(|addr| addr.ip().to_string().into_bytes()).unwrap_or_default(),
+        server_port: local.map_or(0, |addr| addr.port()),
+        ..Connection::default()
+    }
+}
+
+/// Counts a connection as open while it lives.
+struct Open(Arc<Counts>);
+
+impl Open {
+    fn new(counts: Arc<Counts>) -> Open {
+        counts.open.fetch_add(1, Ordering::Relaxed);
+        Open(counts)
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.open.fetch_sub(1, Ordering::Relaxed);
+    }
+}

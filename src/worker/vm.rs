@@ -1,0 +1,133 @@
+//! Makes a worker's Lua from the configuration: the one place where the server and the ngx crate's machinery meet.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::{Arc, Mutex};
+
+use ngx::code::Code;
+use ngx::log::Log;
+use ngx::phase::Phase;
+use ngx::request::Request;
+use ngx::shdict::Zone;
+use ngx::worker::{PhaseEnd, Setup, Worker as Machine};
+
+use crate::conf::tree::{Http, Main};
+
+/// What the configuration says, in the ngx crate's terms.
+pub fn setup(main: &Main, http: &Http, worker_id: usize) -> Setup {
+    let count = |value: Option<u64>, default: usize| {
+        value.map_or(default, |value| usize::try_from(value).unwrap_or(usize::MAX))
+    };
+    let prefix = main.prefix.as_os_str().as_encoded_bytes();
+    let expand = |path: &Option<Vec<u8>>| expand_prefix(path.as_deref().unwrap_or_default(), prefix);
+    Setup {
+        prefix: main.prefix.clone(),
+        package_path: expand(&http.lua.package_path),
+        package_cpath: expand(&http.lua.package_cpath),
+        code_cache: http.settings.lua_code_cache.unwrap_or(true),
+        worker_id,
+        worker_count: main.worker_processes,
+        max_running_timers: count(http.lua.max_running_timers, 256),
+        max_pending_timers: count(http.lua.max_pending_timers, 1024),
+        conf: super::lua_conf(&http.settings),
+        zones: zones(http),
+        configure: crate::cli::identity::CONFIGURE,
+        log: None,
+        memory_limit: 0,
+    }
+}
+
+/// `$prefix` and `${prefix}` in package paths.
+fn expand_prefix(path: &[u8], prefix: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(path.len());
+    let mut rest = path;
+    while let Some(at) = memchr::memchr(b'$', rest) {
+        out.extend_from_slice(&rest[..at]);
+        rest = &rest[at..];
+        if let Some(after) = rest.strip_prefix(b"${prefix}").or(rest.strip_prefix(b"$prefix")) {
+            out.extend_from_slice(prefix);
+            rest = after;
+        } else {
+            out.push(b'$');
+            rest = &rest[1..];
+        }
+    }
+    out.extend_from_slice(rest);
+    out
+}
+
+/// One worker's VM, as the phases see it. A VM that panicked is replaced by a fresh one; its requests end with errors.
+pub struct WorkerVm {
+    now: RefCell<Rc<Machine>>,
+    log: Rc<dyn Log>,
+    init: Option<Arc<Code>>,
+}
+
+impl WorkerVm {
+    pub fn create(setup: Setup, log: Rc<dyn Log>, init: Option<Arc<Code>>) -> WorkerVm {
+        WorkerVm { now: RefCell::new(Machine::new(setup, log.clone())), log, init }
+    }
+
+    async fn machine(&self) -> Rc<Machine> {
+        let machine = self.now.borrow().clone();
+        if !machine.is_poisoned() {
+            return machine;
+        }
+        let fresh = Machine::new(machine.setup.clone(), self.log.clone());
+        *self.now.borrow_mut() = fresh.clone();
+        if let Some(init) = &self.init {
+            // What failed at the start would have failed the start.
+            let _ = fresh.run_worker_phase(Phase::Init, init).await;
+        }
+        fresh
+    }
+
+    pub async fn run_phase(&self, request: &mut Request, phase: Phase, code: &Code) -> PhaseEnd {
+        self.machine().await.run_phase(request, phase, code).await
+    }
+
+    /// body_filter_by_lua*: one chunk of the response, and whether it is the last; gives back both, maybe changed.
+    pub async fn body_filter(
+        &self,
+        request: &mut Request,
+        code: &Code,
+        chunk: Vec<u8>,
+        last: bool,
+    ) -> Result<(Vec<u8>, bool), PhaseEnd> {
+        self.machine().await.run_body_filter(request, code, chunk, last).await
+    }
+
+    /// set_by_lua*: the value, from the arguments.
+    pub async fn set(&self, request: &mut Request, code: &Code, args: Vec<Vec<u8>>) -> Result<Vec<u8>, PhaseEnd> {
+        self.machine().await.run_set(request, code, args).await
+    }
+
+    /// init_by_lua*, init_worker_by_lua*, exit_worker_by_lua*. Err: the message, as it is to be logged.
+    pub async fn run_worker_phase(&self, phase: Phase, code: &Code) -> Result<(), Vec<u8>> {
+        self.machine().await.run_worker_phase(phase, code).await
+    }
+
+    /// Graceful exit: pending timers run, running ones end.
+    pub async fn drain(&self) {
+        self.machine().await.drain().await;
+    }
+}
+
+/// The shared dictionaries: by name and size, so that a reload keeps their contents.
+pub fn zones(http: &Http) -> Vec<Arc<Zone>> {
+    static ZONES: Mutex<Vec<Arc<Zone>>> = Mutex::new(Vec::new());
+    let mut known = ZONES.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let wanted = http.lua.shared_dicts.iter().map(|(name, size)| {
+        let size = usize::try_from(*size).unwrap_or(usize::MAX);
+        let same = known.iter().find(|zone| zone.name() == name && zone.capacity() == size);
+        same.cloned().unwrap_or_else(|| Zone::new(name, size))
+    });
+    let wanted: Vec<_> = wanted.collect();
+    for zone in &wanted {
+        if !known.iter().any(|other| Arc::ptr_eq(other, zone)) {
+            known.retain(|other| other.name() != zone.name());
+            known.push(zone.clone());
+        }
+    }
+    wanted
+}

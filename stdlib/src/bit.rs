@@ -1,0 +1,117 @@
+//! The bit library (LuaJIT's BitOp): 32-bit operations, results signed; 64-bit where an operand is a boxed integer.
+use vm::value::Kind;
+use vm::{Call, Cx, Reply, Row, Value, row};
+
+pub static NATIVES: &[Row] = &[
+    row("arshift", |c| shift(c, |x, n| ((x as i32) >> n) as u32, |x, n| ((x as i64) >> n) as u64), "arshift(x, n)"),
+    row("band", |c| fold(c, |a, b| a & b), "band(x, ...)"),
+    row("bnot", bnot, "bnot(x)"),
+    row("bor", |c| fold(c, |a, b| a | b), "bor(x, ...)"),
+    row("bswap", bswap, "bswap(x)"),
+    row("bxor", |c| fold(c, |a, b| a ^ b), "bxor(x, ...)"),
+    row("lshift", |c| shift(c, |x, n| x << n, |x, n| x << n), "lshift(x, n)"),
+    row("rol", |c| shift(c, u32::rotate_left, u64::rotate_left), "rol(x, n)"),
+    row("ror", |c| shift(c, u32::rotate_right, u64::rotate_right), "ror(x, n)"),
+    row("rshift", |c| shift(c, |x, n| x >> n, |x, n| x >> n), "rshift(x, n)"),
+    row("tobit", tobit, "tobit(x) -> x as a signed 32-bit number"),
+    row("tohex", tohex, "tohex(x [, n]) -> hexadecimal digits"),
+];
+
+pub fn open(cx: Cx<'_>) {
+    cx.library("bit", NATIVES);
+}
+
+/// A number modulo 2^32, rounded as LuaJIT's lj_num2bit does (to the nearest, ties to even).
+fn to_bits(n: f64) -> u32 {
+    if !n.is_finite() {
+        return 0;
+    }
+    n.round_ties_even().rem_euclid(4_294_967_296.0) as u32
+}
+
+/// An operand: 32 bits, or 64 with the sign they had.
+enum Operand {
+    Narrow(u32),
+    Wide(u64, bool),
+}
+
+fn operand<'gc>(call: &Call<'_, 'gc>, i: usize) -> Result<Operand, Value<'gc>> {
+    match call.arg(i).kind() {
+        Kind::Int64(n) => Ok(Operand::Wide(n.bits, n.unsigned)),
+        _ => Ok(Operand::Narrow(to_bits(call.number(i)?))),
+    }
+}
+
+fn narrow<'gc>(call: &mut Call<'_, 'gc>, x: u32) -> Reply<'gc> {
+    call.ret(Value::num(f64::from(x as i32)))
+}
+
+fn wide<'gc>(call: &mut Call<'_, 'gc>, x: u64, unsigned: bool) -> Reply<'gc> {
+    let v = call.cx.int64(x, unsigned);
+    call.ret(v)
+}
+
+fn fold<'gc>(call: &mut Call<'_, 'gc>, f: fn(u64, u64) -> u64) -> Reply<'gc> {
+    let mut is_wide = None;
+    for i in 0..call.len() {
+        if let Operand::Wide(_, unsigned) = operand(call, i)? {
+            is_wide = Some(is_wide.unwrap_or(false) | unsigned);
+        }
+    }
+    let word = |o: Operand| match o {
+        Operand::Narrow(x) => i64::from(x as i32) as u64,
+        Operand::Wide(x, _) => x,
+    };
+    let mut result = word(operand(call, 0)?);
+    for i in 1..call.len() {
+        result = f(result, word(operand(call, i)?));
+    }
+    match is_wide {
+        Some(unsigned) => wide(call, result, unsigned),
+        None => narrow(call, result as u32),
+    }
+}
+
+fn shift<'gc>(call: &mut Call<'_, 'gc>, short: fn(u32, u32) -> u32, long: fn(u64, u32) -> u64) -> Reply<'gc> {
+    let n = match operand(call, 1)? {
+        Operand::Narrow(n) => n,
+        Operand::Wide(n, _) => n as u32,
+    };
+    match operand(call, 0)? {
+        Operand::Narrow(x) => narrow(call, short(x, n & 31)),
+        Operand::Wide(x, unsigned) => wide(call, long(x, n & 63), unsigned),
+    }
+}
+
+fn bnot<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
+    match operand(call, 0)? {
+        Operand::Narrow(x) => narrow(call, !x),
+        Operand::Wide(x, unsigned) => wide(call, !x, unsigned),
+    }
+}
+
+fn bswap<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
+    match operand(call, 0)? {
+        Operand::Narrow(x) => narrow(call, x.swap_bytes()),
+        Operand::Wide(x, unsigned) => wide(call, x.swap_bytes(), unsigned),
+    }
+}
+
+fn tobit<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
+    match operand(call, 0)? {
+        Operand::Narrow(x) => narrow(call, x),
+        Operand::Wide(x, _) => narrow(call, x as u32),
+    }
+}
+
+fn tohex<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
+    let (x, full) = match operand(call, 0)? {
+        Operand::Narrow(x) => (u64::from(x), 8),
+        Operand::Wide(x, _) => (x, 16),
+    };
+    let n = call.opt_integer(1, full)?;
+    let digits = n.unsigned_abs().min(16) as usize;
+    let text = if n < 0 { format!("{x:016X}") } else { format!("{x:016x}") };
+    let v = call.cx.str(&text.as_bytes()[16 - digits..]);
+    call.ret(v)
+}

@@ -1,0 +1,308 @@
+//! The debug library (Lua 5.1 manual 5.9), as far as it is safe: hooks are accepted and never called.
+use vm::native::{FrameInfo, traceback_of};
+use vm::value::Kind;
+use vm::value::function::{ClosureObj, UserdataObj};
+use vm::{Call, Cx, Outcome, Reply, Row, Value, row};
+
+pub static NATIVES: &[Row] = &[
+    row("debug", nothing, "debug(): no interactive mode"),
+    row("getfenv", getfenv, "getfenv(o) -> the environment of a function"),
+    row("gethook", nothing, "gethook() -> nothing: there are no hooks"),
+    row("getinfo", getinfo, "getinfo([thread,] f [, what]) -> a table about a function or level"),
+    row("getlocal", getlocal, "getlocal([thread,] level, n) -> name, value"),
+    row("getmetatable", getmetatable, "getmetatable(v) -> its metatable, whatever __metatable says"),
+    row("getregistry", getregistry, "getregistry() -> a table that belongs to nobody"),
+    row("getupvalue", getupvalue, "getupvalue(f, n) -> name, value"),
+    row("sethook", nothing, "sethook(): accepted, never called"),
+    row("setfenv", setfenv, "setfenv(f, env) -> f"),
+    row("setlocal", setlocal, "setlocal([thread,] level, n, value) -> name"),
+    row("setmetatable", setmetatable, "setmetatable(v, meta) -> v"),
+    row("setupvalue", setupvalue, "setupvalue(f, n, value) -> name"),
+    row("traceback", traceback, "traceback([thread,] [message [, level]]) -> message and the call stack"),
+    row("upvalueid", upvalueid, "upvalueid(f, n) -> what tells upvalues apart"),
+    row("upvaluejoin", nothing, "upvaluejoin(f, n, g, m): accepted; captured values are not shared by reference here"),
+    row("getuservalue", getuservalue, "getuservalue(u) -> its Lua value"),
+    row("setuservalue", setuservalue, "setuservalue(u, v) -> u"),
+];
+
+pub fn open(cx: Cx<'_>) {
+    cx.library("debug", NATIVES);
+}
+
+fn nothing<'gc>(_: &mut Call<'_, 'gc>) -> Reply<'gc> {
+    Ok(Outcome::Return)
+}
+
+/// A thread as first argument moves the others by one.
+fn shift(call: &Call<'_, '_>) -> usize {
+    usize::from(call.arg(0).as_thread().is_some())
+}
+
+fn traceback<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
+    let at = shift(call);
+    let message = call.arg(at);
+    if !message.is_nil() && call.cx.to_str(message).is_none() {
+        return call.ret(message);
+    }
+    let mut text = Vec::new();
+    if vm::native::write_text(message, &mut text) {
+        text.push(b'\n');
+    }
+    let lines = match call.arg(0).as_thread() {
+        Some(t) if !Value::thread(t).identical(Value::thread(call.thread())) => {
+            traceback_of(t, call.opt_integer(2, 0)?.max(0) as usize)
+        }
+        _ => call.traceback(call.opt_integer(at + 1, 1)?.max(0) as usize),
+    };
+    text.extend_from_slice(&lines);
+    let v = call.string(text)?;
+    call.ret(v)
+}
+
+fn getinfo<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
+    let at = shift(call);
+    let what = call.opt_bytes(at + 1)?.unwrap_or(b"flnSu");
+    if what.iter().any(|c| !b"SlnufLr>".contains(c)) {
+        return Err(call.arg_error(at + 1, "invalid option"));
+    }
+    let target = call.arg(at);
+    let frame = match target.kind() {
+        Kind::Closure(_) | Kind::Row(_) | Kind::Native(_) => FrameInfo {
+            function: target,
+            closure: target.as_closure(),
+            line: -1,
+            name: None,
+            tail: false,
+            base: 0,
+            pc: 0,
+        },
+        _ => {
+            let level = call.integer(at)?;
+            let found = match call.arg(0).as_thread() {
+                Some(t) if !Value::thread(t).identical(Value::thread(call.thread())) => {
+                    usize::try_from(level).ok().and_then(|l| vm::native::level_of(t, l))
+                }
+                _ => usize::try_from(level).ok().and_then(|l| call.level(l)),
+            };
+            match found {
+                Some(frame) => frame,
+                None => return call.ret(Value::NIL),
+            }
+        }
+    };
+    describe(call, &frame, what)
+}
+
+fn describe<'gc>(call: &mut Call<'_, 'gc>, frame: &FrameInfo<'gc>, what: &[u8]) -> Reply<'gc> {
+    let cx = call.cx;
+    let t = cx.table(0, 12);
+    let text = |name: &str, v: &[u8]| cx.set_field(t, name, cx.str(v));
+    let number = |name: &str, n: f64| cx.set_field(t, name, Value::num(n));
+    if what.contains(&b'S') {
+        match frame.closure {
+            Some(c) => {
+                let info = &c.proto.info;
+                text("source", &info.source);
+                text("short_src", &vm::code::chunk_id(&info.source));
+                text("what", if info.line_defined == 0 { b"main" } else { b"Lua" });
+                number("linedefined", f64::from(info.line_defined));
+                number("lastlinedefined", f64::from(info.last_line));
+            }
+            None => {
+                text("source", b"=[C]");
+                text("short_src", b"[C]");
+                text("what", b"C");
+                number("linedefined", -1.0);
+                number("lastlinedefined", -1.0);
+            }
+        }
+    }
+    if what.contains(&b'l') {
+        number("currentline", frame.line as f64);
+    }
+    if what.contains(&b'u') {
+        let (ups, params, vararg) = match frame.closure {
+            Some(c) => (c.upvalues.len(), c.proto.info.params, c.proto.info.vararg),
+            None => (0, 0, true),
+        };
+        number("nups", ups as f64);
+        number("nparams", f64::from(params));
+        cx.set_field(t, "isvararg", Value::bool(vararg));
+    }
+    if what.contains(&b'n') {
+        match &frame.name {
+            Some((kind, name)) => {
+                text("name", name);
+                text("namewhat", kind.word().as_bytes());
+            }
+            None => text("namewhat", b""),
+        }
+    }
+    if what.contains(&b'f') {
+        cx.set_field(t, "func", frame.closure.map_or(frame.function, Value::closure));
+    }
+    if what.contains(&b'L') {
+        if let Some(c) = frame.closure {
+            use vm::value::table::TableRef;
+            let lines = cx.table(0, 8);
+            for line in &c.proto.info.lines {
+                lines.set_int(cx.mc, *line as usize, Value::TRUE);
+            }
+            cx.set_field(t, "activelines", Value::table(lines));
+        }
+    }
+    call.ret(Value::table(t))
+}
+
+/// The n-th local that is alive at a frame's instruction: name and register.
+fn local_at(frame: &FrameInfo<'_>, n: i64) -> Option<(Vec<u8>, usize)> {
+    let c = frame.closure?;
+    let pc = frame.pc as u32;
+    let mut alive = c.proto.info.locals.iter().filter(|l| l.start <= pc && pc < l.end);
+    let local = alive.nth(usize::try_from(n - 1).ok()?)?;
+    Some((local.name.to_vec(), frame.base + local.reg as usize))
+}
+
+fn getlocal<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
+    let at = shift(call);
+    let n = call.integer(at + 1)?;
+    if let Some(c) = call.arg(at).as_closure() {
+        // Of a function that does not run: its parameters' names.
+        let info = &c.proto.info;
+        let name = usize::try_from(n - 1).ok().filter(|i| *i < info.params as usize).and_then(|i| info.locals.get(i));
+        let v = name.map_or(Value::NIL, |l| call.cx.str(&l.name));
+        return call.ret(v);
+    }
+    let level = call.integer(at)?;
+    if at == 1 {
+        // (registers of a coroutine that does not run are not shown)
+        return call.ret(Value::NIL);
+    }
+    let Some(frame) = usize::try_from(level).ok().and_then(|l| call.level(l)) else {
+        return Err(call.arg_error(at, "level out of range"));
+    };
+    match local_at(&frame, n) {
+        Some((name, slot)) => {
+            let name = call.cx.str(&name);
+            let v = call.stack_slot(slot);
+            call.push(name);
+            call.push(v);
+            Ok(Outcome::Return)
+        }
+        None => call.ret(Value::NIL),
+    }
+}
+
+fn setlocal<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
+    let at = shift(call);
+    let (level, n, v) = (call.integer(at)?, call.integer(at + 1)?, call.arg(at + 2));
+    if at == 1 {
+        return call.ret(Value::NIL);
+    }
+    let Some(frame) = usize::try_from(level).ok().and_then(|l| call.level(l)) else {
+        return Err(call.arg_error(at, "level out of range"));
+    };
+    match local_at(&frame, n) {
+        // The loop's own registers are numbers that the machine relies on.
+        Some((name, slot)) if !name.starts_with(b"(") => {
+            call.set_stack_slot(slot, v);
+            let name = call.cx.str(&name);
+            call.ret(name)
+        }
+        _ => call.ret(Value::NIL),
+    }
+}
+
+fn getupvalue<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
+    let n = call.integer(1)?;
+    call.callable(0)?;
+    let Some(c) = call.arg(0).as_closure() else { return Ok(Outcome::Return) };
+    let Some(at) = usize::try_from(n - 1).ok().filter(|i| *i < c.upvalues.len()) else { return Ok(Outcome::Return) };
+    let name = c.proto.info.captures.get(at).map_or(b"".as_slice(), |u| &u.name);
+    let name = call.cx.str(name);
+    call.push(name);
+    call.push(c.upvalue(at).unwrap_or(Value::NIL));
+    Ok(Outcome::Return)
+}
+
+fn setupvalue<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
+    let n = call.integer(1)?;
+    call.callable(0)?;
+    call.any(2)?;
+    let Some(c) = call.arg(0).as_closure() else { return Ok(Outcome::Return) };
+    let Some(at) = usize::try_from(n - 1).ok().filter(|i| *i < c.upvalues.len()) else { return Ok(Outcome::Return) };
+    ClosureObj::set_upvalue(c, call.cx.mc, at, call.arg(2));
+    let name = c.proto.info.captures.get(at).map_or(b"".as_slice(), |u| &u.name);
+    let name = call.cx.str(name);
+    call.ret(name)
+}
+
+fn upvalueid<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
+    let n = call.integer(1)?;
+    call.callable(0)?;
+    let slot = call.arg(0).as_closure().and_then(|c| usize::try_from(n - 1).ok().and_then(|i| c.upvalue_address(i)));
+    match slot {
+        Some(address) => call.ret(Value::light(address as u32)),
+        None => Err(call.arg_error(1, "invalid upvalue index")),
+    }
+}
+
+fn getmetatable<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
+    let meta = call.cx.metatable(call.any(0)?).map_or(Value::NIL, Value::table);
+    call.ret(meta)
+}
+
+fn setmetatable<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
+    let meta = match call.arg(1).kind() {
+        Kind::Nil => None,
+        Kind::Table(t) => Some(t),
+        _ => return Err(call.arg_error(1, "nil or table expected")),
+    };
+    call.cx.set_metatable(call.arg(0), meta);
+    call.ret(call.arg(0))
+}
+
+fn getregistry<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
+    // The real registry is the natives' own: scripts get one of theirs.
+    use vm::value::table::TableRef;
+    let registry = call.cx.registry();
+    let t = match registry.field(b"debug registry").as_table() {
+        Some(t) => t,
+        None => {
+            let t = call.cx.table(0, 0);
+            call.cx.set_field(registry, "debug registry", Value::table(t));
+            t
+        }
+    };
+    call.ret(Value::table(t))
+}
+
+fn getfenv<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
+    let env = match call.any(0)?.kind() {
+        Kind::Closure(c) => c.env.get(),
+        _ => call.cx.globals(),
+    };
+    call.ret(Value::table(env))
+}
+
+fn setfenv<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
+    let env = call.table(1)?;
+    match call.arg(0).as_closure() {
+        Some(c) => ClosureObj::set_env(c, call.cx.mc, env),
+        None => return Err(call.error("'setfenv' cannot change environment of given object")),
+    }
+    call.ret(call.arg(0))
+}
+
+fn getuservalue<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
+    let v = call.arg(0).as_userdata().map_or(Value::NIL, |u| u.user_value.get());
+    call.ret(v)
+}
+
+fn setuservalue<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
+    match call.arg(0).as_userdata() {
+        Some(u) => UserdataObj::set_user_value(u, call.cx.mc, call.arg(1)),
+        None => return Err(call.type_error(0, "userdata")),
+    }
+    call.ret(call.arg(0))
+}

@@ -1,0 +1,8 @@
+//! The server as a whole: started as a process on a free port, talked to over sockets.
+#![allow(clippy::unwrap_used)]
+
+mod conf;
+mod http;
+mod lua;
+mod process;
+mod support;

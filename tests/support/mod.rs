@@ -1,0 +1,158 @@
+//! Starts the server on a free loopback port under a temporary prefix. The prefix and the process go away with the value.
+
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::PathBuf;
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+/// A prefix directory with conf/, logs/ and html/.
+pub struct Prefix(pub PathBuf);
+
+impl Prefix {
+    pub fn new() -> Prefix {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let path = std::env::temp_dir().join(format!("perilune-test-{}-{number}", std::process::id()));
+        for directory in ["conf", "logs", "html"] {
+            std::fs::create_dir_all(path.join(directory)).unwrap();
+        }
+        Prefix(path)
+    }
+    pub fn write(&self, name: &str, text: &str) {
+        let path = self.0.join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    }
+    pub fn read(&self, name: &str) -> String {
+        String::from_utf8_lossy(&std::fs::read(self.0.join(name)).unwrap_or_default()).into_owned()
+    }
+    /// The binary with this prefix and these flags.
+    pub fn command(&self, flags: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_perilune"));
+        command.arg("-p").arg(format!("{}/", self.0.display())).args(flags).stdin(Stdio::null());
+        command
+    }
+    pub fn run(&self, flags: &[&str]) -> Output {
+        self.command(flags).output().unwrap()
+    }
+}
+
+impl Drop for Prefix {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+pub fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// A server in the foreground.
+pub struct Server {
+    pub prefix: Prefix,
+    pub port: u16,
+    child: Child,
+}
+
+impl Server {
+    /// `http` is the inside of the http block, with PORT where the port belongs; `files` go under the prefix.
+    pub fn start(http: &str, files: &[(&str, &str)]) -> Server {
+        Server::with_main("", http, files)
+    }
+
+    pub fn with_main(main: &str, http: &str, files: &[(&str, &str)]) -> Server {
+        let (prefix, port) = (Prefix::new(), free_port());
+        for (name, text) in files {
+            prefix.write(name, text);
+        }
+        let http = http.replace("PORT", &port.to_string());
+        let log = if main.contains("error_log") { "" } else { "error_log logs/error.log info;" };
+        prefix.write(
+            "conf/nginx.conf",
+            &format!("daemon off; pid logs/nginx.pid; {main} {log}\nevents {{}}\nhttp {{\n{http}\n}}\n"),
+        );
+        let child = prefix.command(&[]).stderr(Stdio::null()).spawn().unwrap();
+        let mut server = Server { prefix, port, child };
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while TcpStream::connect(("127.0.0.1", port)).is_err() {
+            if let Some(status) = server.child.try_wait().unwrap() {
+                panic!("the server ended with {status}: {}", server.prefix.read("logs/error.log"));
+            }
+            assert!(Instant::now() < deadline, "the server does not listen");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        server
+    }
+
+    /// Sends bytes, and returns all that comes back until the server closes, or until `wait` passes in silence.
+    pub fn raw(&self, bytes: &[u8]) -> String {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
+        stream.set_read_timeout(Some(Duration::from_millis(400))).unwrap();
+        let _ = stream.write_all(bytes);
+        let (mut out, mut buffer) = (Vec::new(), [0; 16384]);
+        while let Ok(count) = stream.read(&mut buffer) {
+            if count == 0 {
+                out.extend_from_slice(b"<closed>");
+                break;
+            }
+            out.extend_from_slice(&buffer[..count]);
+        }
+        tidy(&String::from_utf8_lossy(&out), self.port)
+    }
+
+    /// GET over a connection of its own.
+    pub fn get(&self, path: &str) -> String {
+        self.raw(format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").as_bytes())
+    }
+    /// The body of a GET.
+    pub fn body(&self, path: &str) -> String {
+        let answer = self.raw(format!("GET {path} HTTP/1.0\r\nHost: localhost\r\n\r\n").as_bytes());
+        let body = answer.split_once("\n\n").map_or("", |(_, body)| body);
+        body.trim_end_matches("<closed>").to_string()
+    }
+    pub fn log(&self) -> String {
+        self.prefix.read("logs/error.log")
+    }
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+    pub fn signal(&self, name: &str) {
+        let status = Command::new("kill").arg(format!("-{name}")).arg(self.pid().to_string()).status().unwrap();
+        assert!(status.success());
+    }
+    /// Waits for the process to end by itself.
+    pub fn ended(&mut self) -> bool {
+        let deadline = Instant::now() + Duration::from_secs(5);
+        while Instant::now() < deadline {
+            if self.child.try_wait().unwrap().is_some() {
+                return true;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        false
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Answers without what changes from run to run: CR, dates, the port, entity tags.
+fn tidy(text: &str, port: u16) -> String {
+    let text = text.replace('\r', "").replace(&format!(":{port}"), ":PORT");
+    let mut out = String::new();
+    for line in text.split_inclusive('\n') {
+        let name = line.split(": ").next().unwrap_or_default();
+        match name {
+            "Date" | "Last-Modified" => out.push_str(&format!("{name}: DATE\n")),
+            "ETag" => out.push_str("ETag: TAG\n"),
+            _ => out.push_str(line),
+        }
+    }
+    out
+}

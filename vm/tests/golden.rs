@@ -1,0 +1,31 @@
+//! Source in, instructions out: each `golden/NAME.lua` compiles to exactly `golden/NAME.txt`.
+//!
+//! `BLESS=1 cargo test -p perilune-vm --test golden` writes the texts anew; read the difference before committing it.
+use std::fs;
+use std::path::Path;
+
+fn check(source: &Path) {
+    let text = fs::read(source).unwrap();
+    let proto = vm::compile::compile(&text, b"=golden").expect("the source compiles");
+    let listing = vm::code::disasm::disasm(&proto);
+    let expected_path = source.with_extension("txt");
+    if std::env::var_os("BLESS").is_some() {
+        fs::write(&expected_path, &listing).unwrap();
+    }
+    let expected = fs::read_to_string(&expected_path).unwrap_or_default();
+    assert!(listing == expected, "{} compiles to\n{listing}", source.display());
+}
+
+#[test]
+fn sources_compile_to_these_instructions() {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
+    let mut seen = 0;
+    for entry in fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|extension| extension == "lua") {
+            check(&path);
+            seen += 1;
+        }
+    }
+    assert!(seen >= 25, "only {seen} sources");
+}

@@ -1,0 +1,6 @@
+local function f(a, ...)
+  local b, c = ...
+  local t = { a, ... }
+  g(...)
+  return a, ...
+end
