@@ -8,15 +8,18 @@ pub(crate) mod encoding;
 pub(crate) mod header;
 pub(crate) mod location;
 pub(crate) mod log;
+pub(crate) mod modules;
 pub(crate) mod ngx_table;
 pub(crate) mod output;
 pub(crate) mod re;
 pub(crate) mod req;
+pub(crate) mod semaphore;
 pub(crate) mod shdict;
 pub(crate) mod socket;
 pub(crate) mod thread;
 pub(crate) mod time;
 pub(crate) mod timer;
+pub(crate) mod udp;
 pub(crate) mod var;
 
 use std::rc::Rc;
@@ -76,6 +79,8 @@ pub(crate) fn open(cx: Cx<'_>, worker: &Rc<Worker>) {
     body::open(cx);
     encoding::open(cx);
     re::open(cx);
+    udp::open(cx);
+    modules::open(cx);
     location::open(cx);
     shdict::open(cx, worker);
 }

@@ -60,7 +60,8 @@ impl Exchange for Client {
         &self.conf
     }
     fn client_gone<'a>(&'a self) -> Local<'a, ()> {
-        Box::pin(std::future::pending())
+        let goes = self.body == "goes away";
+        Box::pin(async move { if goes { tokio::task::yield_now().await } else { std::future::pending().await } })
     }
     /// Answers with what it was asked.
     fn subrequest(self: Rc<Self>, parent: &Request, options: SubrequestOptions) -> Local<'static, SubrequestResult> {
@@ -127,6 +128,14 @@ pub fn check_given(given: &Given, rows: &[(&str, &str)]) {
         .filter(|((_, expected), found)| expected != found)
         .map(|((source, expected), found)| format!("{source}\n  expected: {expected:?}\n  found:    {found:?}"))
         .collect();
+    // DUMP
+    for (source, expected) in rows {
+        use std::io::Write;
+        let mut f = std::fs::OpenOptions::new().create(true).append(true).open("/tmp/refe/rows.txt").expect("f");
+        let text = format!("{}\x01{}\x01{}\x01{}\x02", given.phase.name(), given.body, source, expected);
+        f.write_all(text.as_bytes()).expect("w");
+    }
+    // END
     assert!(wrong.is_empty(), "{} of {} rows differ:\n{}", wrong.len(), rows.len(), wrong.join("\n"));
 }
 
@@ -141,12 +150,10 @@ async fn run(worker: &Rc<Worker>, log: &Rc<Lines>, given: &Given, source: &str) 
         chunk_name: Arc::from(b"=content_by_lua(t:1)".as_slice()),
     };
     let mut request = request(log.clone(), given);
-    let end = tokio::time::timeout(
-        std::time::Duration::from_secs(10),
-        worker.run_phase(&mut request, given.phase, &code),
-    )
-    .await
-    .expect("a snippet ends");
+    let end =
+        tokio::time::timeout(std::time::Duration::from_secs(10), worker.run_phase(&mut request, given.phase, &code))
+            .await
+            .expect("a snippet ends");
     let mut text = String::from_utf8_lossy(&request.output.pending).into_owned();
     for line in log.0.borrow_mut().drain(..) {
         text.push_str(&line);
@@ -155,7 +162,8 @@ async fn run(worker: &Rc<Worker>, log: &Rc<Lines>, given: &Given, source: &str) 
     match end {
         PhaseEnd::Finish(Finish::Exit(status)) => text.push_str(&format!("exit {status}\n")),
         PhaseEnd::Finish(finish) => text.push_str(&format!("{finish:?}\n")),
-        PhaseEnd::Done | PhaseEnd::Failed | PhaseEnd::Aborted => {}
+        PhaseEnd::Aborted => text.push_str("aborted\n"),
+        PhaseEnd::Done | PhaseEnd::Failed => {}
     }
     text
 }
