@@ -8,8 +8,12 @@ use std::sync::Arc;
 use bytes::Bytes;
 use ngx::log::{Level, Log};
 use ngx::phase::Phase;
-use ngx::request::{Body, BodyError, ClientGone, Exchange, Local, LuaConf, NoVariable, Request, TempFile};
+use ngx::request::{
+    Body, BodyError, ClientGone, Exchange, Local, LuaConf, NoVariable, Request, SubrequestOptions, SubrequestResult,
+    TempFile,
+};
 
+use super::subrequest::{self, Captured};
 use super::{response, vars};
 use crate::conf::regex::Captures;
 use crate::conf::settings::Settings;
@@ -22,6 +26,8 @@ pub struct Live {
     pub http: Arc<Http>,
     /// None: there is no client (a refused head).
     pub wire: Option<Rc<Wire>>,
+    /// A subrequest's response is kept here.
+    pub capture: Option<Captured>,
     places: Link,
     pub listen: usize,
     pub slots: RefCell<Vec<Option<Vec<u8>>>>,
@@ -86,6 +92,7 @@ impl Live {
             http: worker.http.clone(),
             worker,
             wire,
+            capture: None,
             places: Link { place: Place::new(server, location), next: OnceCell::new() },
             listen,
             slots: RefCell::default(),
@@ -258,6 +265,10 @@ impl Exchange for Live {
         place.lua.get_or_init(|| self.worker.lua_conf(&place.location))
     }
 
+    fn subrequest(self: Rc<Self>, parent: &Request, options: SubrequestOptions) -> Local<'static, SubrequestResult> {
+        subrequest::run(self, parent, options)
+    }
+
     fn client_gone<'a>(&'a self) -> Local<'a, ()> {
         Box::pin(async move {
             match &self.wire {
@@ -277,6 +288,7 @@ impl Live {
     /// Lua's output to an HTTP/1.0 client gathers until its length is known (lua_http10_buffering).
     pub fn buffers(&self, request: &Request) -> bool {
         request.version <= 10
+            && self.capture.is_none()
             && !request.response.sent
             && !request.response.headers.contains(b"content-length")
             && self.settings().lua_http10_buffering.unwrap_or(true)

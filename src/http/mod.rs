@@ -9,6 +9,7 @@ pub mod response;
 mod rewrite;
 mod route;
 pub mod status;
+mod subrequest;
 pub mod uri;
 pub mod vars;
 

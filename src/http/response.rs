@@ -8,7 +8,7 @@ use ngx::request::{ClientGone, Request};
 use ngx::worker::PhaseEnd;
 
 use super::live::Live;
-use super::status;
+use super::{status, subrequest};
 use crate::conf::settings::{Expires, MoreHeader};
 use crate::conn::wire::{Framing, Reply};
 use crate::time;
@@ -43,8 +43,20 @@ fn default_type(live: &Live, request: &mut Request) {
 
 /// Sends the head first if it is still due, then what is pending, through the filters.
 pub async fn send(live: &Live, request: &mut Request, flush: bool, last: bool) -> Result<(), ClientGone> {
-    let Some(wire) = live.wire.clone() else { return Err(ClientGone) };
     request.output.flush = false;
+    if let Some(captured) = &live.capture {
+        if !request.response.sent {
+            header_filters(live, request).await;
+            request.response.sent = true;
+        }
+        body_filters(live, request, last).await;
+        subrequest::keep(captured, request);
+        if last || request.output.eof {
+            live.complete.set(true);
+        }
+        return Ok(());
+    }
+    let Some(wire) = live.wire.clone() else { return Err(ClientGone) };
     if wire.gone.get() {
         request.output.pending.clear();
         return Err(ClientGone);
