@@ -141,6 +141,45 @@ pub trait Exchange {
 
     /// Resolves when the client has gone away (for lua_check_client_abort).
     fn client_gone<'a>(&'a self) -> Local<'a, ()>;
+
+    /// Runs a subrequest (`ngx.location.capture`) and gathers its response. The future does not borrow the parent: what it
+    /// needs of it (headers, body, variables) is taken before it is returned.
+    fn subrequest(self: Rc<Self>, parent: &Request, options: SubrequestOptions) -> Local<'static, SubrequestResult> {
+        let _ = (parent, options);
+        let status = 500;
+        Box::pin(std::future::ready(SubrequestResult { status, ..SubrequestResult::default() }))
+    }
+}
+
+/// What `ngx.location.capture` asks for.
+#[derive(Debug)]
+pub struct SubrequestOptions {
+    pub method: &'static str,
+    /// Decoded, without arguments.
+    pub uri: Vec<u8>,
+    /// Those of the URI and those of the option, joined.
+    pub args: Option<Vec<u8>>,
+    /// The `body` option; without it the parent's body goes along with POST and PUT, and with `always_forward_body`.
+    pub body: Option<Bytes>,
+    pub always_forward_body: bool,
+    /// nginx variables to set in the subrequest, in order.
+    pub variables: Vec<(Vec<u8>, Vec<u8>)>,
+    /// The subrequest sees the parent's variables themselves, or (copy) their present values.
+    pub share_all_vars: bool,
+    pub copy_all_vars: bool,
+    /// The table that is its `ngx.ctx`: for `Request::set_ctx`.
+    pub ctx: Option<vm::Stashed>,
+}
+
+/// A subrequest's response.
+#[derive(Clone, Debug, Default)]
+pub struct SubrequestResult {
+    pub status: u16,
+    /// Content-Type and Content-Length are among them.
+    pub headers: Headers,
+    pub body: Vec<u8>,
+    /// The response broke off.
+    pub truncated: bool,
 }
 
 /// The client closed the connection before the response was complete.
@@ -236,6 +275,11 @@ pub struct Request {
 }
 
 impl Request {
+    /// Makes a table of the same worker's VM this request's `ngx.ctx`.
+    pub fn set_ctx(&mut self, ctx: vm::Stashed) {
+        self.lua.ctx = Some(ctx);
+    }
+
     /// A request without a client: for timers, init_worker, `perilune run`.
     pub fn bare(log: Rc<dyn Log>, exchange: Rc<dyn Exchange>) -> Request {
         Request {

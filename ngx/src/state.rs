@@ -1,4 +1,5 @@
 //! What this crate keeps with each request between natives: opaque to the server.
+use std::cell::RefCell;
 use std::rc::Rc;
 
 use vm::{Stashed, ThreadId};
@@ -16,6 +17,23 @@ pub struct LuaState {
     pub(crate) filter: Option<FilterArg>,
     /// The arguments of a set_by_lua directive, and its value.
     pub(crate) set_args: Vec<Vec<u8>>,
+    /// The request body that `ngx.req.init_body` began.
+    pub(crate) new_body: Option<Vec<u8>>,
+    /// Bytes of it that may stay in memory.
+    pub(crate) new_body_buffer: usize,
+    /// What `ngx.on_abort` registered.
+    pub(crate) on_abort: OnAbort,
+    /// Light threads that wait for subrequests.
+    pub(crate) subrequests: Rc<RefCell<Vec<ThreadId>>>,
+}
+
+#[derive(Default)]
+pub(crate) enum OnAbort {
+    #[default]
+    Nothing,
+    Registered(Stashed),
+    /// The client has gone, and the callback was started.
+    Started,
 }
 
 #[derive(Debug, Default)]

@@ -61,6 +61,10 @@ pub struct Worker {
     functions: RefCell<Vec<Option<Rc<Stashed>>>>,
     pub(crate) timers: Timers,
     pub(crate) sockets: crate::cosocket::Pools,
+    /// The time zone, as it was when the worker started.
+    pub(crate) zone: crate::clock::Zone,
+    /// Compiled patterns of ngx.re.
+    pub(crate) patterns: Rc<crate::api::re::Cache>,
     /// The worker is on its way out (quit, or a reload replaced its configuration).
     exiting: Cell<bool>,
     poisoned: Cell<bool>,
@@ -79,6 +83,8 @@ impl Worker {
             functions: RefCell::default(),
             timers,
             sockets: crate::cosocket::Pools::default(),
+            zone: crate::clock::Zone::local(),
+            patterns: Default::default(),
             exiting: Cell::new(false),
             poisoned: Cell::new(false),
         });

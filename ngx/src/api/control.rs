@@ -3,9 +3,9 @@ use vm::value::Kind;
 use vm::{Call, Outcome, Reply, Row, Value};
 
 use super::{request, row_in};
-use crate::encoding;
 use crate::phase::{ALL, ANY, Phase, REQUEST};
 use crate::request::Finish;
+use crate::state::OnAbort;
 
 const EXIT: u32 = REQUEST | Phase::HeaderFilter.bit() | Phase::Timer.bit();
 
@@ -13,11 +13,20 @@ pub static NATIVES: &[Row] = &[
     row_in("exit", exit, EXIT, "ngx.exit(status): ends the phase or the request"),
     row_in("exec", exec, REQUEST, "ngx.exec(uri [, args]): redirects internally"),
     row_in("redirect", redirect, REQUEST, "ngx.redirect(uri [, status]): redirects the client"),
+    row_in(
+        "on_abort",
+        on_abort,
+        REQUEST,
+        "ngx.on_abort(f) -> 1, or nil and a message: calls f when the client goes away",
+    ),
     row_in("get_phase", get_phase, ANY, "ngx.get_phase() -> the name of the running phase"),
 ];
 
 fn exit<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     let status = call.integer(0)? as i32;
+    if !matches!(status, -1 | 408 | 444 | 499) {
+        check_abortable(call)?;
+    }
     let request = request(call)?;
     if status >= 200 && (request.output.started || request.response.sent) && request.phase != Phase::HeaderFilter {
         // The head is out: the status cannot change any more.
@@ -49,11 +58,11 @@ fn exit<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
 fn exec<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     let uri = call.bytes(0)?.to_vec();
     if uri.is_empty() {
-        return Err(call.arg_error(0, "The uri argument is empty"));
+        return Err(call.error("The uri argument is empty"));
     }
     let args = match call.arg(1).kind() {
         Kind::Nil => None,
-        Kind::Table(t) => Some(encode_table(call, t)?),
+        Kind::Table(t) => Some(super::encoding::encode_table(call, t)?),
         _ => Some(
             call.bytes(1)
                 .map_err(|_| {
@@ -65,6 +74,7 @@ fn exec<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
                 .to_vec(),
         ),
     };
+    check_abortable(call)?;
     let request = request(call)?;
     if request.output.started || request.response.sent {
         return Err(call.error("attempt to call ngx.exec after sending out response headers"));
@@ -84,39 +94,6 @@ fn exec<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     Ok(Outcome::Exit)
 }
 
-/// A Lua table of arguments as a query string.
-pub(crate) fn encode_table<'gc>(call: &Call<'_, 'gc>, t: vm::Table<'gc>) -> Result<Vec<u8>, Value<'gc>> {
-    use vm::value::table::TableRef;
-    let mut pairs: Vec<(Vec<u8>, Option<Vec<u8>>)> = Vec::new();
-    let mut key = Value::NIL;
-    while let Ok(Some((k, v))) = t.next(key) {
-        key = k;
-        let mut name = Vec::new();
-        if !vm::native::write_text(k, &mut name) {
-            return Err(call.error(format!("attempt to use {} as query arg key", k.type_name())));
-        }
-        let mut add = |v: Value<'gc>| -> bool {
-            let mut text = Vec::new();
-            match v.kind() {
-                Kind::Bool(true) => pairs.push((name.clone(), None)),
-                Kind::Bool(false) => {}
-                _ if vm::native::write_text(v, &mut text) => pairs.push((name.clone(), Some(text))),
-                _ => return false,
-            }
-            true
-        };
-        let bad = match v.kind() {
-            Kind::Table(list) => (1..=list.length()).map(|i| list.get_int(i)).find(|item| !add(*item)),
-            _ if add(v) => None,
-            _ => Some(v),
-        };
-        if let Some(bad) = bad {
-            return Err(call.error(format!("attempt to use {} as query arg value", bad.type_name())));
-        }
-    }
-    Ok(encoding::encode_args(pairs.iter().map(|(k, v)| (k.as_slice(), v.as_deref()))))
-}
-
 fn redirect<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     let uri = call.bytes(0)?.to_vec();
     let status = call.opt_integer(1, 302)?;
@@ -126,6 +103,8 @@ fn redirect<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
              ngx.HTTP_SEE_OTHER, and ngx.HTTP_TEMPORARY_REDIRECT are allowed",
         ));
     }
+    check_abortable(call)?;
+    super::req::check_bytes(call, &uri, "redirect uri", "")?;
     let request = request(call)?;
     if request.output.started || request.response.sent {
         return Err(call.error("attempt to call ngx.redirect after sending out the headers"));
@@ -134,6 +113,28 @@ fn redirect<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     request.response.status = status as u16;
     request.finish.get_or_insert(Finish::Exit(status as i32));
     Ok(Outcome::Exit)
+}
+
+/// Nothing may end the request while subrequests are under way.
+pub(crate) fn check_abortable<'gc>(call: &mut Call<'_, 'gc>) -> Result<(), Value<'gc>> {
+    if request(call)?.lua.subrequests.borrow().is_empty() {
+        return Ok(());
+    }
+    Err(call.error("attempt to abort with pending subrequests"))
+}
+
+fn on_abort<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
+    let function = call.callable(0)?;
+    let stashed = call.cx.stash(function);
+    let request = request(call)?;
+    if !matches!(request.lua.on_abort, OnAbort::Nothing) {
+        return call.ret_nil_err("duplicate call");
+    }
+    if !request.exchange.lua_conf().check_client_abort {
+        return call.ret_nil_err("lua_check_client_abort is off");
+    }
+    request.lua.on_abort = OnAbort::Registered(stashed);
+    call.ret(Value::num(1.0))
 }
 
 fn get_phase<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {

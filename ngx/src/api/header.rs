@@ -92,41 +92,47 @@ fn dashed(name: &[u8], underscores: bool) -> Cow<'_, [u8]> {
 }
 
 fn newindex<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
-    let name = call.bytes(1)?;
-    let v = call.arg(2);
+    change(call, 1, true)
+}
+
+/// `require "ngx.resp".add_header`.
+pub(crate) fn add_header<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
+    if call.arg(1).is_nil() {
+        return Err(call.error("invalid header value"));
+    }
+    change(call, 0, false)
+}
+
+/// Sets or adds the response header whose name is argument `at`, its value behind it.
+fn change<'gc>(call: &mut Call<'_, 'gc>, at: usize, replace: bool) -> Reply<'gc> {
+    let cx = call.cx;
+    let name = cx.raw_tostring(call.arg(at));
+    let v = call.arg(at + 1);
     let request_ref = request(call)?;
     if sent(request_ref) {
-        let words = [b"attempt to set ngx.header.".as_slice(), name, b" after sending out response headers"].concat();
+        let words = [b"attempt to set ngx.header.".as_slice(), &name, b" after sending out response headers"].concat();
         warn(request_ref, Level::Error, &words);
         return Ok(Outcome::Return);
     }
     let underscores = request_ref.exchange.lua_conf().transform_underscores;
-    let name = dashed(name, underscores);
+    let name = dashed(&name, underscores);
     let name = safe_name(&name).into_owned();
-    let mut list: Vec<Vec<u8>> = Vec::new();
-    match v.kind() {
-        Kind::Nil => {}
+    let item = |v: Value<'gc>| safe_value(&cx.raw_tostring(v)).into_owned();
+    let list: Vec<Vec<u8>> = match v.kind() {
+        Kind::Nil => Vec::new(),
         Kind::Table(t) => {
-            for i in 1..=t.length() {
-                let mut text = Vec::new();
-                if !vm::native::write_text(t.get_int(i), &mut text) {
-                    let got = t.get_int(i).type_name();
-                    return Err(call.error(format!("bad item in header value table: string expected, got {got}")));
-                }
-                list.push(safe_value(&text).into_owned());
-            }
+            let n = t.length();
+            call.charge(n);
+            (1..=n).map(|i| item(t.get_int(i))).collect()
         }
-        Kind::Bool(b) => list.push(b.to_string().into_bytes()),
-        _ => {
-            let mut text = Vec::new();
-            if !vm::native::write_text(v, &mut text) {
-                return Err(call.error(format!("invalid header value: string expected, got {}", v.type_name())));
-            }
-            list.push(safe_value(&text).into_owned());
-        }
-    }
+        _ => vec![item(v)],
+    };
     let request = request(call)?;
-    assign(&mut request.response.headers, name, list);
+    if replace || SINGLE.contains(&name.to_ascii_lowercase().as_slice()) {
+        assign(&mut request.response.headers, name, list);
+    } else {
+        list.into_iter().for_each(|v| request.response.headers.add(name.clone(), v));
+    }
     Ok(Outcome::Return)
 }
 
@@ -147,6 +153,40 @@ pub(crate) fn assign(headers: &mut Headers, name: Vec<u8>, mut values: Vec<Vec<u
                 headers.add(name.clone(), v);
             }
         }
+    }
+}
+
+/// Request headers that nginx keeps once: of several values the last one stays, and an added one replaces.
+const REQUEST_SINGLE: &[&[u8]] = &[
+    b"host",
+    b"connection",
+    b"if-modified-since",
+    b"if-unmodified-since",
+    b"if-match",
+    b"if-none-match",
+    b"user-agent",
+    b"referer",
+    b"content-length",
+    b"content-type",
+    b"range",
+    b"if-range",
+    b"transfer-encoding",
+    b"expect",
+    b"upgrade",
+    b"accept-encoding",
+    b"via",
+    b"authorization",
+    b"keep-alive",
+];
+
+/// Sets (or, without `replace`, adds) a request header. An empty value is no header.
+pub(crate) fn assign_request(headers: &mut Headers, name: Vec<u8>, values: Vec<Vec<u8>>, replace: bool) {
+    let single = REQUEST_SINGLE.contains(&name.to_ascii_lowercase().as_slice());
+    if replace && values.first().is_none_or(Vec::is_empty) {
+        headers.remove(&name);
+    }
+    for (i, v) in values.into_iter().enumerate().filter(|(_, v)| !v.is_empty()) {
+        if single || (replace && i == 0) { headers.set(name.clone(), v) } else { headers.add(name.clone(), v) }
     }
 }
 
@@ -216,7 +256,11 @@ pub(crate) fn lowercase_lookup<'gc>(call: &Call<'_, 'gc>, t: vm::Table<'gc>) {
 fn lookup<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     let t = call.table(0)?;
     let Some(name) = call.arg(1).as_str() else { return call.ret(Value::NIL) };
-    let lower: Vec<u8> = name.bytes().iter().map(|c| if *c == b'_' { b'-' } else { c.to_ascii_lowercase() }).collect();
-    let v = t.field(&lower);
+    let mut lower = name.bytes().to_ascii_lowercase();
+    let mut v = t.field(&lower);
+    if v.is_nil() && lower.contains(&b'_') {
+        lower.iter_mut().filter(|c| **c == b'_').for_each(|c| *c = b'-');
+        v = t.field(&lower);
+    }
     call.ret(v)
 }

@@ -2,15 +2,24 @@
 //!
 //! Natives reach their request through `request(call)`; rows say in which phases they are legal, and the machine refuses the
 //! others in OpenResty's words.
+pub(crate) mod body;
 pub(crate) mod control;
+pub(crate) mod encoding;
 pub(crate) mod header;
+pub(crate) mod location;
 pub(crate) mod log;
+pub(crate) mod modules;
 pub(crate) mod ngx_table;
 pub(crate) mod output;
+pub(crate) mod re;
+pub(crate) mod req;
+pub(crate) mod semaphore;
+pub(crate) mod shdict;
 pub(crate) mod socket;
 pub(crate) mod thread;
 pub(crate) mod time;
 pub(crate) mod timer;
+pub(crate) mod udp;
 pub(crate) mod var;
 
 use std::rc::Rc;
@@ -66,4 +75,12 @@ pub(crate) fn open(cx: Cx<'_>, worker: &Rc<Worker>) {
     thread::open(cx);
     timer::open(cx);
     socket::open(cx);
+    req::open(cx);
+    body::open(cx);
+    encoding::open(cx);
+    re::open(cx);
+    udp::open(cx);
+    modules::open(cx);
+    location::open(cx);
+    shdict::open(cx, worker);
 }

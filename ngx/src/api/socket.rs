@@ -75,7 +75,7 @@ fn socket<'gc>(call: &Call<'_, 'gc>) -> Result<Rc<Socket>, Value<'gc>> {
 }
 
 /// nil and the words; the log hears of it, too.
-fn fail<'gc>(call: &mut Call<'_, 'gc>, failure: &Failure) -> Reply<'gc> {
+pub(crate) fn fail<'gc>(call: &mut Call<'_, 'gc>, failure: &Failure) -> Reply<'gc> {
     report(call, failure)?;
     call.ret_nil_err(&failure.words)
 }
@@ -251,7 +251,7 @@ fn send<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
 }
 
 /// Pieces of a list (nested ones too) one after the other.
-fn write_pieces(t: vm::Table<'_>, out: &mut Vec<u8>, depth: usize) -> Result<(), String> {
+pub(crate) fn write_pieces(t: vm::Table<'_>, out: &mut Vec<u8>, depth: usize) -> Result<(), String> {
     if depth > 100 {
         return Err("too many nested tables".into());
     }

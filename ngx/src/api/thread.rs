@@ -74,6 +74,11 @@ fn kill<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     if threads.list[at].parent != me {
         return call.ret_nil_err("killer not parent");
     }
+    let waiting = threads.list[at].id;
+    if request(call)?.lua.subrequests.borrow().contains(&waiting) {
+        return call.ret_nil_err("pending subrequests");
+    }
+    let threads = &mut request(call)?.lua.threads;
     let dead = threads.list.swap_remove(at);
     if dead.zombie {
         call.bury(dead.id);

@@ -3,7 +3,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use vm::{Call, Outcome, Reply, Row, Value, What};
 
-use super::row_in;
+use super::{row_in, worker};
 use crate::clock;
 use crate::phase::ANY;
 
@@ -68,16 +68,18 @@ fn text<'gc>(call: &mut Call<'_, 'gc>, text: String) -> Reply<'gc> {
     call.ret(v)
 }
 
-fn zone() -> clock::Zone {
-    clock::Zone::local()
+/// The worker's time zone: read once.
+fn local<'gc>(call: &mut Call<'_, 'gc>, show: fn(i64, &clock::Zone) -> String) -> Reply<'gc> {
+    let shown = show(unix(), &worker(call)?.zone);
+    text(call, shown)
 }
 
 fn today<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
-    text(call, clock::today(unix(), &zone()))
+    local(call, clock::today)
 }
 
 fn localtime<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
-    text(call, clock::localtime(unix(), &zone()))
+    local(call, clock::localtime)
 }
 
 fn utctime<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
@@ -85,16 +87,17 @@ fn utctime<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
 }
 
 fn cookie_time<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
-    let t = call.integer(0)?;
-    text(call, clock::cookie_time(t))
+    let Some(t) = call.arg(0).as_num() else { return Err(call.error("number argument only")) };
+    text(call, clock::cookie_time(t as i64))
 }
 
 fn http_time<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
-    let t = call.integer(0)?;
-    text(call, clock::http_time(t))
+    let Some(t) = call.arg(0).as_num() else { return Err(call.error("number argument only")) };
+    text(call, clock::http_time(t as i64))
 }
 
 fn parse_http_time<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
-    let parsed = clock::parse_http_time(call.bytes(0)?);
+    let Some(words) = call.arg(0).as_str() else { return Err(call.error("string argument only")) };
+    let parsed = clock::parse_http_time(words.bytes());
     call.ret(parsed.map_or(Value::NIL, |t| Value::num(t as f64)))
 }

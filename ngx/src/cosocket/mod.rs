@@ -5,6 +5,7 @@
 //! connection) is taken without waiting.
 mod pool;
 mod read;
+pub(crate) mod udp;
 
 use std::cell::{Cell, RefCell};
 use std::io;

@@ -26,6 +26,7 @@ use vm::{Lent, Step, ThreadId, Until, Wake};
 
 use crate::log::Level;
 use crate::request::Request;
+use crate::state::{LightThread, OnAbort};
 use crate::worker::{PhaseEnd, Worker};
 use parked::WaitSet;
 
@@ -133,9 +134,34 @@ impl Run {
                 // Nobody can wake them: threads that wait for threads that were killed.
                 return PhaseEnd::Done;
             }
-            let (id, wait) = self.parked.next().await;
-            self.ready.push_back((id, Wake::Resume(wait)));
+            match self.next(request).await {
+                Some((id, wait)) => self.ready.push_back((id, Wake::Resume(wait))),
+                None => match std::mem::replace(&mut request.lua.on_abort, OnAbort::Started) {
+                    OnAbort::Registered(callback) => self.start_callback(request, &callback),
+                    _ => return PhaseEnd::Aborted,
+                },
+            }
         }
+    }
+
+    /// The next wait that is over. None: the client went away meanwhile, and somebody wants to know.
+    async fn next(&mut self, request: &Request) -> Option<(ThreadId, vm::Parked)> {
+        if !self.worker.aborts(request) || matches!(request.lua.on_abort, OnAbort::Started) {
+            return Some(self.parked.next().await);
+        }
+        tokio::select! {
+            biased;
+            done = self.parked.next() => Some(done),
+            () = request.exchange.client_gone() => None,
+        }
+    }
+
+    /// What `ngx.on_abort` registered runs as a light thread of its own.
+    fn start_callback(&mut self, request: &mut Request, callback: &vm::Stashed) {
+        let id = self.worker.vm.enter(|cx| cx.spawn(cx.fetch(callback), &[]).0);
+        request.lua.threads.list.push(LightThread { id, parent: 0, zombie: false });
+        self.alive.push(id);
+        self.ready.push_back((id, Wake::Go));
     }
 
     fn output_due(&self, request: &Request) -> bool {

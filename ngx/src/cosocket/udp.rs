@@ -1,0 +1,115 @@
+//! Datagram sockets: one peer each, one datagram a call.
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::rc::Rc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use tokio::net::{UdpSocket, UnixDatagram};
+
+use super::{Failure, Target, not_found, resolve, within};
+
+/// A socket with a peer.
+pub(crate) enum Datagrams {
+    Udp(UdpSocket),
+    Unix(UnixDatagram),
+}
+
+/// What `ngx.socket.udp()` gives.
+#[derive(Default)]
+pub(crate) struct Socket {
+    pub peer: RefCell<Option<Rc<Datagrams>>>,
+    /// Milliseconds; None: the directive's default.
+    pub read_timeout: Cell<Option<u64>>,
+    pub busy: Cell<bool>,
+}
+
+impl Socket {
+    pub fn current(&self) -> Option<Rc<Datagrams>> {
+        self.peer.borrow().clone()
+    }
+}
+
+/// Sets the socket's flag for as long as it lives.
+pub(crate) struct Busy(Rc<Socket>);
+
+impl Busy {
+    pub fn new(socket: &Rc<Socket>) -> Busy {
+        socket.busy.set(true);
+        Busy(socket.clone())
+    }
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.0.busy.set(false);
+    }
+}
+
+impl Datagrams {
+    pub async fn send(&self, bytes: &[u8]) -> Result<(), Failure> {
+        let sent = match self {
+            Datagrams::Udp(s) => s.send(bytes).await,
+            Datagrams::Unix(s) => s.send(bytes).await,
+        };
+        match sent {
+            Ok(n) if n == bytes.len() => Ok(()),
+            Ok(_) => Err(Failure { words: "partial write".into(), log: None, fatal: false }),
+            Err(e) => Err(Failure::io("send", &e)),
+        }
+    }
+
+    /// One datagram, cut to `size` bytes.
+    pub async fn receive(&self, size: usize, ms: u64) -> Result<Vec<u8>, Failure> {
+        let mut into = vec![0; size];
+        let job = async {
+            match self {
+                Datagrams::Udp(s) => s.recv(&mut into).await,
+                Datagrams::Unix(s) => s.recv(&mut into).await,
+            }
+        };
+        let received = within(ms, job).await;
+        match received {
+            Some(Ok(n)) => {
+                into.truncate(n);
+                Ok(into)
+            }
+            Some(Err(e)) => Err(Failure::io("recv", &e)),
+            None => Err(Failure::timeout("lua udp socket read timed out")),
+        }
+    }
+}
+
+/// Opens a socket and gives it its peer.
+pub(crate) async fn open(target: &Target, resolvers: &[String]) -> Result<Datagrams, Failure> {
+    let failed = |e: io::Error| Failure::io("connect", &e);
+    match target {
+        Target::Unix(path) => {
+            let socket = named().map_err(failed)?;
+            socket.connect(path).map_err(failed)?;
+            Ok(Datagrams::Unix(socket))
+        }
+        Target::Tcp { host, port } => {
+            let Some(address) = resolve(host, *port, resolvers).await?.into_iter().next() else {
+                return Err(not_found(host));
+            };
+            let any: std::net::IpAddr = match address {
+                std::net::SocketAddr::V4(_) => std::net::Ipv4Addr::UNSPECIFIED.into(),
+                std::net::SocketAddr::V6(_) => std::net::Ipv6Addr::UNSPECIFIED.into(),
+            };
+            let socket = UdpSocket::bind((any, 0)).await.map_err(failed)?;
+            socket.connect(address).await.map_err(failed)?;
+            Ok(Datagrams::Udp(socket))
+        }
+    }
+}
+
+/// A socket with a name in the abstract space, so that its peer can answer.
+fn named() -> io::Result<UnixDatagram> {
+    use std::os::linux::net::SocketAddrExt;
+    use std::os::unix::net::{SocketAddr, UnixDatagram as Std};
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    let name = format!("perilune-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+    let socket = Std::bind_addr(&SocketAddr::from_abstract_name(name)?)?;
+    socket.set_nonblocking(true)?;
+    UnixDatagram::from_std(socket)
+}
