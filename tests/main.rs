@@ -1,10 +1,12 @@
 //! The server as a whole: started as a process on a free port, talked to over sockets.
 #![allow(clippy::unwrap_used)]
 
+mod compatibility;
 mod conf;
 mod http;
 mod lua;
 mod process;
 mod redis;
 mod support;
+mod tidy;
 mod waiting;
