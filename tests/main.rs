@@ -6,6 +6,7 @@ mod conf;
 mod http;
 mod lua;
 mod process;
+mod readme;
 mod redis;
 mod support;
 mod tidy;
