@@ -280,6 +280,10 @@ impl Request {
         self.lua.ctx = Some(ctx);
     }
 
+    /// The worker whose Lua has run for this request.
+    pub fn lua_worker(&self) -> Option<Rc<crate::worker::Worker>> {
+        self.lua.worker.clone()
+    }
     /// A request without a client: for timers, init_worker, `perilune run`.
     pub fn bare(log: Rc<dyn Log>, exchange: Rc<dyn Exchange>) -> Request {
         Request {
