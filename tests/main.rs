@@ -3,6 +3,7 @@
 
 mod compatibility;
 mod conf;
+mod faults;
 mod http;
 mod lua;
 mod process;

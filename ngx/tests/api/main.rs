@@ -10,4 +10,5 @@ mod requests;
 mod shared;
 mod subrequests;
 mod support;
+mod threads;
 mod waits;
