@@ -359,7 +359,7 @@ pub fn unpack<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     if from > to {
         return Ok(Outcome::Return);
     }
-    if !(to - from < MAX_UNPACK) {
+    if (to - from).is_nan() || to - from >= MAX_UNPACK {
         return Err(call.error("too many results to unpack"));
     }
     call.charge((to - from) as usize);

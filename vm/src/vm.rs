@@ -72,6 +72,8 @@ impl Vm {
     /// An empty machine: no library is registered.
     pub fn new() -> Vm {
         let before = heap::allocated();
+        // (the closure is general over 'gc, the function's name would not be)
+        #[allow(clippy::redundant_closure)]
         let mut arena = Arena::<Rootable![Root<'_>]>::new(|mc| Root::new(mc));
         arena.metrics().set_pacing(Pacing { sleep_factor: 1.0, min_sleep: 4096, ..Pacing::DEFAULT });
         arena.mutate_root(|_, _| ());

@@ -273,7 +273,7 @@ fn readable<'gc>(call: &mut Call<'_, 'gc>, socket: &Rc<Socket>) -> Result<Result
         return Ok(Err(Failure { words: "socket busy reading".into(), log: None, fatal: false }));
     }
     Ok(match socket.current() {
-        Some(connected) if !(connected.eof.get() && !connected.has_unread()) => Ok(connected),
+        Some(connected) if !connected.eof.get() || connected.has_unread() => Ok(connected),
         _ => {
             let line = "attempt to receive data on a closed socket: u:0000000000000000, c:0000000000000000, ft:0 eof:0";
             Err(Failure { words: "closed".into(), log: Some(line.into()), fatal: true })

@@ -3,6 +3,7 @@ pub mod function;
 pub mod number;
 pub mod string;
 pub mod table;
+#[allow(clippy::module_inception)]
 pub mod value;
 
 pub use function::{Closure, Int64, Int64Data, NativeFn, Proto, Userdata, UserdataObj};

@@ -428,6 +428,7 @@ impl<'gc> TableObj<'gc> {
     }
 
     /// The entry after `key` (nil: the first). Err: the key is not in the table.
+    #[allow(clippy::result_unit_err)]
     pub fn next(&self, key: Value<'gc>) -> Result<Option<(Value<'gc>, Value<'gc>)>, ()> {
         Ok(self.next_from(self.position(key)?).map(|(_, k, v)| (k, v)))
     }
@@ -516,6 +517,7 @@ pub trait TableRef<'gc> {
     fn length(self) -> usize;
     fn metatable(self) -> Option<Table<'gc>>;
     fn set_metatable(self, mc: &Mutation<'gc>, meta: Option<Table<'gc>>);
+    #[allow(clippy::result_unit_err)]
     fn next(self, key: Value<'gc>) -> Result<Option<(Value<'gc>, Value<'gc>)>, ()>;
 }
 
