@@ -70,6 +70,8 @@ fn status<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
         Status::Running => "running",
         Status::Suspended => "suspended",
         Status::Normal => "normal",
+        // A light thread whose results nobody has asked for yet.
+        Status::Done | Status::Failed if co.borrow().is_zombie() => "zombie",
         Status::Done | Status::Failed => "dead",
     };
     let name = call.cx.intern(name.as_bytes());

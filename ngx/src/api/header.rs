@@ -68,6 +68,11 @@ fn index<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     let underscores = request.exchange.lua_conf().transform_underscores;
     let name = dashed(name, underscores);
     let v = values(cx, &request.response.headers, &name);
+    if v.is_nil() && request.output.started && name.eq_ignore_ascii_case(b"content-type") {
+        // The head is as good as sent: it has the default type.
+        let kind = cx.str(&request.exchange.lua_conf().default_type);
+        return call.ret(kind);
+    }
     call.ret(v)
 }
 
@@ -110,8 +115,8 @@ fn change<'gc>(call: &mut Call<'_, 'gc>, at: usize, replace: bool) -> Reply<'gc>
     let v = call.arg(at + 1);
     let request_ref = request(call)?;
     if sent(request_ref) {
-        let words = [b"attempt to set ngx.header.".as_slice(), &name, b" after sending out response headers"].concat();
-        warn(request_ref, Level::Error, &words);
+        // (OpenResty says HEADER, whatever the name)
+        warn(request_ref, Level::Error, b"attempt to set ngx.header.HEADER after sending out response headers");
         return Ok(Outcome::Return);
     }
     let underscores = request_ref.exchange.lua_conf().transform_underscores;
@@ -212,6 +217,9 @@ fn get_headers<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     }
     call.push(Value::table(t));
     if truncated {
+        super::log::debug(call, |request| {
+            format!("lua exceeding response header limit {} > {max}", request.response.headers.len())
+        });
         let v = call.cx.str(b"truncated");
         call.push(v);
     }

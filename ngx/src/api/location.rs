@@ -224,6 +224,11 @@ impl Drop for Pending {
 }
 
 fn run<'gc>(call: &mut Call<'_, 'gc>, asked: Vec<SubrequestOptions>) -> Reply<'gc> {
+    for options in &asked {
+        let uri = String::from_utf8_lossy(&options.uri).into_owned();
+        let args = String::from_utf8_lossy(options.args.as_deref().unwrap_or_default()).into_owned();
+        super::log::debug(call, |_| format!("lua http subrequest \"{uri}?{args}\""));
+    }
     let request = request(call)?;
     let pending = request.lua.threads.current.map(|id| {
         let list = request.lua.subrequests.clone();

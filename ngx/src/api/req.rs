@@ -85,6 +85,9 @@ fn get_uri_args<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
         Some(text) => encoding::uri_args(text, max),
         None => encoding::Args::default(),
     };
+    if args.truncated {
+        super::log::debug(call, |_| format!("lua hit query args limit {max}"));
+    }
     let t = match into {
         Some(t) => {
             t.borrow_mut(call.cx.mc).clear();
@@ -129,6 +132,7 @@ fn get_headers<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     }
     call.push(Value::table(t));
     if shown < count {
+        super::log::debug(call, |_| format!("lua exceeding request header limit {count} > {max}"));
         let word = cx.key("truncated");
         call.push(word);
     }

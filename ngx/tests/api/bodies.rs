@@ -35,7 +35,7 @@ fn reading() {
     );
     check(&[("ngx.req.read_body() ngx.say(ngx.req.get_body_data())", "nil\n")]);
     let large = Given { body: "too large", ..Given::default() };
-    check_given(&large, &[("ngx.say(pcall(ngx.req.read_body)) ngx.say('not reached')", "exit 413\n")]);
+    check_given(&large, &[("ngx.say(pcall(ngx.req.read_body)) ngx.say('not reached')", "[error] client intended to send too large chunked body\nexit 413\n")]);
 }
 
 #[test]

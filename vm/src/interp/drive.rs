@@ -271,6 +271,9 @@ impl<'gc> Exec<'_, 'gc> {
             Some(co) => match co.borrow().status {
                 Status::Suspended if co.borrow().id.is_none() || co.borrow().is_fresh() => None,
                 Status::Suspended => None,
+                // A host with phases words it as OpenResty does.
+                Status::Running if self.lent.phase != 0 => Some("cannot resume running coroutine"),
+                Status::Normal if self.lent.phase != 0 => Some("cannot resume normal coroutine"),
                 Status::Running | Status::Normal => Some("cannot resume non-suspended coroutine"),
                 Status::Done | Status::Failed => Some("cannot resume dead coroutine"),
             },

@@ -148,6 +148,10 @@ impl<'gc> ThreadObj<'gc> {
     pub fn was_spawned(&self) -> bool {
         self.spawned
     }
+    /// A light thread that has ended and was not buried yet.
+    pub fn is_zombie(&self) -> bool {
+        self.spawned && self.id.is_some() && matches!(self.status, Status::Done | Status::Failed)
+    }
     /// Fresh: it has never run.
     pub(crate) fn is_fresh(&self) -> bool {
         self.status == Status::Suspended && self.state.frames.is_empty()
