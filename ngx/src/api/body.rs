@@ -151,13 +151,13 @@ fn set_body_file<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
         _ => return Err(call.type_error(1, "boolean")),
     };
     use std::os::unix::ffi::OsStrExt;
-    let path = worker(call)?.setup.prefix.join(std::ffi::OsStr::from_bytes(name));
+    let path = PathBuf::from(std::ffi::OsStr::from_bytes(name));
     match std::fs::metadata(&path) {
         Ok(found) if found.is_file() => {
             put(request(call)?, Body::File(Rc::new(TempFile { path, keep: !remove })), found.len());
             Ok(Outcome::Return)
         }
-        _ => Err(call.error(format!("open() \"{}\" failed", path.display()))),
+        _ => Err(call.error(format!("stat() \"{}\" failed", path.display()))),
     }
 }
 

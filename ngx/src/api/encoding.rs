@@ -70,11 +70,18 @@ fn escape_uri<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
         Kind::Nil => Escape::Component,
         Kind::Num(n) => match Escape::from_number(n) {
             Some(place) => place,
-            None => return Err(call.error(format!("\"type\" {} out of range", number(n)))),
+            None => return Err(outer_error(call, format!("\"type\" {} out of range", number(n)))),
         },
-        _ => return Err(call.error("\"type\" is not a number")),
+        _ => return Err(outer_error(call, "\"type\" is not a number".into())),
     };
     escaped(call, place)
+}
+
+/// An error that names the place of the caller's caller, as this function's always have.
+fn outer_error<'gc>(call: &Call<'_, 'gc>, words: String) -> Value<'gc> {
+    let mut text = call.position(2);
+    text.extend_from_slice(words.as_bytes());
+    call.cx.str_vec(text)
 }
 
 fn escape_component<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {

@@ -97,7 +97,7 @@ fn gather<'gc>(
             );
         }
     }
-    let Some(text) = call.cx.to_str(uri) else { return Err(call.type_error(0, "string")) };
+    let Some(text) = call.cx.to_str(uri) else { return Err(call.type_error(2, "string")) };
     let text = Call::as_bytes(text);
     let Some((path, own)) = parse_uri(text) else {
         let shown = String::from_utf8_lossy(text).into_owned();

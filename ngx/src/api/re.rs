@@ -426,6 +426,9 @@ impl Replacing {
 
 impl Sequence for Replacing {
     fn step<'gc>(mut self: Box<Self>, call: &mut Call<'_, 'gc>) -> Reply<'gc> {
+        if call.results() == 0 {
+            return Err(call.error("bad argument #1 to 'tostring' (value expected)"));
+        }
         let piece = call.result(0);
         let before = self.out.len();
         if !vm::native::write_text(piece, &mut self.out) {
