@@ -5,4 +5,6 @@ mod conf;
 mod http;
 mod lua;
 mod process;
+mod redis;
 mod support;
+mod waiting;

@@ -64,7 +64,7 @@ fn usr1_reopens_the_logs() {
     server.signal("USR1");
     wait_for("a new file", || server.prefix.0.join("logs/a.log").exists());
     server.body("/x");
-    assert!(server.prefix.read("logs/a.log").contains("GET /x HTTP/1.0"));
+    wait_for("the line", || server.prefix.read("logs/a.log").contains("GET /x HTTP/1.0"));
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Follows a chunked body byte by byte, only to know where it ends; decoding is hyper's.
+//! Chunked bodies: finds the data between the framing, and the end.
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum State {
@@ -20,9 +20,15 @@ pub struct Chunks {
     left: u64,
 }
 
+/// What comes next in the bytes.
 #[derive(Debug, PartialEq)]
-pub enum Progress {
-    /// All bytes belong to the body, which goes on.
+pub enum Piece {
+    /// Body bytes from one index to another; what is before them is framing.
+    Data {
+        from: usize,
+        to: usize,
+    },
+    /// All of it was framing, or nothing was there.
     More,
     /// The body ends after that many of the bytes.
     End(usize),
@@ -34,10 +40,20 @@ impl Chunks {
         Chunks { state: State::Size { digits: 0 }, left: 0 }
     }
 
-    pub fn follow(&mut self, bytes: &[u8]) -> Progress {
+    /// Takes framing up to the next body bytes.
+    pub fn next(&mut self, bytes: &[u8]) -> Piece {
         let mut at = 0;
         while at < bytes.len() {
             let byte = bytes[at];
+            if self.state == State::Data {
+                let rest = bytes.len() - at;
+                let take = rest.min(usize::try_from(self.left).unwrap_or(usize::MAX));
+                self.left -= take as u64;
+                if self.left == 0 {
+                    self.state = State::DataEnd;
+                }
+                return Piece::Data { from: at, to: at + take };
+            }
             at += 1;
             match self.state {
                 State::Size { digits } => match (byte as char).to_digit(16) {
@@ -45,40 +61,32 @@ impl Chunks {
                         self.left = self.left * 16 + u64::from(digit);
                         self.state = State::Size { digits: digits + 1 };
                     }
-                    Some(_) => return Progress::Invalid,
-                    None if digits == 0 => return Progress::Invalid,
+                    Some(_) => return Piece::Invalid,
+                    None if digits == 0 => return Piece::Invalid,
                     None if byte == b'\n' => self.begin(),
                     None if matches!(byte, b'\r' | b' ' | b'\t' | b';') => self.state = State::Extension,
-                    None => return Progress::Invalid,
+                    None => return Piece::Invalid,
                 },
                 State::Extension => {
                     if byte == b'\n' {
                         self.begin();
                     }
                 }
-                State::Data => {
-                    let rest = u64::try_from(bytes.len() - at + 1).unwrap_or(0);
-                    let take = rest.min(self.left);
-                    self.left -= take;
-                    at += usize::try_from(take).unwrap_or(1) - 1;
-                    if self.left == 0 {
-                        self.state = State::DataEnd;
-                    }
-                }
+                State::Data => {}
                 State::DataEnd => match byte {
                     b'\r' => {}
                     b'\n' => self.state = State::Size { digits: 0 },
-                    _ => return Progress::Invalid,
+                    _ => return Piece::Invalid,
                 },
                 State::Trailer { blank } => match byte {
-                    b'\n' if blank => return Progress::End(at),
+                    b'\n' if blank => return Piece::End(at),
                     b'\n' => self.state = State::Trailer { blank: true },
                     b'\r' => {}
                     _ => self.state = State::Trailer { blank: false },
                 },
             }
         }
-        Progress::More
+        Piece::More
     }
 
     fn begin(&mut self) {
@@ -90,30 +98,43 @@ impl Chunks {
 mod tests {
     use super::*;
 
-    fn check(text: &str, expected: Progress) {
-        assert_eq!(Chunks::new().follow(text.as_bytes()), expected, "{text:?}");
-        // The same, a byte at a time.
-        let mut chunks = Chunks::new();
-        let mut got = Progress::More;
-        for (n, byte) in text.bytes().enumerate() {
-            got = match chunks.follow(&[byte]) {
-                Progress::End(_) => Progress::End(n + 1),
-                other => other,
-            };
-            if got != Progress::More {
-                break;
+    /// The body, and how many bytes the whole took; or what went wrong.
+    fn decode(text: &[u8], step: usize) -> Result<(String, Option<usize>), ()> {
+        let (mut chunks, mut body, mut end) = (Chunks::new(), Vec::new(), None);
+        'pieces: for (n, part) in text.chunks(step).enumerate() {
+            let mut used = 0;
+            loop {
+                match chunks.next(&part[used..]) {
+                    Piece::Data { from, to } => {
+                        body.extend_from_slice(&part[used + from..used + to]);
+                        used += to;
+                    }
+                    Piece::More => break,
+                    Piece::End(count) => {
+                        end = Some(n * step + used + count);
+                        break 'pieces;
+                    }
+                    Piece::Invalid => return Err(()),
+                }
             }
         }
-        assert_eq!(got, expected, "{text:?} in single bytes");
+        Ok((String::from_utf8_lossy(&body).into_owned(), end))
+    }
+
+    fn check(text: &str, expected: Result<(&str, Option<usize>), ()>) {
+        let expected = expected.map(|(body, end)| (body.to_string(), end));
+        assert_eq!(decode(text.as_bytes(), text.len()), expected, "{text:?}");
+        assert_eq!(decode(text.as_bytes(), 1), expected, "{text:?} in single bytes");
     }
 
     #[test]
     fn ends() {
-        check("5\r\nhello\r\n0\r\n\r\nGET", Progress::End(15));
-        check("5;a=b\r\nhello\r\n0\r\nX: y\r\n\r\nGET", Progress::End(25));
-        check("5\r\nhel", Progress::More);
-        check("x\r\n", Progress::Invalid);
-        check("1\r\nab", Progress::Invalid);
-        check("ffffffffffffffff\r\n", Progress::Invalid);
+        check("5\r\nhello\r\n0\r\n\r\nGET", Ok(("hello", Some(15))));
+        check("5;a=b\r\nhello\r\n0\r\nX: y\r\n\r\nGET", Ok(("hello", Some(25))));
+        check("5\r\nhel", Ok(("hel", None)));
+        check("3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n", Ok(("abcde", Some(20))));
+        check("x\r\n", Err(()));
+        check("1\r\nab", Err(()));
+        check("ffffffffffffffff\r\n", Err(()));
     }
 }

@@ -1,7 +1,6 @@
 //! Request heads, parsed by nginx's rules from the bytes as they came; everything in a `Head` is a slice of them.
 //!
-//! hyper never sees a client's head, only the framing we derived from it (see `record`): what is refused, and in which words,
-//! is decided here alone, and no two parsers can disagree about where a body ends.
+//! What is refused, and in which words, is decided here alone, and no two parsers can disagree about where a body ends.
 
 use bytes::Bytes;
 use ngx::headers::Headers;

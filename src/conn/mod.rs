@@ -1,115 +1,207 @@
-//! One client's connection: hyper between our recorder and our handlers, its timeouts, and how it ends. Nothing outside of
-//! this folder knows hyper.
+//! One client's HTTP/1 connection: heads in, requests served one after the other, its timeouts, and how it ends.
+//!
+//! The handler runs inside the connection's own task. A client that goes away does not end it: writes fail, and it is told; as
+//! in nginx, the request goes on unless lua_check_client_abort says otherwise.
 
 mod chunks;
 pub mod head;
-mod record;
 pub mod stream;
 pub mod wire;
 
 use std::future::Future;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
 
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
+use bytes::Bytes;
 use ngx::request::Connection;
-use tokio::time::Instant;
+use tokio::time::{Instant, Sleep};
 
 pub use head::Head;
-use head::Limits;
-use record::Recorder;
+use head::{Bad, Limits};
 use stream::Stream;
-use wire::{Answer, Wire};
+use wire::Wire;
 
 use crate::http;
 use crate::worker::Worker;
+
+/// What came instead of, or as, the next request.
+enum Next {
+    Head(Box<Head>),
+    Refused(Bad),
+    /// The client closed, or the connection broke.
+    Closed,
+    TimedOut,
+    /// The worker quits and the connection is idle.
+    Quit,
+}
+
+struct Waiting {
+    limits: Limits,
+    header_timeout: Duration,
+    keepalive: Duration,
+    served: u64,
+}
+
+/// Longer than this nobody waits for a client to read its last response or to finish its body.
+const LINGER: Duration = Duration::from_secs(5);
+const DISCARD: Duration = Duration::from_secs(30);
 
 /// Serves a connection to its end. `listen` is its index among the configuration's listening addresses.
 pub async fn serve(worker: Rc<Worker>, stream: Stream, client: Rc<Connection>, listen: usize) {
     let settings = worker.default_settings(listen);
     let (buffers, size) = settings.large_client_header_buffers.unwrap_or((4, 8192));
-    let limits = Limits {
-        buffers: usize::try_from(buffers).unwrap_or(4),
-        size: usize::try_from(size).unwrap_or(8192),
-        underscores: settings.underscores_in_headers.unwrap_or(false),
-        ignore_invalid: settings.ignore_invalid_headers.unwrap_or(true),
+    let mut waiting = Waiting {
+        limits: Limits {
+            buffers: usize::try_from(buffers).unwrap_or(4),
+            size: usize::try_from(size).unwrap_or(8192),
+            underscores: settings.underscores_in_headers.unwrap_or(false),
+            ignore_invalid: settings.ignore_invalid_headers.unwrap_or(true),
+        },
+        header_timeout: Duration::from_millis(settings.client_header_timeout.unwrap_or(60_000)),
+        keepalive: Duration::from_millis(settings.keepalive_timeout.unwrap_or(75_000)),
+        served: 0,
     };
-    let header_timeout = Duration::from_millis(settings.client_header_timeout.unwrap_or(60_000));
-    let keepalive = Duration::from_millis(settings.keepalive_timeout.unwrap_or(75_000));
-    let stream = Rc::new(stream);
-    let recorder = Recorder::new(stream.clone(), limits);
-    let tape = recorder.tape.clone();
-    let service = {
-        let (worker, tape, client) = (worker.clone(), tape.clone(), client.clone());
-        service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
-            let wire = Wire::new(tape.clone(), request.into_body());
-            // hyper asks only after the recorder gave it a head.
-            let job: ngx::request::Local<'static, ()> = match tape.take_head() {
-                Some(head) => {
-                    client.requests.set(client.requests.get() + 1);
-                    Box::pin(http::serve(worker.clone(), wire.clone(), client.clone(), listen, head))
+    let wire = Rc::new(Wire::new(stream));
+    wire.send_timeout(Duration::from_millis(settings.send_timeout.unwrap_or(60_000)));
+    let mut alarm = pin!(tokio::time::sleep(waiting.header_timeout));
+    loop {
+        let head = match next_head(&worker, &wire, &waiting, alarm.as_mut()).await {
+            Next::Head(head) => head,
+            Next::Refused(bad) => {
+                let answer = http::refuse(&worker, &client, listen, &bad);
+                wire.begin(None, false, false);
+                wire.start(wire::Reply { framing: wire::Framing::Close, keep_alive: false }, answer);
+                if wire.drained(true).await.is_ok() {
+                    wire.stream.shutdown_write();
+                    wire.stream.linger(LINGER).await;
                 }
-                None => Box::pin(std::future::ready(())),
-            };
-            Answer::new(job, wire)
-        })
-    };
-    // On the heap: the task of an idle connection should not keep hyper's size twice.
-    let mut conn = Box::pin(http1::Builder::new().half_close(true).serve_connection(recorder, service));
-    let mut alarm = pin!(tokio::time::sleep(header_timeout));
-    let mut quit = pin!(worker.quit.notified());
-    let timed_out = std::future::poll_fn(|cx| {
-        if let Poll::Ready(end) = conn.as_mut().poll(cx) {
-            // A broken connection is the client's affair.
-            let _ = end;
-            return Poll::Ready(false);
-        }
-        let quitting = worker.quitting.get() || quit.as_mut().poll(cx).is_ready();
-        if quitting && tape.idle() && !tape.head_begun.get() {
-            return Poll::Ready(false);
-        }
-        // A lazy deadline: nothing is reset per request; when it fires, see what the connection is waiting for.
-        while alarm.as_mut().poll(cx).is_ready() {
-            let limit = match tape.head_begun.get() || tape.served.get() == 0 {
-                true => header_timeout,
-                false => keepalive,
-            };
-            let deadline = tape.since.get() + limit;
-            let waiting = tape.idle();
-            if waiting && deadline <= Instant::now() {
-                return Poll::Ready(true);
+                return;
             }
-            let next = if waiting { deadline } else { Instant::now() + limit.min(header_timeout) };
-            alarm.as_mut().reset(next);
-        }
-        Poll::Pending
-    })
-    .await;
-    drop(conn);
-    if tape.eof.get() && tape.served.get() > 0 && tape.idle() && !tape.head_begun.get() {
-        worker.say_closed(&client, listen);
-    }
-    if timed_out {
-        return;
-    }
-    if let Some(bad) = tape.bad.take() {
-        let answer = http::refuse(&worker, &client, listen, &bad);
-        let write = async {
-            let mut rest = &answer[..];
-            while !rest.is_empty() {
-                let wrote = std::future::poll_fn(|cx| stream.poll_write(cx, &[std::io::IoSlice::new(rest)])).await;
-                let Ok(count) = wrote else { return };
-                rest = &rest[count..];
+            Next::Closed => {
+                if waiting.served > 0 && wire.with_input(<[u8]>::is_empty) {
+                    worker.say_closed(&client, listen);
+                }
+                return;
             }
+            Next::TimedOut | Next::Quit => return,
         };
-        let _ = tokio::time::timeout(Duration::from_secs(60), write).await;
-        stream.shutdown_write();
-        stream.linger(Duration::from_secs(5)).await;
-    } else if tape.closing.get() && tape.body_left() && !tape.eof.get() {
-        stream.shutdown_write();
-        stream.linger(Duration::from_secs(5)).await;
+        waiting.served += 1;
+        client.requests.set(client.requests.get() + 1);
+        wire.begin(head.content_length, head.chunked, head.expect);
+        let active = http::Active::new(&worker);
+        // On the heap: the task of an idle connection should not keep a request's size.
+        Box::pin(http::serve(worker.clone(), wire.clone(), client.clone(), listen, *head)).await;
+        let again = after(&wire).await;
+        drop(active);
+        if !again {
+            return;
+        }
     }
+}
+
+/// The handler is through: flushes, reads what is left of the body. Whether the connection may serve another request.
+async fn after(wire: &Wire) -> bool {
+    let Some(reply) = wire.reply() else {
+        // No response at all (444): the connection is cut as it is.
+        return false;
+    };
+    let whole = wire.ended.get();
+    if wire.drained(true).await.is_err() || !whole {
+        return false;
+    }
+    if reply.keep_alive && reply.framing != wire::Framing::Close {
+        let drain = async { while let Some(Ok(_)) = wire.body_piece().await {} };
+        let drained = !wire.body_left() || tokio::time::timeout(DISCARD, drain).await.is_ok();
+        return drained && !wire.body_left() && !wire.gone.get();
+    }
+    if wire.body_left() && !wire.eof.get() {
+        // Closing before the client has sent its body would make the kernel reset the connection, and the response be lost.
+        wire.stream.shutdown_write();
+        wire.stream.linger(LINGER).await;
+    }
+    false
+}
+
+async fn next_head(worker: &Worker, wire: &Wire, waiting: &Waiting, mut alarm: Pin<&mut Sleep>) -> Next {
+    let mut searched = 0;
+    // (pipelined requests are there already)
+    if !wire.with_input(<[u8]>::is_empty)
+        && let Some(next) = buffered_head(wire, &waiting.limits, &mut searched)
+    {
+        return next;
+    }
+    let mut since = Instant::now();
+    let mut begun = false;
+    let mut quit = pin!(worker.quit.notified());
+    loop {
+        let woken = std::future::poll_fn(|cx| {
+            if let Poll::Ready(read) = wire.poll_fill(cx) {
+                return Poll::Ready(if read.is_err() { Some(Next::Closed) } else { None });
+            }
+            wire.shrink();
+            if !begun && (worker.quitting.get() || quit.as_mut().poll(cx).is_ready()) {
+                return Poll::Ready(Some(Next::Quit));
+            }
+            // A lazy deadline: nothing is reset per request; when it fires, see what the connection is waiting for.
+            while alarm.as_mut().poll(cx).is_ready() {
+                let limit = if begun || waiting.served == 0 { waiting.header_timeout } else { waiting.keepalive };
+                let deadline = since + limit;
+                if deadline <= Instant::now() {
+                    return Poll::Ready(Some(Next::TimedOut));
+                }
+                alarm.as_mut().reset(deadline);
+            }
+            Poll::Pending
+        })
+        .await;
+        if let Some(next) = woken.or_else(|| buffered_head(wire, &waiting.limits, &mut searched)) {
+            return next;
+        }
+        if wire.eof.get() {
+            return Next::Closed;
+        }
+        if !begun && !wire.with_input(<[u8]>::is_empty) {
+            begun = true;
+            since = Instant::now();
+        }
+    }
+}
+
+/// A whole head in the input, parsed or refused. None: more has to come.
+fn buffered_head(wire: &Wire, limits: &Limits, searched: &mut usize) -> Option<Next> {
+    if *searched == 0 {
+        let blank = wire.with_input(head::leading_blank);
+        wire.consume(blank);
+    }
+    let found = wire.with_input(|bytes| match head_end(bytes, *searched) {
+        Some(end) => Ok(Some(Bytes::copy_from_slice(&bytes[..end]))),
+        None => {
+            *searched = bytes.len();
+            head::too_large(bytes, limits).map_or(Ok(None), Err)
+        }
+    });
+    match found {
+        Err(bad) => Some(Next::Refused(bad)),
+        Ok(None) => None,
+        Ok(Some(raw)) => {
+            wire.consume(raw.len());
+            Some(match head::parse(raw, limits) {
+                Ok(head) => Next::Head(Box::new(head)),
+                Err(bad) => Next::Refused(bad),
+            })
+        }
+    }
+}
+
+fn head_end(bytes: &[u8], searched: usize) -> Option<usize> {
+    if let Some(end) = head::end(bytes, searched) {
+        return Some(end);
+    }
+    // HTTP/0.9 has no version and no headers: its line is the whole request.
+    let line_end = memchr::memchr(b'\n', bytes)?;
+    let line = bytes[..line_end].strip_suffix(b"\r").unwrap_or(&bytes[..line_end]);
+    let words = line.split(|&b| b == b' ').filter(|word| !word.is_empty()).count();
+    (words == 2 && line.starts_with(b"GET ")).then_some(line_end + 1)
 }

@@ -1,41 +1,24 @@
-//! Between one request's handler and hyper: the response on its way out as a queue, the request body on its way in.
+//! A client's connection as the request in service sees it: the response on its way out, the request body on its way in.
 //!
-//! The handler's job is polled by hyper as part of the response: no task per request. When hyper drops the response early
-//! (the client is gone) or the body ends before the job does (`ngx.eof`), the job moves to a task of its own and finishes.
+//! Output gathers and is written as soon as it must be (flushed, ended, or too much of it): a small response is one system call.
+//! Nothing is written behind the handler's back, so back-pressure is an await of the handler's own.
 
 use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
-use std::future::Future;
-use std::pin::Pin;
-use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
+use std::io::{self, IoSlice};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::Bytes;
-use hyper::Response;
-use hyper::body::{Body, Frame, Incoming, SizeHint};
-use hyper::header::{CONNECTION, CONTENT_LENGTH, HeaderValue, TRANSFER_ENCODING};
-use ngx::request::{ClientGone, Local};
+use ngx::request::ClientGone;
 
-use super::record::Tape;
+use super::chunks::{Chunks, Piece};
+use super::stream::Stream;
 
-pub struct Wire {
-    pub tape: Rc<Tape>,
-    incoming: RefCell<Option<Incoming>>,
-    queue: RefCell<VecDeque<Bytes>>,
-    queued: Cell<usize>,
-    reply: Cell<Option<Reply>>,
-    pub ended: Cell<bool>,
-    pub gone: Cell<bool>,
-    reader: RefCell<Option<Waker>>,
-    writer: RefCell<Option<Waker>>,
-}
-
-/// How the response body is framed; the text of the head goes over the tape.
+/// How the response body is framed, and what comes after it.
 #[derive(Clone, Copy, Debug)]
 pub struct Reply {
     pub framing: Framing,
     pub keep_alive: bool,
-    pub status: u16,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -48,237 +31,339 @@ pub enum Framing {
     Close,
 }
 
-/// Output that may wait in the queue before the handler is held back.
+/// What is left of the request body.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Incoming {
+    Nothing,
+    Length(u64),
+    Chunked(Chunks),
+}
+
+/// Output that may wait before the handler is held back.
 const HIGH_WATER: usize = 64 * 1024;
+/// Pieces at least this large are queued as they are, smaller ones are copied together.
+const LARGE: usize = 8 * 1024;
+/// How much is read from the socket at a time.
+const READ: usize = 16 * 1024;
+/// An idle connection keeps no larger input buffer than this.
+const KEEP: usize = 4 * 1024;
+
+pub struct Wire {
+    pub stream: Stream,
+    /// Bytes read from the socket; those before `start` are used up.
+    input: RefCell<Vec<u8>>,
+    start: Cell<usize>,
+    incoming: Cell<Incoming>,
+    /// `Expect: 100-continue` was asked, and not answered yet.
+    expect: Cell<bool>,
+    /// The client has closed its sending side.
+    pub eof: Cell<bool>,
+    /// The request body broke the rules of chunked encoding.
+    pub bad_body: Cell<bool>,
+    out: RefCell<Out>,
+    reply: Cell<Option<Reply>>,
+    /// The response is complete.
+    pub ended: Cell<bool>,
+    /// The connection broke while we wrote.
+    pub gone: Cell<bool>,
+    send_timeout: Cell<Duration>,
+}
+
+#[derive(Default)]
+struct Out {
+    /// Frozen pieces, the first one written up to `done`.
+    queue: std::collections::VecDeque<Bytes>,
+    done: usize,
+    /// Small pieces since the last frozen one.
+    tail: Vec<u8>,
+    waiting: usize,
+}
 
 impl Wire {
-    pub fn new(tape: Rc<Tape>, incoming: Incoming) -> Rc<Wire> {
-        Rc::new(Wire {
-            tape,
-            incoming: RefCell::new(Some(incoming)),
-            queue: RefCell::default(),
-            queued: Cell::new(0),
+    pub fn new(stream: Stream) -> Wire {
+        Wire {
+            stream,
+            input: RefCell::default(),
+            start: Cell::new(0),
+            incoming: Cell::new(Incoming::Nothing),
+            expect: Cell::new(false),
+            eof: Cell::new(false),
+            bad_body: Cell::new(false),
+            out: RefCell::default(),
             reply: Cell::new(None),
             ended: Cell::new(false),
             gone: Cell::new(false),
-            reader: RefCell::default(),
-            writer: RefCell::default(),
-        })
+            send_timeout: Cell::new(Duration::from_secs(60)),
+        }
     }
 
-    pub fn start(&self, reply: Reply, head: Vec<u8>) {
-        *self.tape.reply.borrow_mut() = Some(head);
-        if !reply.keep_alive {
-            self.tape.closing.set(true);
+    /// A request begins: nothing of its response exists, its body is framed like this.
+    pub fn begin(&self, content_length: Option<u64>, chunked: bool, expect: bool) {
+        self.incoming.set(match content_length {
+            _ if chunked => Incoming::Chunked(Chunks::new()),
+            Some(length) if length > 0 => Incoming::Length(length),
+            _ => Incoming::Nothing,
+        });
+        self.expect.set(expect);
+        self.reply.set(None);
+        self.ended.set(false);
+    }
+    pub fn send_timeout(&self, limit: Duration) {
+        self.send_timeout.set(limit);
+    }
+
+    // Input.
+
+    /// The bytes that were read and not used yet.
+    pub fn with_input<T>(&self, f: impl FnOnce(&[u8]) -> T) -> T {
+        f(self.input.borrow().get(self.start.get()..).unwrap_or(&[]))
+    }
+    /// Marks input as used up.
+    pub fn consume(&self, count: usize) {
+        let mut input = self.input.borrow_mut();
+        let start = self.start.get() + count;
+        if start >= input.len() {
+            input.clear();
+            self.start.set(0);
+        } else {
+            self.start.set(start);
         }
-        self.reply.set(Some(reply));
     }
-    pub fn push(&self, bytes: Bytes) {
-        if !bytes.is_empty() {
-            self.queued.set(self.queued.get() + bytes.len());
-            self.queue.borrow_mut().push_back(bytes);
-            wake(&self.reader);
+    /// Gives back a large input buffer that is empty: the connection is about to be idle.
+    pub fn shrink(&self) {
+        let mut input = self.input.borrow_mut();
+        if input.is_empty() && input.capacity() > KEEP {
+            input.shrink_to(0);
         }
     }
-    pub fn end(&self) {
-        self.ended.set(true);
-        wake(&self.reader);
+    /// Reads what comes; at the end of input `eof` is set.
+    pub fn poll_fill(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut input = self.input.borrow_mut();
+        let start = self.start.replace(0);
+        input.drain(..start);
+        let used = input.len();
+        // The first read of a request is small, as most requests are; bodies get more.
+        let room = if used == 0 && self.incoming.get() == Incoming::Nothing { KEEP } else { READ };
+        input.resize(used + room, 0);
+        let read = self.stream.poll_read(cx, &mut input[used..]);
+        let count = match &read {
+            Poll::Ready(Ok(count)) => *count,
+            _ => 0,
+        };
+        input.truncate(used + count);
+        match ready!(read) {
+            Ok(0) => {
+                self.eof.set(true);
+                Poll::Ready(Ok(()))
+            }
+            Ok(_) => Poll::Ready(Ok(())),
+            Err(e) => {
+                self.eof.set(true);
+                Poll::Ready(Err(e))
+            }
+        }
     }
-    /// Resolves when the queue is short enough, or empty for `flush`.
-    pub async fn drained(&self, flush: bool) -> Result<(), ClientGone> {
-        std::future::poll_fn(|cx| {
-            if self.gone.get() {
-                return Poll::Ready(Err(ClientGone));
-            }
-            let enough = if flush { self.queued.get() == 0 } else { self.queued.get() <= HIGH_WATER };
-            if enough {
-                return Poll::Ready(Ok(()));
-            }
-            *self.writer.borrow_mut() = Some(cx.waker().clone());
-            Poll::Pending
-        })
-        .await
+
+    /// The request body has not been read to its end.
+    pub fn body_left(&self) -> bool {
+        self.incoming.get() != Incoming::Nothing
     }
     /// The next piece of the request body. None: its end. Err: broken framing, or the client went away.
     pub async fn body_piece(&self) -> Option<Result<Bytes, ClientGone>> {
-        std::future::poll_fn(|cx| {
-            let mut incoming = self.incoming.borrow_mut();
-            let Some(body) = incoming.as_mut() else { return Poll::Ready(None) };
-            loop {
-                return match Pin::new(&mut *body).poll_frame(cx) {
-                    Poll::Pending => Poll::Pending,
-                    Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
-                        Ok(data) => Poll::Ready(Some(Ok(data))),
-                        Err(_trailers) => continue,
-                    },
-                    Poll::Ready(Some(Err(_))) => Poll::Ready(Some(Err(ClientGone))),
-                    Poll::Ready(None) => {
-                        *incoming = None;
-                        Poll::Ready(None)
-                    }
-                };
-            }
-        })
-        .await
-    }
-    /// Reads what is left of the request body in the background, so that the connection can serve the next request.
-    pub fn discard_rest(self: &Rc<Wire>, limit: std::time::Duration) {
-        if !self.tape.body_left() {
-            return;
-        }
-        if self.tape.closing.get() {
-            // The connection's end reads what is left, once the response is out.
-            self.incoming.take();
-            return;
-        }
-        let wire = self.clone();
-        tokio::task::spawn_local(async move {
-            let drain = async { while let Some(Ok(_)) = wire.body_piece().await {} };
-            let _ = tokio::time::timeout(limit, drain).await;
-            wire.incoming.take();
-        });
-    }
-}
-
-fn wake(slot: &RefCell<Option<Waker>>) {
-    if let Some(waker) = slot.take() {
-        waker.wake();
-    }
-}
-
-/// The handler at work, shared by the two stages of a response.
-struct Job {
-    job: Option<Local<'static, ()>>,
-    wire: Rc<Wire>,
-}
-
-impl Job {
-    fn step(&mut self, cx: &mut Context<'_>) {
-        if let Some(job) = &mut self.job
-            && job.as_mut().poll(cx).is_ready()
-        {
-            self.job = None;
-        }
-    }
-}
-
-impl Drop for Job {
-    fn drop(&mut self) {
-        if !self.wire.ended.get() || !self.wire.queue.borrow().is_empty() {
-            self.wire.gone.set(true);
-            wake(&self.wire.writer);
-        }
-        self.wire.tape.in_service.set(false);
-        if let Some(job) = self.job.take() {
-            tokio::task::spawn_local(job);
-        }
-    }
-}
-
-/// hyper's response future: runs the job until the head is there.
-pub struct Answer(Option<Job>);
-
-impl Answer {
-    pub fn new(job: Local<'static, ()>, wire: Rc<Wire>) -> Answer {
-        wire.tape.in_service.set(true);
-        Answer(Some(Job { job: Some(job), wire }))
-    }
-}
-
-/// The handler ended without a response: the connection is closed as it is (status 444).
-#[derive(Debug)]
-pub struct NoResponse;
-
-impl std::fmt::Display for NoResponse {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("closed without a response")
-    }
-}
-impl std::error::Error for NoResponse {}
-
-impl Future for Answer {
-    type Output = Result<Response<Outgoing>, NoResponse>;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let Some(mut job) = self.0.take() else { return Poll::Ready(Err(NoResponse)) };
-        job.step(cx);
-        let Some(reply) = job.wire.reply.take() else {
-            if job.job.is_none() {
-                return Poll::Ready(Err(NoResponse));
-            }
-            *job.wire.reader.borrow_mut() = Some(cx.waker().clone());
-            self.0 = Some(job);
-            return Poll::Pending;
-        };
-        job.wire.tape.unflushed.set(true);
-        let length = match reply.framing {
-            Framing::Length(length) => Some(length),
-            Framing::None => Some(0),
-            _ => None,
-        };
-        let mut response = Response::new(Outgoing { job, length });
-        // Only what decides about bodies matters: the rest of this head is replaced on its way out.
-        if let Ok(status) = http::StatusCode::from_u16(reply.status)
-            && matches!(reply.status, 204 | 304)
-        {
-            *response.status_mut() = status;
-        }
-        let headers = response.headers_mut();
-        match reply.framing {
-            Framing::Length(length) => drop(headers.insert(CONTENT_LENGTH, HeaderValue::from(length))),
-            Framing::Chunked => drop(headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"))),
-            Framing::None | Framing::Close => {}
-        }
-        if !reply.keep_alive {
-            headers.insert(CONNECTION, HeaderValue::from_static("close"));
-        }
-        Poll::Ready(Ok(response))
-    }
-}
-
-/// The response body as hyper pulls it.
-pub struct Outgoing {
-    job: Job,
-    length: Option<u64>,
-}
-
-impl Body for Outgoing {
-    type Data = Bytes;
-    type Error = NoResponse;
-
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, NoResponse>>> {
         loop {
-            let wire = self.job.wire.clone();
-            let piece = wire.queue.borrow_mut().pop_front();
-            if let Some(bytes) = piece {
-                wire.queued.set(wire.queued.get() - bytes.len());
-                wire.tape.unflushed.set(true);
-                wake(&wire.writer);
-                return Poll::Ready(Some(Ok(Frame::data(bytes))));
+            if let Some(piece) = self.buffered_piece() {
+                return piece;
             }
-            if wire.ended.get() {
-                wire.tape.unflushed.set(true);
-                return Poll::Ready(None);
+            if self.eof.get() {
+                return Some(Err(ClientGone));
             }
-            if self.job.job.is_none() {
-                // Broken off: what was sent so far still goes out, then the connection is cut.
-                if wire.tape.unflushed.get() {
-                    *wire.tape.cutting.borrow_mut() = Some(cx.waker().clone());
-                    return Poll::Pending;
+            if self.expect.replace(false) && self.reply.get().is_none() {
+                self.push(Bytes::from_static(b"HTTP/1.1 100 Continue\r\n\r\n"));
+                if self.write_now().is_err() {
+                    return Some(Err(ClientGone));
                 }
-                return Poll::Ready(Some(Err(NoResponse)));
             }
-            self.job.step(cx);
-            if wire.queue.borrow().is_empty() && !wire.ended.get() && self.job.job.is_some() {
-                *wire.reader.borrow_mut() = Some(cx.waker().clone());
-                return Poll::Pending;
+            if std::future::poll_fn(|cx| self.poll_fill(cx)).await.is_err() {
+                return Some(Err(ClientGone));
             }
         }
     }
-    fn is_end_stream(&self) -> bool {
-        self.length == Some(0) || (self.job.wire.ended.get() && self.job.wire.queue.borrow().is_empty())
+    /// A piece out of the buffer; None: more has to be read first.
+    fn buffered_piece(&self) -> Option<Option<Result<Bytes, ClientGone>>> {
+        match self.incoming.get() {
+            Incoming::Nothing => Some(None),
+            Incoming::Length(left) => {
+                let piece = self.with_input(|bytes| {
+                    let count = bytes.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+                    Bytes::copy_from_slice(&bytes[..count])
+                });
+                if piece.is_empty() {
+                    return None;
+                }
+                self.consume(piece.len());
+                let left = left - piece.len() as u64;
+                self.incoming.set(if left == 0 { Incoming::Nothing } else { Incoming::Length(left) });
+                Some(Some(Ok(piece)))
+            }
+            Incoming::Chunked(mut chunks) => {
+                let mut data = Vec::new();
+                let (used, end) = self.with_input(|bytes| {
+                    let mut used = 0;
+                    loop {
+                        match chunks.next(&bytes[used..]) {
+                            Piece::Data { from, to } => {
+                                data.extend_from_slice(&bytes[used + from..used + to]);
+                                used += to;
+                            }
+                            Piece::More => return (bytes.len(), Some(false)),
+                            Piece::End(count) => return (used + count, Some(true)),
+                            Piece::Invalid => return (used, None),
+                        }
+                    }
+                });
+                self.consume(used);
+                match end {
+                    Some(true) => self.incoming.set(Incoming::Nothing),
+                    Some(false) => self.incoming.set(Incoming::Chunked(chunks)),
+                    None => {
+                        self.bad_body.set(true);
+                        self.eof.set(true);
+                        return Some(Some(Err(ClientGone)));
+                    }
+                }
+                match (data.is_empty(), end) {
+                    (false, _) => Some(Some(Ok(Bytes::from(data)))),
+                    (true, Some(true)) => Some(None),
+                    (true, _) => None,
+                }
+            }
+        }
     }
-    fn size_hint(&self) -> SizeHint {
-        self.length.map(SizeHint::with_exact).unwrap_or_default()
+
+    // Output.
+
+    /// The head is final; the body follows by `push`.
+    pub fn start(&self, reply: Reply, head: Vec<u8>) {
+        self.reply.set(Some(reply));
+        let mut out = self.out.borrow_mut();
+        out.waiting += head.len();
+        if out.tail.is_empty() { out.tail = head } else { out.tail.extend_from_slice(&head) }
+    }
+    pub fn reply(&self) -> Option<Reply> {
+        self.reply.get()
+    }
+    /// Response body; it is framed here.
+    pub fn body(&self, bytes: Bytes) {
+        if bytes.is_empty() {
+            return;
+        }
+        match self.reply.get().map(|reply| reply.framing) {
+            Some(Framing::Chunked) => {
+                self.append(format!("{:x}\r\n", bytes.len()).as_bytes());
+                self.push(bytes);
+                self.append(b"\r\n");
+            }
+            Some(Framing::None) => {}
+            _ => self.push(bytes),
+        }
+    }
+    /// Nothing follows; what there is goes out now, as far as the kernel takes it.
+    pub fn end(&self) {
+        if !self.ended.replace(true) {
+            if self.reply.get().is_some_and(|reply| reply.framing == Framing::Chunked) {
+                self.append(b"0\r\n\r\n");
+            }
+            // (a failure shows at the next look at `gone`)
+            let _ = self.write_now();
+        }
+    }
+    fn push(&self, bytes: Bytes) {
+        if bytes.len() < LARGE {
+            return self.append(&bytes);
+        }
+        let mut out = self.out.borrow_mut();
+        out.waiting += bytes.len();
+        if !out.tail.is_empty() {
+            let tail = std::mem::take(&mut out.tail);
+            out.queue.push_back(Bytes::from(tail));
+        }
+        out.queue.push_back(bytes);
+    }
+    fn append(&self, bytes: &[u8]) {
+        let mut out = self.out.borrow_mut();
+        out.waiting += bytes.len();
+        out.tail.extend_from_slice(bytes);
+    }
+
+    /// Writes what the kernel takes at once; whether that was all.
+    fn write_now(&self) -> Result<bool, ClientGone> {
+        let mut out = self.out.borrow_mut();
+        let out = &mut *out;
+        while out.waiting > 0 {
+            let wrote = if out.queue.is_empty() {
+                self.stream.try_write(&out.tail[out.done..])
+            } else {
+                let mut slices: smallvec::SmallVec<[IoSlice<'_>; 8]> = smallvec::SmallVec::new();
+                for (i, piece) in out.queue.iter().take(7).enumerate() {
+                    slices.push(IoSlice::new(if i == 0 { &piece[out.done..] } else { piece }));
+                }
+                if out.queue.len() <= 7 && !out.tail.is_empty() {
+                    slices.push(IoSlice::new(&out.tail));
+                }
+                self.stream.try_write_vectored(&slices)
+            };
+            match wrote {
+                Ok(count) => out.wrote(count),
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Ok(false),
+                Err(_) => {
+                    self.gone.set(true);
+                    *out = Out::default();
+                    return Err(ClientGone);
+                }
+            }
+        }
+        Ok(true)
+    }
+
+    /// Resolves when little enough waits, or nothing for `flush`.
+    pub async fn drained(&self, flush: bool) -> Result<(), ClientGone> {
+        loop {
+            if self.gone.get() {
+                return Err(ClientGone);
+            }
+            if !flush && self.out.borrow().waiting <= HIGH_WATER {
+                return Ok(());
+            }
+            if self.write_now()? {
+                return Ok(());
+            }
+            let room = tokio::time::timeout(self.send_timeout.get(), self.stream.writable()).await;
+            if !matches!(room, Ok(Ok(()))) {
+                self.gone.set(true);
+                return Err(ClientGone);
+            }
+        }
+    }
+}
+
+impl Out {
+    /// So many bytes are in the kernel: they go off the front.
+    fn wrote(&mut self, count: usize) {
+        self.waiting -= count;
+        self.done += count;
+        while let Some(first) = self.queue.front() {
+            if self.done < first.len() {
+                return;
+            }
+            self.done -= first.len();
+            self.queue.pop_front();
+        }
+        if self.done >= self.tail.len() {
+            self.tail.clear();
+            self.done = 0;
+            if self.tail.capacity() > HIGH_WATER {
+                self.tail = Vec::new();
+            }
+        }
     }
 }

@@ -8,8 +8,12 @@ use std::sync::Arc;
 use bytes::Bytes;
 use ngx::log::{Level, Log};
 use ngx::phase::Phase;
-use ngx::request::{Body, BodyError, ClientGone, Exchange, Local, LuaConf, NoVariable, Request, TempFile};
+use ngx::request::{
+    Body, BodyError, ClientGone, Exchange, Local, LuaConf, NoVariable, Request, SubrequestOptions, SubrequestResult,
+    TempFile,
+};
 
+use super::subrequest::{self, Captured};
 use super::{response, vars};
 use crate::conf::regex::Captures;
 use crate::conf::settings::Settings;
@@ -22,6 +26,8 @@ pub struct Live {
     pub http: Arc<Http>,
     /// None: there is no client (a refused head).
     pub wire: Option<Rc<Wire>>,
+    /// A subrequest's response is kept here.
+    pub capture: Option<Captured>,
     places: Link,
     pub listen: usize,
     pub slots: RefCell<Vec<Option<Vec<u8>>>>,
@@ -86,6 +92,7 @@ impl Live {
             http: worker.http.clone(),
             worker,
             wire,
+            capture: None,
             places: Link { place: Place::new(server, location), next: OnceCell::new() },
             listen,
             slots: RefCell::default(),
@@ -136,8 +143,7 @@ impl Live {
     pub fn log(&self, connection: u64) -> Rc<dyn Log> {
         let place = self.place();
         let logs = place.location.settings.error_log.clone().unwrap_or_else(|| self.worker.main.error_log.clone());
-        let server = Rc::from(String::from_utf8_lossy(&place.server.name).as_ref());
-        Rc::new(crate::log::ForRequest { logs, server, connection })
+        Rc::new(crate::log::ForRequest { logs, server: place.server.clone(), connection })
     }
     pub fn say(&self, request: &Request, level: Level, message: &str) {
         request.log.write(level, message.as_bytes(), Some(request));
@@ -191,7 +197,7 @@ impl Exchange for Live {
                     Ok(None) => break,
                     Ok(Some(Err(ClientGone))) => {
                         // A client that went away is nobody to answer to.
-                        return Err(BodyError::Status(if wire.tape.bad_body.get() { 400 } else { 499 }));
+                        return Err(BodyError::Status(if wire.bad_body.get() { 400 } else { 499 }));
                     }
                     Ok(Some(Ok(piece))) => piece,
                 };
@@ -259,10 +265,14 @@ impl Exchange for Live {
         place.lua.get_or_init(|| self.worker.lua_conf(&place.location))
     }
 
+    fn subrequest(self: Rc<Self>, parent: &Request, options: SubrequestOptions) -> Local<'static, SubrequestResult> {
+        subrequest::run(self, parent, options)
+    }
+
     fn client_gone<'a>(&'a self) -> Local<'a, ()> {
         Box::pin(async move {
             match &self.wire {
-                Some(wire) => wire.tape.stream.closed().await,
+                Some(wire) => wire.stream.closed().await,
                 None => std::future::pending().await,
             }
         })
@@ -278,6 +288,7 @@ impl Live {
     /// Lua's output to an HTTP/1.0 client gathers until its length is known (lua_http10_buffering).
     pub fn buffers(&self, request: &Request) -> bool {
         request.version <= 10
+            && self.capture.is_none()
             && !request.response.sent
             && !request.response.headers.contains(b"content-length")
             && self.settings().lua_http10_buffering.unwrap_or(true)

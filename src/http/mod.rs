@@ -9,6 +9,7 @@ pub mod response;
 mod rewrite;
 mod route;
 pub mod status;
+mod subrequest;
 pub mod uri;
 pub mod vars;
 
@@ -29,8 +30,6 @@ use live::Live;
 
 /// Handles one request; the response goes out over the wire.
 pub async fn serve(worker: Rc<Worker>, wire: Rc<Wire>, client: Rc<Connection>, listen: usize, head: Head) {
-    worker.active.set(worker.active.get() + 1);
-    let guard = Active(worker.clone());
     let target = uri::split(&head.target);
     let host = match (target.host, head.headers.first(b"host")) {
         (Some(host), _) => route::host_name(host),
@@ -62,11 +61,8 @@ pub async fn serve(worker: Rc<Worker>, wire: Rc<Wire>, client: Rc<Connection>, l
         headers: head.headers,
         uri: uri.unwrap_or(path),
         args,
-        log: live.log(client.number),
-        connection: client,
         phase: Phase::ServerRewrite,
-        exchange: live.clone(),
-        ..blank(live.clone(), worker.nobody())
+        ..blank(live.clone(), client)
     };
     if valid {
         phases::run(&live, &mut request).await;
@@ -80,11 +76,17 @@ pub async fn serve(worker: Rc<Worker>, wire: Rc<Wire>, client: Rc<Connection>, l
         live.lua(&mut request, Phase::Log, &code).await;
     }
     write_access_log(&live, &request);
-    wire.discard_rest(std::time::Duration::from_secs(30));
-    drop(guard);
 }
 
-struct Active(Rc<Worker>);
+/// A request in service, until its response is out: a worker that quits waits for it.
+pub struct Active(Rc<Worker>);
+
+impl Active {
+    pub fn new(worker: &Rc<Worker>) -> Active {
+        worker.active.set(worker.active.get() + 1);
+        Active(worker.clone())
+    }
+}
 
 impl Drop for Active {
     fn drop(&mut self) {

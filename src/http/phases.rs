@@ -179,6 +179,9 @@ pub async fn read_body(live: &Live, request: &mut Request) -> Next {
 }
 
 async fn access(live: &Live, request: &mut Request) -> Next {
+    if request.is_subrequest {
+        return Next::Go;
+    }
     match live.settings().lua_access.clone() {
         Some(code) => after_lua(live, request, Phase::Access, &code).await,
         None => Next::Go,
@@ -367,6 +370,16 @@ pub async fn error_response(live: &Live, request: &mut Request, code: u16) -> Op
     }
     if status::closes(code) {
         live.keep_alive.set(false);
+    }
+    if request.is_subrequest {
+        // The parent gets the status alone: neither a page nor an error_page stands for it.
+        for name in [&b"content-type"[..], b"content-length", b"last-modified", b"accept-ranges"] {
+            request.response.headers.remove(name);
+        }
+        request.response.status = code;
+        request.output.pending.clear();
+        let _ = live.reply(request, false, true).await;
+        return None;
     }
     if !live.error_answered.get() || live.settings().recursive_error_pages == Some(true) {
         let pages = live.settings().error_page.clone();

@@ -8,7 +8,7 @@ use ngx::request::{ClientGone, Request};
 use ngx::worker::PhaseEnd;
 
 use super::live::Live;
-use super::status;
+use super::{status, subrequest};
 use crate::conf::settings::{Expires, MoreHeader};
 use crate::conn::wire::{Framing, Reply};
 use crate::time;
@@ -43,8 +43,20 @@ fn default_type(live: &Live, request: &mut Request) {
 
 /// Sends the head first if it is still due, then what is pending, through the filters.
 pub async fn send(live: &Live, request: &mut Request, flush: bool, last: bool) -> Result<(), ClientGone> {
-    let Some(wire) = live.wire.clone() else { return Err(ClientGone) };
     request.output.flush = false;
+    if let Some(captured) = &live.capture {
+        if !request.response.sent {
+            header_filters(live, request).await;
+            request.response.sent = true;
+        }
+        body_filters(live, request, last).await;
+        subrequest::keep(captured, request);
+        if last || request.output.eof {
+            live.complete.set(true);
+        }
+        return Ok(());
+    }
+    let Some(wire) = live.wire.clone() else { return Err(ClientGone) };
     if wire.gone.get() {
         request.output.pending.clear();
         return Err(ClientGone);
@@ -67,7 +79,7 @@ pub async fn send(live: &Live, request: &mut Request, flush: bool, last: bool) -
         // As the client counts: with the framing of chunks.
         let digits = u64::from(bytes.len().ilog(16)) + 1;
         request.output.sent += bytes.len() as u64 + if live.chunked.get() { digits + 4 } else { 0 };
-        wire.push(bytes);
+        wire.body(bytes);
     }
     if last || request.output.eof {
         if live.chunked.get() && !wire.ended.get() {
@@ -79,7 +91,7 @@ pub async fn send(live: &Live, request: &mut Request, flush: bool, last: bool) -
     if last && !flush {
         return Ok(());
     }
-    wire.drained(flush).await
+    wire.drained(flush || request.output.eof).await
 }
 
 /// Everything that may change the head before it is sent.
@@ -243,7 +255,7 @@ fn start(live: &Live, request: &mut Request) {
         if request.version < 10 {
             keep_alive = false;
         }
-        wire.start(Reply { framing, keep_alive, status }, head);
+        wire.start(Reply { framing, keep_alive }, head);
     }
 }
 

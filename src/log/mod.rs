@@ -5,7 +5,6 @@ pub mod access;
 use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::rc::Rc;
 use std::sync::{Arc, RwLock};
 
 use ngx::log::{Level, Log};
@@ -109,7 +108,7 @@ impl Log for Plain {
 /// What a request at one location writes through.
 pub struct ForRequest {
     pub logs: Arc<[ErrorLog]>,
-    pub server: Rc<str>,
+    pub server: Arc<crate::conf::tree::Server>,
     pub connection: u64,
 }
 
@@ -121,13 +120,13 @@ impl Log for ForRequest {
         if !self.enabled(level) {
             return;
         }
-        let tail = request.map(|request| tail(&self.server, request)).unwrap_or_default();
+        let tail = request.map(|request| tail(&self.server.name, request)).unwrap_or_default();
         write(&self.logs, level, self.connection, message, &tail);
     }
 }
 
 /// `, client: …, server: …, request: "…", host: "…"`
-fn tail(server: &str, request: &Request) -> Vec<u8> {
+fn tail(server: &[u8], request: &Request) -> Vec<u8> {
     // What the server is doing, where nginx has words for it.
     let mut tail = match request.phase {
         Phase::Log => b" while logging request".to_vec(),
@@ -137,7 +136,7 @@ fn tail(server: &str, request: &Request) -> Vec<u8> {
     tail.extend_from_slice(b", client: ");
     tail.extend_from_slice(if request.connection.unix { b"unix:" } else { &request.connection.remote_addr });
     tail.extend_from_slice(b", server: ");
-    tail.extend_from_slice(server.as_bytes());
+    tail.extend_from_slice(server);
     if !request.request_line.is_empty() {
         tail.extend_from_slice(b", request: \"");
         tail.extend_from_slice(&request.request_line);

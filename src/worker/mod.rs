@@ -8,7 +8,7 @@ pub mod server;
 pub mod thread;
 pub mod vm;
 
-use std::cell::{Cell, OnceCell, RefCell};
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -48,7 +48,6 @@ pub struct Worker {
     pub idle: Notify,
     lua_confs: RefCell<HashMap<*const Location, Rc<LuaConf>>>,
     dynamic_codes: RefCell<HashMap<PathBuf, Arc<Code>>>,
-    nobody: OnceCell<Rc<Connection>>,
     seed: u64,
     next: Cell<u64>,
 }
@@ -68,7 +67,6 @@ impl Worker {
             idle: Notify::new(),
             lua_confs: RefCell::default(),
             dynamic_codes: RefCell::default(),
-            nobody: OnceCell::new(),
             seed,
             next: Cell::new(0),
         }
@@ -110,9 +108,6 @@ impl Worker {
     }
     pub fn next_temp(&self) -> u64 {
         self.counts.temp_files.fetch_add(1, Ordering::Relaxed) + 1
-    }
-    pub fn nobody(&self) -> Rc<Connection> {
-        self.nobody.get_or_init(|| Rc::new(Connection::default())).clone()
     }
 
     /// What Lua at that location sees of the configuration; made on first use.

@@ -6,7 +6,7 @@ use std::sync::mpsc;
 use std::thread::JoinHandle;
 
 use ngx::log::Level;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
 use super::listen::{self, Sockets};
@@ -30,6 +30,17 @@ pub fn run(origin: &Origin, main: Main) -> ExitCode {
     let main = Arc::new(main);
     let plain = Plain(main.error_log.clone());
     raise_limits(&main, &plain);
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return refuse(&plain, &format!("cannot make a runtime: {error}")),
+    };
+    let signals = {
+        let _inside = runtime.enter();
+        match catch_signals() {
+            Ok(signals) => signals,
+            Err(error) => return refuse(&plain, &format!("cannot catch signals: {error}")),
+        }
+    };
     let mut sockets = match &main.http {
         Some(http) => match listen::open_all(http, main.worker_processes, Vec::new(), &plain) {
             Ok(sockets) => sockets,
@@ -48,13 +59,8 @@ pub fn run(origin: &Origin, main: Main) -> ExitCode {
         Ok(generation) => generation,
         Err(error) => return refuse(&plain, &error),
     };
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(error) => return refuse(&plain, &format!("cannot make a runtime: {error}")),
-    };
-    // Signals must be caught before anyone is told that the server runs.
     let mut pid = Some(pid);
-    runtime.block_on(follow(origin, generation, &mut sockets, &counts, &mut pid));
+    runtime.block_on(follow(origin, signals, generation, &mut sockets, &counts, &mut pid));
     ExitCode::SUCCESS
 }
 
@@ -119,26 +125,37 @@ fn end(generation: Generation, order: Order) {
     generation.threads.into_iter().for_each(|thread| drop(thread.join()));
 }
 
+/// The signals that steer the server.
+struct Signals {
+    term: Signal,
+    int: Signal,
+    quit: Signal,
+    hup: Signal,
+    usr1: Signal,
+    winch: Signal,
+}
+
+/// From here on the signals are caught: before a port is open or a pid file tells of the process.
+fn catch_signals() -> std::io::Result<Signals> {
+    Ok(Signals {
+        term: signal(SignalKind::terminate())?,
+        int: signal(SignalKind::interrupt())?,
+        quit: signal(SignalKind::quit())?,
+        hup: signal(SignalKind::hangup())?,
+        usr1: signal(SignalKind::user_defined1())?,
+        winch: signal(SignalKind::window_change())?,
+    })
+}
+
 async fn follow(
     origin: &Origin,
+    signals: Signals,
     mut now: Generation,
     sockets: &mut Vec<Sockets>,
     counts: &Arc<Counts>,
     pid: &mut Option<PidFile>,
 ) {
-    let streams = [
-        SignalKind::terminate(),
-        SignalKind::interrupt(),
-        SignalKind::quit(),
-        SignalKind::hangup(),
-        SignalKind::user_defined1(),
-        SignalKind::window_change(),
-    ]
-    .map(signal);
-    let [Ok(mut term), Ok(mut int), Ok(mut quit), Ok(mut hup), Ok(mut usr1), Ok(mut winch)] = streams else {
-        refuse(&Plain(now.main.error_log.clone()), "cannot catch signals");
-        return end(now, Order::Stop);
-    };
+    let Signals { mut term, mut int, mut quit, mut hup, mut usr1, mut winch } = signals;
     if daemon::is_child() {
         daemon::ready();
     }

@@ -147,7 +147,7 @@ async fn accept(worker: Rc<Worker>, listener: Listener, listen: usize, log: Rc<P
             Listener::Tcp(listener) => listener.accept().await.map(|(stream, _)| {
                 let _ = stream.set_nodelay(true);
                 let client = client(&worker, stream.peer_addr().ok(), stream.local_addr().ok());
-                (Stream::Tcp(stream), client)
+                (Stream::from(stream), client)
             }),
             Listener::Unix(listener) => listener.accept().await.map(|(stream, _)| {
                 let path = match &worker.http.listens[listen].addr {
@@ -161,7 +161,7 @@ async fn accept(worker: Rc<Worker>, listener: Listener, listen: usize, log: Rc<P
                     unix: true,
                     ..Connection::default()
                 };
-                (Stream::Unix(stream), client)
+                (Stream::from(stream), client)
             }),
         };
         match accepted {

@@ -1,5 +1,8 @@
 //! Starts the server on a free loopback port under a temporary prefix. The prefix and the process go away with the value.
 
+pub mod load;
+pub mod redis;
+
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
@@ -45,6 +48,16 @@ impl Drop for Prefix {
     }
 }
 
+/// Whether a test can do without: says that it is skipped, or fails where PERILUNE_CI is set.
+pub fn missing(what: &str, path: &str) -> bool {
+    if std::path::Path::new(path).exists() {
+        return false;
+    }
+    assert!(std::env::var_os("PERILUNE_CI").is_none(), "{what} is missing: {path}");
+    eprintln!("SKIPPED: {what} is missing: {path}");
+    true
+}
+
 pub fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
@@ -63,17 +76,19 @@ impl Server {
     }
 
     pub fn with_main(main: &str, http: &str, files: &[(&str, &str)]) -> Server {
+        let log = if main.contains("error_log") { "" } else { "error_log logs/error.log info;" };
+        let conf = format!("daemon off; pid logs/nginx.pid; {main} {log}\nevents {{}}\nhttp {{\n{http}\n}}\n");
+        Server::with_conf(&conf, files, &[])
+    }
+
+    /// `conf` is a whole nginx.conf, with PORT where the port belongs.
+    pub fn with_conf(conf: &str, files: &[(&str, &str)], flags: &[&str]) -> Server {
         let (prefix, port) = (Prefix::new(), free_port());
         for (name, text) in files {
             prefix.write(name, text);
         }
-        let http = http.replace("PORT", &port.to_string());
-        let log = if main.contains("error_log") { "" } else { "error_log logs/error.log info;" };
-        prefix.write(
-            "conf/nginx.conf",
-            &format!("daemon off; pid logs/nginx.pid; {main} {log}\nevents {{}}\nhttp {{\n{http}\n}}\n"),
-        );
-        let child = prefix.command(&[]).stderr(Stdio::null()).spawn().unwrap();
+        prefix.write("conf/nginx.conf", &conf.replace("PORT", &port.to_string()));
+        let child = prefix.command(flags).stderr(Stdio::null()).spawn().unwrap();
         let mut server = Server { prefix, port, child };
         let deadline = Instant::now() + Duration::from_secs(10);
         while TcpStream::connect(("127.0.0.1", port)).is_err() {

@@ -1,0 +1,1 @@
+/usr/share/lua/5.1/nginx/redis.lua

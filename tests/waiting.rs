@@ -1,0 +1,84 @@
+//! Waiting and computing requests share one worker: neither holds up the others.
+
+use std::time::Duration;
+
+use crate::support::{Server, load::Client};
+
+fn start(http: &str) -> Server {
+    // Two thousand sockets, and the other tests' beside them.
+    let mut limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
+    limit.current = limit.maximum;
+    rustix::process::setrlimit(rustix::process::Resource::Nofile, limit).unwrap();
+    let conf = format!(
+        "daemon off; worker_processes 1; worker_rlimit_nofile 8192; pid logs/nginx.pid; error_log logs/error.log warn;
+         events {{ worker_connections 4096; }} http {{ {http} }}"
+    );
+    Server::with_conf(&conf, &[], &[])
+}
+
+#[test]
+fn a_thousand_sleeping_requests_wait_at_once() {
+    const REQUESTS: usize = 1000;
+    let server = start(
+        "init_by_lua_block { counts = { waiting = 0 } }
+        server {
+            listen 127.0.0.1:PORT backlog=2048;
+            location = /sleep { content_by_lua_block {
+                counts.waiting = counts.waiting + 1
+                ngx.sleep(4)
+                -- What the first to resume finds is what all of them tell.
+                counts.at_first = counts.at_first or counts.waiting
+                counts.waiting = counts.waiting - 1
+                ngx.say(counts.at_first)
+            } }
+            location = /waiting { content_by_lua_block { ngx.say(counts.waiting) } }
+        }",
+    );
+    let mut clients: Vec<Client> = (0..REQUESTS).map(|_| Client::new(server.port)).collect();
+    clients.iter_mut().for_each(|client| client.send("/sleep"));
+    for client in &mut clients {
+        assert_eq!(client.answer(), (200, format!("{REQUESTS}\n")), "{}", server.log());
+    }
+    assert_eq!(server.body("/waiting"), "0\n");
+    assert_eq!(server.log(), "");
+}
+
+#[test]
+fn an_endless_loop_does_not_stop_the_others() {
+    let server = start(
+        "init_by_lua_block { loops = { stop = false, begun = 0 } }
+        server {
+            listen 127.0.0.1:PORT;
+            location = /for-ever { content_by_lua_block { loops.begun = loops.begun + 1 while true do end } }
+            location = /until-told { content_by_lua_block {
+                loops.begun = loops.begun + 1
+                while not loops.stop do end
+                ngx.say('told')
+            } }
+            location = /begun { content_by_lua_block { ngx.say(loops.begun) } }
+            location = /tell { content_by_lua_block { loops.stop = true ngx.say('ok') } }
+        }",
+    );
+    let mut looping = ["/for-ever", "/until-told"].map(|path| {
+        let mut client = Client::new(server.port);
+        client.send(path);
+        client
+    });
+    let mut other = Client::new(server.port);
+    let mut ask = |path: &str, expected: &str| {
+        other.send(path);
+        assert_eq!(other.answer(), (200, expected.to_string()), "{path}\n{}", server.log());
+    };
+    while server.body("/begun") != "2\n" {}
+    for _ in 0..100 {
+        ask("/begun", "2\n");
+    }
+    // Both still loop, and one hundred others have been answered meanwhile.
+    for client in &mut looping {
+        assert!(client.silent_for(Duration::from_millis(1)));
+    }
+    ask("/tell", "ok\n");
+    assert_eq!(looping[1].answer(), (200, "told\n".to_string()));
+    assert!(looping[0].silent_for(Duration::from_millis(1)));
+    ask("/begun", "2\n");
+}
