@@ -175,10 +175,10 @@ impl Worker {
 
     /// The directive's function in this VM; compiled on first use (each time with lua_code_cache off).
     fn function(&self, code: &Code) -> Result<Rc<Stashed>, Vec<u8>> {
-        if self.setup.code_cache {
-            if let Some(Some(function)) = self.functions.borrow().get(code.id) {
-                return Ok(function.clone());
-            }
+        if self.setup.code_cache
+            && let Some(Some(function)) = self.functions.borrow().get(code.id)
+        {
+            return Ok(function.clone());
         }
         let source = match &code.source {
             Source::Inline(source) => source.to_vec(),

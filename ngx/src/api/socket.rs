@@ -82,10 +82,10 @@ pub(crate) fn fail<'gc>(call: &mut Call<'_, 'gc>, failure: &Failure) -> Reply<'g
 
 fn report<'gc>(call: &mut Call<'_, 'gc>, failure: &Failure) -> Result<(), Value<'gc>> {
     let request = request(call)?;
-    if let Some(line) = &failure.log {
-        if request.exchange.lua_conf().socket_log_errors {
-            log(request, line);
-        }
+    if let Some(line) = &failure.log
+        && request.exchange.lua_conf().socket_log_errors
+    {
+        log(request, line);
     }
     Ok(())
 }
@@ -279,7 +279,7 @@ fn readable<'gc>(call: &mut Call<'_, 'gc>, socket: &Rc<Socket>) -> Result<Result
         return Ok(Err(Failure { words: "socket busy reading".into(), log: None, fatal: false }));
     }
     Ok(match socket.current() {
-        Some(connected) if !(connected.eof.get() && !connected.has_unread()) => Ok(connected),
+        Some(connected) if !connected.eof.get() || connected.has_unread() => Ok(connected),
         _ => {
             let line = "attempt to receive data on a closed socket: u:0000000000000000, c:0000000000000000, ft:0 eof:0";
             Err(Failure { words: "closed".into(), log: Some(line.into()), fatal: true })
