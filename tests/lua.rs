@@ -79,3 +79,29 @@ fn a_loop_does_not_stop_other_requests() {
     std::io::Write::write_all(&mut busy, b"GET /loop HTTP/1.0\r\n\r\n").unwrap();
     assert_eq!(server.body("/quick"), "quick");
 }
+
+/// A bug of ours costs one request outside the VM, and the VM's requests inside; the worker goes on either way.
+#[test]
+fn panics() {
+    let server = Server::start(
+        "server { listen PORT; \
+         location = /outside { echo_panic; } \
+         location = /inside { content_by_lua_block { ngx._panic() } } \
+         location = /waits { content_by_lua_block { ngx.sleep(0.4) ngx.say('woken') } } \
+         location = /fine { content_by_lua_block { count = (count or 0) + 1 ngx.say(count) } } }",
+        &[],
+    );
+    assert_eq!(server.body("/fine"), "1\n");
+    assert!(server.get("/outside").starts_with("HTTP/1.1 500 "), "{}", server.get("/outside"));
+    assert_eq!(server.body("/fine"), "2\n");
+    assert!(server.log().contains("[alert]"), "{}", server.log());
+    std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| server.get("/waits"));
+        std::thread::sleep(std::time::Duration::from_millis(150));
+        assert!(server.get("/inside").starts_with("HTTP/1.1 500 "));
+        // A fresh VM: its globals are its own.
+        assert_eq!(server.body("/fine"), "1\n");
+        assert!(waiting.join().unwrap().starts_with("HTTP/1.1 500 "));
+    });
+    assert!(server.log().contains("panic inside the Lua VM"), "{}", server.log());
+}

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod conf;
+mod faults;
 mod http;
 mod lua;
 mod process;

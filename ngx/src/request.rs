@@ -115,6 +115,17 @@ pub enum BodyError {
     Status(u16),
 }
 
+impl BodyError {
+    /// What the error log says of it; None: nothing (the client went away, or it was said already).
+    pub fn words(&self) -> Option<&'static str> {
+        match self {
+            BodyError::Status(400) => Some("client sent invalid chunked body"),
+            BodyError::Status(413) => Some("client intended to send too large chunked body"),
+            BodyError::Status(_) => None,
+        }
+    }
+}
+
 /// What lies behind a request. Implemented by the server; all methods are called on the worker's thread.
 pub trait Exchange {
     /// Reads the whole request body, honouring client_max_body_size and the buffer directives. With `discard` the bytes are dropped.
@@ -280,6 +291,10 @@ impl Request {
         self.lua.ctx = Some(ctx);
     }
 
+    /// The worker whose Lua has run for this request.
+    pub fn lua_worker(&self) -> Option<Rc<crate::worker::Worker>> {
+        self.lua.worker.clone()
+    }
     /// A request without a client: for timers, init_worker, `perilune run`.
     pub fn bare(log: Rc<dyn Log>, exchange: Rc<dyn Exchange>) -> Request {
         Request {

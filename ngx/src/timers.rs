@@ -85,6 +85,7 @@ pub(crate) fn start(worker: &Rc<Worker>, like: &Request, delay: Duration, every:
                 }
             };
             owner.timers.pending.set(owner.timers.pending.get() - 1);
+            owner.log_for(&model, Level::Debug, b"lua ngx.timer expired");
             if owner.timers.running.get() >= owner.timers.max_running && !premature {
                 let words = format!("{} lua_max_running_timers are not enough", owner.timers.max_running);
                 owner.log_for(&model, Level::Alert, words.as_bytes());
@@ -112,6 +113,7 @@ async fn run(worker: &Rc<Worker>, model: &Request, callback: &Rc<Callback>, prem
             cx.spawn(cx.fetch(&callback.function), &args).0
         });
         Run::new(owner.clone(), id).run(&mut request).await;
+        owner.log_for(&request, Level::Debug, b"http lua close fake http connection");
         owner.timers.running.set(owner.timers.running.get() - 1);
         owner.timers.ended.notify_waiters();
     };

@@ -177,14 +177,25 @@ pub enum Handler {
 
 #[derive(Clone, Debug)]
 pub enum Echo {
-    Say { values: Vec<Value>, newline: bool },
+    #[cfg(debug_assertions)]
+    Panic,
+    Say {
+        values: Vec<Value>,
+        newline: bool,
+    },
     Flush,
     Sleep(Value),
     ReadBody,
     RequestBody,
-    Duplicate { times: Value, text: Value },
+    Duplicate {
+        times: Value,
+        text: Value,
+    },
     ResetTimer,
-    Exec { uri: Value, args: Option<Value> },
+    Exec {
+        uri: Value,
+        args: Option<Value>,
+    },
     Status(u16),
 }
 

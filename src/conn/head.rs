@@ -4,6 +4,7 @@
 
 use bytes::Bytes;
 use ngx::headers::Headers;
+use ngx::log::Level;
 
 #[derive(Debug)]
 pub struct Head {
@@ -31,6 +32,8 @@ pub struct Bad {
     pub headers: Headers,
     /// Bytes read of the head.
     pub length: usize,
+    /// The client's fault is info, ours is an alert.
+    pub level: Level,
 }
 
 /// Limits of `large_client_header_buffers` and how strict to be about names.
@@ -120,9 +123,13 @@ pub fn parse(raw: Bytes, limits: &Limits) -> Result<Head, Bad> {
 }
 
 impl Bad {
+    /// The request's handler panicked.
+    pub fn panicked(line: Bytes) -> Bad {
+        Bad { level: Level::Alert, ..Bad::new(500, "panic while handling the request", line) }
+    }
     fn new(status: u16, reason: &str, line: Bytes) -> Bad {
         let length = line.len() + 2;
-        Bad { status, reason: reason.into(), line, headers: Headers::new(), length }
+        Bad { status, reason: reason.into(), line, headers: Headers::new(), length, level: Level::Info }
     }
 }
 

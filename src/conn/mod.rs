@@ -92,8 +92,19 @@ pub async fn serve(worker: Rc<Worker>, stream: Stream, client: Rc<Connection>, l
         wire.begin(head.content_length, head.chunked, head.expect);
         let active = http::Active::new(&worker);
         // On the heap: the task of an idle connection should not keep a request's size.
-        Box::pin(http::serve(worker.clone(), wire.clone(), client.clone(), listen, *head)).await;
-        let again = after(&wire).await;
+        let line = head.request_line.clone();
+        let job = Box::pin(http::serve(worker.clone(), wire.clone(), client.clone(), listen, *head));
+        let whole = Caught(job).await;
+        if !whole {
+            // A bug of ours costs this request only.
+            let bad = Bad::panicked(line);
+            let answer = http::refuse(&worker, &client, listen, &bad);
+            if wire.reply().is_none() {
+                wire.start(wire::Reply { framing: wire::Framing::Close, keep_alive: false }, answer);
+                wire.end();
+            }
+        }
+        let again = after(&wire).await && whole;
         drop(active);
         if !again {
             return;
@@ -204,4 +215,19 @@ fn head_end(bytes: &[u8], searched: usize) -> Option<usize> {
     let line = bytes[..line_end].strip_suffix(b"\r").unwrap_or(&bytes[..line_end]);
     let words = line.split(|&b| b == b' ').filter(|word| !word.is_empty()).count();
     (words == 2 && line.starts_with(b"GET ")).then_some(line_end + 1)
+}
+
+/// Polls a future and tells whether it came to its end: a panic in it is caught.
+struct Caught<F>(Pin<Box<F>>);
+
+impl<F: Future<Output = ()>> Future for Caught<F> {
+    type Output = bool;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut std::task::Context<'_>) -> Poll<bool> {
+        // What it held is dropped with it and never looked at again.
+        match std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.0.as_mut().poll(cx))) {
+            Ok(polled) => polled.map(|()| true),
+            Err(_) => Poll::Ready(false),
+        }
+    }
 }

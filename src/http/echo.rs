@@ -37,6 +37,8 @@ pub async fn run(live: &Live, request: &mut Request, commands: &[Echo]) -> Next 
                     }
                 }
             }
+            #[cfg(debug_assertions)]
+            Echo::Panic => panic!("asked for by echo_panic"),
             Echo::Flush => {
                 head(live, request);
                 if live.reply(request, true, false).await.is_err() {

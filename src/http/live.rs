@@ -143,7 +143,8 @@ impl Live {
     pub fn log(&self, connection: u64) -> Rc<dyn Log> {
         let place = self.place();
         let logs = place.location.settings.error_log.clone().unwrap_or_else(|| self.worker.main.error_log.clone());
-        Rc::new(crate::log::ForRequest { logs, server: place.server.clone(), connection })
+        let (server, http) = (place.server.clone(), self.http.clone());
+        Rc::new(crate::log::ForRequest { logs, server, http, listen: self.listen, connection })
     }
     pub fn say(&self, request: &Request, level: Level, message: &str) {
         request.log.write(level, message.as_bytes(), Some(request));

@@ -132,7 +132,7 @@ pub fn refuse(worker: &Rc<Worker>, client: &Rc<Connection>, listen: usize, bad: 
     request.response.status = bad.status;
     request.headers = bad.headers.clone();
     live.refused_bytes.set(bad.length as u64);
-    live.say(&request, Level::Info, &bad.reason);
+    live.say(&request, bad.level, &bad.reason);
     let page = status::page(bad.status, live.server_words(), false).unwrap_or_default();
     request.response.headers.add("Content-Type", "text/html");
     request.response.headers.add("Content-Length", page.len().to_string());

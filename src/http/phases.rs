@@ -169,10 +169,11 @@ pub async fn read_body(live: &Live, request: &mut Request) -> Next {
             request.body = body;
             Next::Go
         }
-        Err(BodyError::Status(code)) => {
-            if code == 400 {
-                live.say(request, Level::Error, "client sent invalid chunked body");
+        Err(error) => {
+            if let Some(words) = error.words() {
+                live.say(request, Level::Error, words);
             }
+            let BodyError::Status(code) = error;
             Next::Status(code)
         }
     }

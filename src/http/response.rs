@@ -203,6 +203,10 @@ pub fn more_headers(live: &Live, request: &mut Request, input: bool) {
                         headers.remove(name);
                     }
                 }
+                // The connection would add these by itself: an empty one says that it shall not.
+                None if rule.name.eq_ignore_ascii_case(b"server") || rule.name.eq_ignore_ascii_case(b"date") => {
+                    headers.set(rule.name.clone(), "");
+                }
                 None => {
                     headers.remove(&rule.name);
                 }
@@ -317,6 +321,8 @@ pub fn render(live: &Live, request: &Request, chunked: bool) -> Vec<u8> {
     }
     for (name, value) in headers.iter() {
         let special = match name.len() {
+            4 => value.is_empty() && name.eq_ignore_ascii_case(b"date"),
+            6 => value.is_empty() && name.eq_ignore_ascii_case(b"server"),
             8 => own.is_some() && name.eq_ignore_ascii_case(b"location"),
             10 => name.eq_ignore_ascii_case(b"connection"),
             12 => name.eq_ignore_ascii_case(b"content-type"),

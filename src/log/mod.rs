@@ -109,6 +109,9 @@ impl Log for Plain {
 pub struct ForRequest {
     pub logs: Arc<[ErrorLog]>,
     pub server: Arc<crate::conf::tree::Server>,
+    /// Where the connection was accepted, for what has no request line: `0.0.0.0:80`.
+    pub http: Arc<crate::conf::tree::Http>,
+    pub listen: usize,
     pub connection: u64,
 }
 
@@ -120,7 +123,11 @@ impl Log for ForRequest {
         if !self.enabled(level) {
             return;
         }
-        let tail = request.map(|request| tail(&self.server.name, request)).unwrap_or_default();
+        let name = |request: &Request| match request.phase {
+            Phase::Timer => self.http.listens.get(self.listen).map_or(&b""[..], |listen| listen.text.as_bytes()),
+            _ => &self.server.name,
+        };
+        let tail = request.map(|request| tail(name(request), request)).unwrap_or_default();
         write(&self.logs, level, self.connection, message, &tail);
     }
 }

@@ -33,7 +33,8 @@ pub fn setup(main: &Main, http: &Http, worker_id: usize) -> Setup {
         zones: zones(http),
         configure: crate::cli::identity::CONFIGURE,
         log: None,
-        memory_limit: 0,
+        // As LuaJIT without GC64 has it: more than any handler needs, less than takes the machine down.
+        memory_limit: 2 << 30,
     }
 }
 
@@ -73,8 +74,14 @@ impl WorkerVm {
         if !machine.is_poisoned() {
             return machine;
         }
-        let fresh = Machine::new(machine.setup.clone(), self.log.clone());
+        let fresh = self.fresh(&machine).await;
         *self.now.borrow_mut() = fresh.clone();
+        fresh
+    }
+
+    /// A new VM, with init_by_lua run.
+    async fn fresh(&self, like: &Machine) -> Rc<Machine> {
+        let fresh = Machine::new(like.setup.clone(), self.log.clone());
         if let Some(init) = &self.init {
             // What failed at the start would have failed the start.
             let _ = fresh.run_worker_phase(Phase::Init, init).await;
@@ -82,8 +89,20 @@ impl WorkerVm {
         fresh
     }
 
+    /// The VM of a request: the worker's, or with lua_code_cache off one of its own.
+    async fn machine_for(&self, request: &Request) -> Rc<Machine> {
+        let machine = self.machine().await;
+        if machine.setup.code_cache {
+            return machine;
+        }
+        match request.lua_worker() {
+            Some(own) => own,
+            None => self.fresh(&machine).await,
+        }
+    }
+
     pub async fn run_phase(&self, request: &mut Request, phase: Phase, code: &Code) -> PhaseEnd {
-        self.machine().await.run_phase(request, phase, code).await
+        self.machine_for(request).await.run_phase(request, phase, code).await
     }
 
     /// body_filter_by_lua*: one chunk of the response, and whether it is the last; gives back both, maybe changed.
@@ -94,12 +113,12 @@ impl WorkerVm {
         chunk: Vec<u8>,
         last: bool,
     ) -> Result<(Vec<u8>, bool), PhaseEnd> {
-        self.machine().await.run_body_filter(request, code, chunk, last).await
+        self.machine_for(request).await.run_body_filter(request, code, chunk, last).await
     }
 
     /// set_by_lua*: the value, from the arguments.
     pub async fn set(&self, request: &mut Request, code: &Code, args: Vec<Vec<u8>>) -> Result<Vec<u8>, PhaseEnd> {
-        self.machine().await.run_set(request, code, args).await
+        self.machine_for(request).await.run_set(request, code, args).await
     }
 
     /// init_by_lua*, init_worker_by_lua*, exit_worker_by_lua*. Err: the message, as it is to be logged.

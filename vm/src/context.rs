@@ -64,8 +64,8 @@ pub(crate) struct Shared {
     pub counter_before: Cell<isize>,
     /// `collectgarbage()` was called: a full collection is due when the slice is over.
     pub collect: Cell<bool>,
-    /// Words the error of a native that is called in a phase its row excludes.
-    pub refuse: Cell<Option<fn(u32) -> String>>,
+    /// Words the error of a native that is called in a phase its row excludes (the row's phases, the present one).
+    pub refuse: Cell<Option<fn(u32, u32) -> String>>,
 }
 
 #[derive(Clone, Copy, Collect, Default)]
@@ -368,8 +368,8 @@ impl<'gc> Cx<'gc> {
     pub fn request_collection(self) {
         self.root.shared.collect.set(true);
     }
-    /// Sets how the error of a native reads that is called in a phase its row excludes.
-    pub fn word_refusals(self, text: fn(u32) -> String) {
+    /// Sets how the error of a native reads that is called in a phase its row excludes: from the row's phases and the present one.
+    pub fn word_refusals(self, text: fn(u32, u32) -> String) {
         self.root.shared.refuse.set(Some(text));
     }
     /// Bytes this VM has in use, as far as the allocator has been told (0 without it).

@@ -67,7 +67,11 @@ fn fetch<'gc>(call: &mut Call<'_, 'gc>, discard: bool) -> Reply<'gc> {
                 Ok(Outcome::Return)
             }
             Ok(_) => Ok(Outcome::Return),
-            Err(BodyError::Status(status)) => {
+            Err(error) => {
+                let BodyError::Status(status) = error;
+                if let Some(words) = error.words() {
+                    super::ngx_table::warn(request, crate::log::Level::Error, words.as_bytes());
+                }
                 request.finish.get_or_insert(Finish::Exit(i32::from(status)));
                 Ok(Outcome::Exit)
             }

@@ -19,6 +19,9 @@ pub static NATIVES: &[Row] = &[
         REQUEST,
         "ngx.on_abort(f) -> 1, or nil and a message: calls f when the client goes away",
     ),
+    // For the tests of what a bug of ours costs; not in release builds.
+    #[cfg(debug_assertions)]
+    row_in("_panic", |_| panic!("asked for by ngx._panic"), ANY, "ngx._panic(): a panic inside the VM"),
     row_in("get_phase", get_phase, ANY, "ngx.get_phase() -> the name of the running phase"),
 ];
 

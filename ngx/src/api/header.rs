@@ -6,20 +6,20 @@ use vm::value::table::TableRef;
 use vm::{Call, Cx, Outcome, Reply, Row, Value};
 
 use super::ngx_table::{meta, sent, warn};
-use super::{request, row_in};
+use super::{CORE, request, row_in};
 use crate::headers::Headers;
 use crate::log::Level;
 use crate::phase::WITH_REQUEST;
 
 static META: &[Row] = &[
-    row_in("__index", index, WITH_REQUEST, "ngx.header.NAME -> value, list of values or nil"),
-    row_in("__newindex", newindex, WITH_REQUEST, "ngx.header.NAME = value, list of values or nil"),
+    row_in("__index", index, WITH_REQUEST | CORE, "ngx.header.NAME -> value, list of values or nil"),
+    row_in("__newindex", newindex, WITH_REQUEST | CORE, "ngx.header.NAME = value, list of values or nil"),
 ];
 
 static RESP: &[Row] = &[row_in(
     "get_headers",
     get_headers,
-    WITH_REQUEST,
+    WITH_REQUEST | CORE,
     "ngx.resp.get_headers([max [, raw]]) -> table of the response headers",
 )];
 
@@ -144,6 +144,8 @@ pub(crate) fn assign(headers: &mut Headers, name: Vec<u8>, mut values: Vec<Vec<u
     }
     let mut values = values.into_iter();
     match values.next() {
+        // The server would add these by itself: an empty one says that it shall not.
+        None if lower == b"server" || lower == b"date" => headers.set(name, ""),
         None => {
             headers.remove(&name);
         }

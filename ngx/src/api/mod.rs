@@ -36,6 +36,9 @@ pub(crate) const fn row_in(name: &'static str, native: Native, phases: Phases, d
     Row { name, native, phases, doc }
 }
 
+/// In a row's phases: OpenResty has this function in lua-resty-core, whose refusals read differently.
+pub(crate) const CORE: Phases = 1 << 31;
+
 /// `ngx.null`.
 pub const NULL: u32 = 0;
 
@@ -61,7 +64,10 @@ pub(crate) fn worker<'gc>(call: &mut Call<'_, 'gc>) -> Result<Rc<Worker>, Value<
 
 /// Registers everything under `ngx`, and the modules.
 pub(crate) fn open(cx: Cx<'_>, worker: &Rc<Worker>) {
-    cx.word_refusals(|bits| {
+    cx.word_refusals(|allowed, bits| {
+        if allowed & CORE != 0 {
+            return "API disabled in the current context".into();
+        }
         let phase = ALL.iter().find(|p| p.bit() == bits);
         format!("API disabled in the context of {}", phase.map_or("this phase", |p| p.context()))
     });

@@ -174,9 +174,7 @@ fn need_request<'gc>(call: &mut Call<'_, 'gc>) -> Result<(), Value<'gc>> {
     if call.phase() & WITH_REQUEST != 0 {
         return Ok(());
     }
-    let phase = crate::phase::ALL.iter().find(|p| p.bit() == call.phase());
-    let context = phase.map_or("this phase", |p| p.context());
-    Err(call.error(format!("API disabled in the context of {context}")))
+    Err(call.error("API disabled in the current context"))
 }
 
 fn newindex<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {

@@ -360,16 +360,14 @@ fn read<'gc>(call: &mut Call<'_, 'gc>, socket: Rc<Socket>, pattern: Pattern) -> 
             let v = call.string(bytes)?;
             call.ret(v)
         }
-        Err(failure) => read_failed(call, &connected, &socket, &failure),
+        Err(failure) => read_failed(call, &connected, &failure),
     })
 }
 
 /// nil, the words, and what had come.
-fn read_failed<'gc>(call: &mut Call<'_, 'gc>, connected: &Connected, socket: &Socket, failure: &Failure) -> Reply<'gc> {
+fn read_failed<'gc>(call: &mut Call<'_, 'gc>, connected: &Connected, failure: &Failure) -> Reply<'gc> {
+    // (the socket stays open for close() and for writing, as in OpenResty: the connection remembers its end)
     let partial = connected.take_all();
-    if failure.fatal {
-        *socket.connected.borrow_mut() = None;
-    }
     report(call, failure)?;
     call.push(Value::NIL);
     let words = call.cx.str(failure.words.as_bytes());
@@ -442,7 +440,7 @@ fn until_step<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
                 call.push(Value::NIL);
                 Ok(Outcome::Return)
             }
-            Err(failure) => read_failed(call, &connected, &socket, &failure),
+            Err(failure) => read_failed(call, &connected, &failure),
         }
     })
 }

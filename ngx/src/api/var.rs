@@ -4,13 +4,13 @@ use vm::value::table::TableRef;
 use vm::{Call, Cx, Outcome, Reply, Row, Value};
 
 use super::ngx_table::meta;
-use super::{request, row_in};
+use super::{CORE, request, row_in};
 use crate::phase::WITH_REQUEST;
 use crate::request::NoVariable;
 
 static META: &[Row] = &[
-    row_in("__index", index, WITH_REQUEST, "ngx.var.NAME -> its value or nil"),
-    row_in("__newindex", newindex, WITH_REQUEST, "ngx.var.NAME = value"),
+    row_in("__index", index, WITH_REQUEST | CORE, "ngx.var.NAME -> its value or nil"),
+    row_in("__newindex", newindex, WITH_REQUEST | CORE, "ngx.var.NAME = value"),
 ];
 
 pub fn open(cx: Cx<'_>) {

@@ -91,6 +91,10 @@ impl Run {
                 if turn <= 0 {
                     turn = TURN;
                     tokio::task::yield_now().await;
+                    // A thread that never waits must not keep the others from being woken.
+                    while let Some((woken, wait)) = self.parked.now().await {
+                        self.ready.push_back((woken, Wake::Resume(wait)));
+                    }
                 }
                 turn -= SWITCH;
                 if let Wake::Finished(done) = &wake {

@@ -80,6 +80,21 @@ impl WaitSet {
         poll_fn(|cx| if self.slots.len() <= FEW { self.poll_all(cx) } else { self.poll_noted(cx) }).await
     }
 
+    /// A wait that is over by now, if there is one.
+    pub async fn now(&mut self) -> Option<(ThreadId, Parked)> {
+        if self.is_empty() {
+            return None;
+        }
+        poll_fn(|cx| {
+            let polled = if self.slots.len() <= FEW { self.poll_all(cx) } else { self.poll_noted(cx) };
+            Poll::Ready(match polled {
+                Poll::Ready(done) => Some(done),
+                Poll::Pending => None,
+            })
+        })
+        .await
+    }
+
     fn poll_one(&mut self, at: usize, cx: &mut Context<'_>) -> Poll<(ThreadId, Parked)> {
         let Some((_, wait)) = &mut self.slots[at].wait else { return Poll::Pending };
         if wait.as_mut().poll(cx).is_pending() {

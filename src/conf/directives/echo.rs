@@ -10,6 +10,9 @@ const AT: u32 = LOCATION | LOCATION_IF;
 
 pub static ROWS: &[Row] = &[
     row("echo", AT, ANY, echo),
+    // For the tests of what a bug of ours costs; not in release builds.
+    #[cfg(debug_assertions)]
+    row("echo_panic", AT, NONE, |b, _| push(b, Echo::Panic)),
     row("echo_flush", AT, NONE, |b, _| push(b, Echo::Flush)),
     row("echo_sleep", AT, ONE, |b, d| {
         let value = b.value(d.arg(0))?;

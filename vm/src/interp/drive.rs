@@ -122,7 +122,7 @@ impl<'gc> Exec<'_, 'gc> {
         if row.phases != 0 && row.phases & self.lent.phase == 0 {
             let refuse = self.cx.root.shared.refuse.get();
             let (error, nargs, _) = self.with_call(base, nargs, 0, |call| match refuse {
-                Some(text) => call.error(text(call.phase())),
+                Some(text) => call.error(text(row.phases, call.phase())),
                 None => call.error("API disabled in this context"),
             });
             return (Err(error), nargs, 0);
