@@ -20,7 +20,7 @@ struct Lines(RefCell<Vec<String>>);
 
 impl Log for Lines {
     fn enabled(&self, level: Level) -> bool {
-        level <= Level::Warn
+        level <= Level::Error
     }
     fn write(&self, level: Level, message: &[u8], _: Option<&Request>) {
         let text = String::from_utf8_lossy(message);
