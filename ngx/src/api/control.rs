@@ -62,6 +62,9 @@ fn exit<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
 }
 
 fn exec<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
+    if !matches!(call.len(), 1 | 2) {
+        return Err(call.error(format!("expecting one or two arguments, but got {}", call.len())));
+    }
     let uri = call.bytes(0)?.to_vec();
     if uri.is_empty() {
         return Err(call.error("The uri argument is empty"));
@@ -101,6 +104,9 @@ fn exec<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
 }
 
 fn redirect<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
+    if !matches!(call.len(), 1 | 2) {
+        return Err(call.error("expecting one or two arguments"));
+    }
     let uri = call.bytes(0)?.to_vec();
     let status = call.opt_integer(1, 302)?;
     if !matches!(status, 301 | 302 | 303 | 307 | 308) {

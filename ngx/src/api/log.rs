@@ -36,7 +36,7 @@ pub(crate) fn shown_uri(request: &crate::request::Request) -> String {
 fn log<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     let n = call.integer(0)?;
     let Some(level) = Level::from_number(n) else {
-        return Err(call.arg_error(0, "bad log level"));
+        return Err(call.arg_error(0, &format!("bad log level: {n}")));
     };
     write(call, level, 1)
 }
@@ -61,10 +61,12 @@ fn write<'gc>(call: &mut Call<'_, 'gc>, level: Level, from: usize) -> Reply<'gc>
             if !f.is_nil() {
                 return with_tostring(call, level, text, i);
             }
-            return Err(call.arg_error(i, "expected table to have __tostring metamethod"));
+            return Err(call.arg_error(i - from, "expected table to have __tostring metamethod"));
         }
         if !write_scalar(v, &mut text) {
-            return Err(call.arg_error(i, &format!("string, number, boolean, or nil expected, got {}", v.type_name())));
+            return Err(
+                call.arg_error(i - from, &format!("string, number, boolean, or nil expected, got {}", v.type_name()))
+            );
         }
     }
     emit(call, level, text)

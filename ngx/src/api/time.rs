@@ -40,6 +40,9 @@ pub(crate) fn seconds(n: f64) -> Option<Duration> {
 }
 
 fn sleep<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
+    if call.len() != 1 {
+        return Err(call.error(format!("attempt to pass {} arguments, but accepted 1", call.len())));
+    }
     let n = call.number(0)?;
     let Some(delay) = seconds(n) else {
         return Err(call.error(format!("invalid sleep duration \"{}\"", n * 1000.0)));

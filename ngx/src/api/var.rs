@@ -57,12 +57,7 @@ fn newindex<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     let v = call.arg(2);
     let value = match v.kind() {
         Kind::Nil => None,
-        Kind::Str(_) | Kind::Num(_) | Kind::Bool(_) => Some(call.cx.raw_tostring(v)),
-        _ => {
-            return Err(
-                call.error(format!("bad variable value: string, number, or nil expected, but got {}", v.type_name()))
-            );
-        }
+        _ => Some(call.cx.raw_tostring(v)),
     };
     let request = request(call)?;
     let exchange = request.exchange.clone();
