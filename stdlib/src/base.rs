@@ -6,7 +6,7 @@ use vm::native::basic::{IPAIRS_STEP, NEXT};
 use vm::value::number::parse_number;
 use vm::value::table::TableRef;
 use vm::value::{Closure, Kind};
-use vm::{Call, Cx, Outcome, Reply, Row, Sequence, Table, Value, row};
+use vm::{Call, Cx, Due, Outcome, Reply, Row, Sequence, Table, Value, row};
 
 pub static NATIVES: &[Row] = &[
     row("assert", assert, "assert(v [, message]) -> all arguments, or the error message"),
@@ -64,21 +64,39 @@ fn collectgarbage<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     let result = match opt {
         b"count" => call.cx.memory_used() as f64 / 1024.0,
         b"collect" => {
-            call.cx.request_collection();
-            0.0
+            call.charge(call.cx.objects() / 2);
+            call.cx.request_collection(Due::Full);
+            return Ok(Outcome::collect());
         }
         b"step" => {
-            call.cx.request_collection();
-            return call.ret(Value::TRUE);
+            // (an object is 50 bytes or so)
+            let work = call.opt_number(1, 0.0)?.clamp(0.0, 4e6) as u32 * 20 + 40;
+            call.charge((work as usize).min(call.cx.objects() / 2));
+            call.cx.request_collection(Due::Step(work));
+            return Ok(Outcome::Pause(Box::new(Stepped)));
         }
-        b"stop" | b"restart" => 0.0,
-        b"setpause" | b"setstepmul" => 200.0,
-        b"isrunning" => return call.ret(Value::TRUE),
+        b"stop" | b"restart" => {
+            call.cx.stop_collector(opt == b"stop");
+            0.0
+        }
+        b"setpause" => call.cx.set_pause(call.opt_integer(1, 0)?) as f64,
+        b"setstepmul" => call.cx.set_step_multiplier(call.opt_integer(1, 0)?) as f64,
+        b"isrunning" => return call.ret(Value::bool(!call.cx.collector_is_stopped())),
         other => {
             return Err(call.arg_error(0, &format!("invalid option '{}'", String::from_utf8_lossy(other))));
         }
     };
     call.ret(Value::num(result))
+}
+
+/// After a step of the collector: whether it ended a cycle.
+struct Stepped;
+impl Sequence for Stepped {
+    fn step<'gc>(self: Box<Self>, call: &mut Call<'_, 'gc>) -> Reply<'gc> {
+        let done = call.cx.cycle_done();
+        call.clear();
+        call.ret(Value::bool(done))
+    }
 }
 
 fn gcinfo<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
@@ -381,6 +399,9 @@ fn newproxy<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
         _ => return Err(call.arg_error(0, "boolean or proxy expected")),
     };
     let proxy = call.wrap(std::rc::Rc::new(Proxy), meta);
+    if meta.is_some() {
+        call.cx.finalize(proxy);
+    }
     call.ret(Value::userdata(proxy))
 }
 

@@ -82,6 +82,8 @@ pub(crate) enum FrameKind {
     /// `coroutine.resume`, `coroutine.wrap`: another coroutine runs.
     Resume,
     Wrap,
+    /// A call that is still to be made, of the value below `base`: the slice ended before it.
+    Pending,
 }
 
 /// One activation. `func` is the stack slot of the called value, where the results go.
