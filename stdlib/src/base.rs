@@ -424,9 +424,9 @@ fn function_at<'gc>(call: &mut Call<'_, 'gc>, i: usize) -> Result<Option<Value<'
 }
 
 fn getfenv<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
-    let env = match function_at(call, 0)?.and_then(|f| f.as_closure()) {
-        Some(c) => c.env.get(),
-        None => call.cx.globals(),
+    let env = match function_at(call, 0)? {
+        Some(f) => f.as_closure().map_or(call.cx.globals(), |c| c.env.get()),
+        None => call.cx.thread_env(call.thread()),
     };
     call.ret(Value::table(env))
 }
@@ -441,7 +441,10 @@ fn setfenv<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
             }
             None => Err(call.error("'setfenv' cannot change environment of given object")),
         },
-        None => Err(call.error("'setfenv' cannot change environment of given object")),
+        None => {
+            call.cx.set_thread_env(call.thread(), env);
+            Ok(Outcome::Return)
+        }
     }
 }
 
@@ -469,7 +472,7 @@ fn compile<'gc>(
     }
     call.charge(source.len());
     call.reserve(source.len() * 4)?;
-    let env = env.unwrap_or_else(|| call.cx.globals());
+    let env = env.unwrap_or_else(|| call.cx.thread_env(call.thread()));
     call.cx.load(source, name, env)
 }
 

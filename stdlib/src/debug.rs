@@ -280,6 +280,7 @@ fn getregistry<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
 fn getfenv<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     let env = match call.any(0)?.kind() {
         Kind::Closure(c) => c.env.get(),
+        Kind::Thread(t) => call.cx.thread_env(t),
         _ => call.cx.globals(),
     };
     call.ret(Value::table(env))
@@ -287,9 +288,10 @@ fn getfenv<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
 
 fn setfenv<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     let env = call.table(1)?;
-    match call.arg(0).as_closure() {
-        Some(c) => ClosureObj::set_env(c, call.cx.mc, env),
-        None => return Err(call.error("'setfenv' cannot change environment of given object")),
+    match call.arg(0).kind() {
+        Kind::Closure(c) => ClosureObj::set_env(c, call.cx.mc, env),
+        Kind::Thread(t) => call.cx.set_thread_env(t, env),
+        _ => return Err(call.error("'setfenv' cannot change environment of given object")),
     }
     call.ret(call.arg(0))
 }

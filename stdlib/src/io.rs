@@ -59,6 +59,8 @@ struct Open {
     behind: Vec<u8>,
     /// Unbuffered or line-buffered writes.
     eager: bool,
+    readable: bool,
+    writable: bool,
 }
 
 struct LuaFile(RefCell<Option<Open>>);
@@ -75,7 +77,9 @@ impl Drop for Open {
 impl Open {
     fn new(stream: Stream) -> Open {
         let eager = matches!(stream, Stream::Stderr | Stream::Stdout);
-        Open { stream, ahead: Vec::new(), at: 0, behind: Vec::new(), eager }
+        let readable = !matches!(stream, Stream::Stderr | Stream::Stdout | Stream::Writer(..));
+        let writable = !matches!(stream, Stream::Stdin | Stream::Reader(..));
+        Open { stream, ahead: Vec::new(), at: 0, behind: Vec::new(), eager, readable, writable }
     }
     /// Reads more; false: the end.
     fn fill(&mut self) -> std::io::Result<bool> {
@@ -97,6 +101,9 @@ impl Open {
         &self.ahead[self.at..]
     }
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<()> {
+        if !self.writable {
+            return Err(std::io::Error::from_raw_os_error(9));
+        }
         if !self.unread().is_empty() {
             // Reading ahead moved the file's position: back to where Lua thinks it is.
             let back = self.unread().len() as i64;
@@ -244,7 +251,10 @@ fn open_named(name: &[u8], mode: &[u8]) -> std::io::Result<Open> {
         Some(b'a') => options.append(true).create(true).read(plus),
         _ => options.read(true).write(plus),
     };
-    Ok(Open::new(Stream::File(options.open(path)?)))
+    let mut open = Open::new(Stream::File(options.open(path)?));
+    open.readable = plus || !matches!(mode.first(), Some(b'w' | b'a'));
+    open.writable = plus || matches!(mode.first(), Some(b'w' | b'a'));
+    Ok(open)
 }
 
 fn open_file<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
@@ -487,7 +497,7 @@ fn lines<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
         }
         Err(e) => {
             let shown = String::from_utf8_lossy(name).into_owned();
-            Err(call.error(format!("{shown}: {}", crate::io_error(&e))))
+            Err(call.arg_error(0, &format!("{shown}: {}", crate::io_error(&e))))
         }
     }
 }

@@ -251,6 +251,14 @@ impl<'gc> Cx<'gc> {
         ThreadObj::new(self.mc, function)
     }
 
+    /// The environment of chunks that a coroutine loads; the globals, unless it was set.
+    pub fn thread_env(self, t: Thread<'gc>) -> Table<'gc> {
+        t.borrow().env.unwrap_or(self.root.globals)
+    }
+    pub fn set_thread_env(self, t: Thread<'gc>, env: Table<'gc>) {
+        t.borrow_mut(self.mc).env = Some(env);
+    }
+
     /// A string as it is, a number as text; None for others.
     pub fn to_str(self, v: Value<'gc>) -> Option<Str<'gc>> {
         match v.kind() {

@@ -200,8 +200,14 @@ impl Vm {
     /// So many objects' worth of collection; notes whether a cycle ended.
     fn step(&self, work: u32) {
         self.collecting(|arena| {
+            let (work, mut more) = (f64::from(work), f64::from(work));
+            // A sleeping arena has credit that it does not tell.
+            while arena.metrics().allocation_debt() < work && more < 1e15 {
+                arena.metrics().adjust_debt(more);
+                more *= 2.0;
+            }
             let owed = arena.metrics().allocation_debt();
-            arena.metrics().adjust_debt(f64::from(work) - owed);
+            arena.metrics().adjust_debt(work - owed);
             if arena.collection_phase() != CollectionPhase::Sweeping && arena.mark_debt().is_some() {
                 end_marking(arena);
             }

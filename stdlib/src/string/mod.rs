@@ -72,7 +72,7 @@ fn char<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     for i in 0..call.len() {
         match u8::try_from(call.integer(i)?) {
             Ok(c) => out.push(c),
-            Err(_) => return Err(call.arg_error(i, "value out of range")),
+            Err(_) => return Err(call.arg_error(i, "invalid value")),
         }
     }
     let v = call.string(out)?;

@@ -257,6 +257,8 @@ impl<'gc> Exec<'_, 'gc> {
                 self.push_native(FrameKind::Sequence, base, nargs, dst, nret);
                 self.st.sequences.push(sequence);
                 self.st.ensure(src + 1);
+                // Nothing above is in use: it must not keep anything alive.
+                self.st.stack[src..].fill(Value::NIL);
                 self.st.stack[src] = Value::row(&NOTHING);
                 self.push_native(FrameKind::Pending, src + 1, 0, src, nret::NATIVE);
                 Act::Go(Flow::Leave(Step::OutOfFuel))

@@ -9,7 +9,7 @@ use gc_arena::lock::RefLock;
 use gc_arena::{Collect, Gc, Mutation};
 
 use crate::native::Sequence;
-use crate::value::{Closure, Value};
+use crate::value::{Closure, Table, Value};
 
 pub type Thread<'gc> = Gc<'gc, RefLock<ThreadObj<'gc>>>;
 
@@ -42,6 +42,8 @@ pub struct ThreadObj<'gc> {
     pub(crate) results: usize,
     /// The value of `thread.exdata`, and whatever else the host hangs on it.
     pub(crate) user_value: Value<'gc>,
+    /// What `setfenv(0, t)` set: the environment of chunks loaded here, and of coroutines made here.
+    pub(crate) env: Option<Table<'gc>>,
 }
 
 /// Names a light thread from outside the arena. Goes stale harmlessly.
@@ -137,6 +139,7 @@ impl<'gc> ThreadObj<'gc> {
                 spawned: false,
                 results: 0,
                 user_value: Value::NIL,
+                env: None,
             }),
         )
     }
