@@ -6,7 +6,7 @@ use vm::native::basic::{IPAIRS_STEP, NEXT};
 use vm::value::number::parse_number;
 use vm::value::table::TableRef;
 use vm::value::{Closure, Kind};
-use vm::{Call, Cx, Due, Outcome, Reply, Row, Sequence, Table, Value, row};
+use vm::{Call, Cx, Due, Native, Outcome, Reply, Row, Sequence, Table, Value, row};
 
 pub static NATIVES: &[Row] = &[
     row("assert", assert, "assert(v [, message]) -> all arguments, or the error message"),
@@ -226,20 +226,25 @@ fn tostring<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     }
 }
 
+/// Prints its arguments one after the other. Where the environment has another `tostring`, that one makes the texts: it is kept
+/// in the last argument slot.
 struct Print {
     next: usize,
+    count: usize,
+    custom: bool,
     out: Vec<u8>,
 }
 
 impl Print {
     fn go<'gc>(mut self: Box<Self>, call: &mut Call<'_, 'gc>) -> Reply<'gc> {
-        while self.next < call.len() {
+        while self.next < self.count {
             let v = call.arg(self.next);
             if self.next > 0 {
                 self.out.push(b'\t');
             }
             self.next += 1;
-            match text_of(call, v) {
+            let made = if self.custom { Err(call.arg(self.count)) } else { text_of(call, v) };
+            match made {
                 Ok(text) => self.out.extend_from_slice(&text),
                 Err(f) => {
                     call.push(f);
@@ -255,6 +260,14 @@ impl Print {
         let _ = stdout.write_all(&self.out);
         Ok(Outcome::Return)
     }
+    fn with<'gc>(mut self: Box<Self>, call: &mut Call<'_, 'gc>, tostring: Value<'gc>) -> Reply<'gc> {
+        self.custom = !tostring.as_row().is_some_and(|row| std::ptr::fn_addr_eq(row.native, self::tostring as Native));
+        if self.custom {
+            call.set_len(self.count + 1);
+            call.set_arg(self.count, tostring);
+        }
+        self.go(call)
+    }
 }
 
 impl Sequence for Print {
@@ -268,8 +281,38 @@ impl Sequence for Print {
     }
 }
 
+/// The environment's `__index` has been asked for `tostring`.
+struct Asked(Box<Print>);
+impl Sequence for Asked {
+    fn step<'gc>(self: Box<Self>, call: &mut Call<'_, 'gc>) -> Reply<'gc> {
+        let f = call.result(0);
+        call.clear();
+        self.0.with(call, f)
+    }
+}
+
 fn print<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
-    Box::new(Print { next: 0, out: Vec::new() }).go(call)
+    let print = Box::new(Print { next: 0, count: call.len(), custom: false, out: Vec::new() });
+    let mut env = call.cx.thread_env(call.thread());
+    for _ in 0..100 {
+        let f = env.field(b"tostring");
+        if !f.is_nil() {
+            return print.with(call, f);
+        }
+        let index = call.metamethod(Value::table(env), Meta::Index);
+        match index.as_table() {
+            Some(next) => env = next,
+            None if index.is_nil() => break,
+            None => {
+                let name = call.cx.key("tostring");
+                for v in [index, Value::table(env), name] {
+                    call.push(v);
+                }
+                return Ok(Outcome::Call(Box::new(Asked(print))));
+            }
+        }
+    }
+    print.with(call, Value::NIL)
 }
 
 fn rawequal<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
@@ -367,8 +410,8 @@ fn digits(text: &[u8], base: u32) -> Option<f64> {
     Some(if negative { -n } else { n })
 }
 
-/// The most values that unpack puts on the stack.
-const MAX_UNPACK: f64 = 250_000.0;
+/// unpack gives fewer values than this (LUAI_MAXCSTACK).
+const MAX_UNPACK: f64 = 8000.0;
 
 pub fn unpack<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     let t = call.table(0)?;
@@ -377,7 +420,7 @@ pub fn unpack<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     if from > to {
         return Ok(Outcome::Return);
     }
-    if !(to - from < MAX_UNPACK) {
+    if !(to - from + 1.0 < MAX_UNPACK) {
         return Err(call.error("too many results to unpack"));
     }
     call.charge((to - from) as usize);
@@ -517,7 +560,7 @@ impl Sequence for Reader {
                 let result = compile(call, &self.source, name, mode, env);
                 loaded(call, result)
             }
-            _ => Err(call.error("reader function must return a string")),
+            _ => call.ret_nil_err("reader function must return a string"),
         }
     }
     fn fail<'gc>(self: Box<Self>, call: &mut Call<'_, 'gc>, error: Value<'gc>) -> Reply<'gc> {

@@ -36,6 +36,7 @@ static METHODS: &[Row] = &[
     row("seek", file_seek, "file:seek([whence [, offset]]) -> position"),
     row("setvbuf", file_setvbuf, "file:setvbuf(mode [, size])"),
     row("write", file_write, "file:write(...)"),
+    row("__gc", file_gc, "what LuaJIT calls when a file is dead: closes it"),
     row("__tostring", file_tostring, "tostring(file)"),
 ];
 
@@ -57,8 +58,9 @@ struct Open {
     at: usize,
     /// Written and not passed on yet.
     behind: Vec<u8>,
-    /// Unbuffered or line-buffered writes.
+    /// Unbuffered writes; writes that are passed on up to the last line's end.
     eager: bool,
+    lines: bool,
     readable: bool,
     writable: bool,
 }
@@ -79,7 +81,7 @@ impl Open {
         let eager = matches!(stream, Stream::Stderr | Stream::Stdout);
         let readable = !matches!(stream, Stream::Stderr | Stream::Stdout | Stream::Writer(..));
         let writable = !matches!(stream, Stream::Stdin | Stream::Reader(..));
-        Open { stream, ahead: Vec::new(), at: 0, behind: Vec::new(), eager, readable, writable }
+        Open { stream, ahead: Vec::new(), at: 0, behind: Vec::new(), eager, lines: false, readable, writable }
     }
     /// Reads more; false: the end.
     fn fill(&mut self) -> std::io::Result<bool> {
@@ -114,7 +116,15 @@ impl Open {
             self.at = 0;
         }
         self.behind.extend_from_slice(bytes);
-        if self.eager || self.behind.len() >= CHUNK { self.flush() } else { Ok(()) }
+        if self.eager || self.behind.len() >= CHUNK {
+            return self.flush();
+        }
+        if self.lines && let Some(end) = bytes.iter().rposition(|c| *c == b'\n') {
+            let rest = self.behind.split_off(self.behind.len() - (bytes.len() - end - 1));
+            self.flush()?;
+            self.behind = rest;
+        }
+        Ok(())
     }
     fn flush(&mut self) -> std::io::Result<()> {
         let bytes = std::mem::take(&mut self.behind);
@@ -201,7 +211,6 @@ pub fn open(cx: Cx<'_>) {
     let meta = cx.table(0, METHODS.len() + 1);
     cx.register(meta, METHODS);
     cx.set_field(meta, "__index", Value::table(meta));
-    cx.set_field(meta, "__name", cx.str(b"FILE*"));
     cx.set_field(cx.registry(), "FILE*", Value::table(meta));
     for (name, stream, default) in [
         ("stdin", Stream::Stdin, Some("io input")),
@@ -547,15 +556,25 @@ fn file_seek<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
 
 fn file_setvbuf<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     let file = file(call, 0)?;
-    let eager = match call.bytes(1)? {
-        b"no" | b"line" => true,
-        b"full" => false,
+    let (eager, lines) = match call.bytes(1)? {
+        b"no" => (true, false),
+        b"line" => (false, true),
+        b"full" => (false, false),
         other => return Err(call.arg_error(1, &format!("invalid option '{}'", String::from_utf8_lossy(other)))),
     };
     if let Some(open) = file.0.borrow_mut().as_mut() {
-        open.eager = eager;
+        (open.eager, open.lines) = (eager, lines);
     }
     call.ret(Value::TRUE)
+}
+
+fn file_gc<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
+    let file = call.user::<LuaFile>(0, "FILE*")?;
+    if let Some(open) = file.0.borrow_mut().as_mut().filter(|f| matches!(f.stream, Stream::File(_))) {
+        // (a failure here has nobody to be told)
+        let _ = open.flush();
+    }
+    Ok(Outcome::Return)
 }
 
 fn file_tostring<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {

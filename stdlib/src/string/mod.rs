@@ -85,7 +85,11 @@ fn dump<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
 }
 
 fn len<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
-    let n = call.bytes(0)?.len();
+    // (LuaJIT's len alone speaks of nil where nothing was passed)
+    let n = match call.len() {
+        0 => return Err(call.arg_error(0, "string expected, got nil")),
+        _ => call.bytes(0)?.len(),
+    };
     call.ret(Value::num(n as f64))
 }
 
