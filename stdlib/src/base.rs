@@ -316,7 +316,9 @@ fn print<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
 }
 
 fn rawequal<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
-    let equal = call.any(0)?.raw_equal(call.any(1)?);
+    let (a, b) = (call.any(0)?, call.any(1)?);
+    let boxed = matches!(a.kind(), Kind::Int64(_)) || matches!(b.kind(), Kind::Int64(_));
+    let equal = if boxed { a.identical(b) } else { a.raw_equal(b) };
     call.ret(Value::bool(equal))
 }
 
@@ -373,7 +375,9 @@ fn tonumber<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     if base == 10 {
         let v = call.any(0)?;
         let n = match v.kind() {
-            Kind::Num(_) | Kind::Int64(_) => v,
+            Kind::Num(_) => v,
+            Kind::Int64(i) if i.unsigned => Value::num(i.bits as f64),
+            Kind::Int64(i) => Value::num(i.bits as i64 as f64),
             Kind::Str(s) => {
                 call.charge(s.len() / 32);
                 parse_number(s.bytes()).map_or(Value::NIL, Value::num)

@@ -145,7 +145,11 @@ fn describe<'gc>(call: &mut Call<'_, 'gc>, frame: &FrameInfo<'gc>, what: &[u8]) 
         if let Some(c) = frame.closure {
             use vm::value::table::TableRef;
             let lines = cx.table(0, 8);
-            for line in &c.proto.info.lines {
+            // (the return that ends every function is not active where another one stands before it)
+            let all = &c.proto.info.lines;
+            let returns = c.proto.info.code.iter().rev().take(2).all(|op| op.get().name().starts_with("Return"));
+            let active = if returns { all.len().saturating_sub(1) } else { all.len() };
+            for line in &all[..active] {
                 lines.set_int(cx.mc, *line as usize, Value::TRUE);
             }
             cx.set_field(t, "activelines", Value::table(lines));

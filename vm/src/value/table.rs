@@ -73,7 +73,6 @@ fn hash_of(key: Value<'_>) -> u32 {
         // (0 and -0 are one key)
         Kind::Num(n) => mix((n + 0.0).to_bits()),
         Kind::Bool(b) => u32::from(b) + 1,
-        Kind::Int64(i) => mix(i.bits),
         _ => mix(key.address() as u64 >> 4),
     }
 }
@@ -121,6 +120,7 @@ impl<'gc> TableObj<'gc> {
         if self.nodes.is_empty() {
             return None;
         }
+        let number = key.as_num();
         let mask = self.nodes.len() - 1;
         let mut i = hash_of(key) as usize & mask;
         loop {
@@ -128,7 +128,8 @@ impl<'gc> TableObj<'gc> {
             if node.key.is_nil() {
                 return None;
             }
-            if node.key.raw_equal(key) {
+            // (64-bit integers are keys by identity, as in LuaJIT)
+            if node.key.identical(key) || number.is_some() && node.key.as_num() == number {
                 return Some(i);
             }
             i = (i + 1) & mask;

@@ -350,6 +350,11 @@ impl<'gc> Value<'gc> {
     pub(crate) fn is_gc(self) -> bool {
         self.tag() >= STR
     }
+    /// Of the kinds that share a tag: 64-bit integers are among them.
+    #[inline(always)]
+    pub(crate) fn is_rare(self) -> bool {
+        self.tag() == OTHER
+    }
     pub fn is_function(self) -> bool {
         matches!(self.kind(), Kind::Closure(_) | Kind::Row(_) | Kind::Native(_))
     }
