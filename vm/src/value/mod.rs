@@ -10,3 +10,4 @@ pub use function::{Closure, Int64, Int64Data, NativeFn, Proto, Userdata, Userdat
 pub use string::{Str, StrObj};
 pub use table::{Table, TableObj};
 pub use value::{Kind, Value};
+pub(crate) use value::weak;
