@@ -60,8 +60,6 @@ pub struct Vm {
     // here at once.
     arena: RefCell<Arena<Rootable![Root<'_>]>>,
     graves: RefCell<Vec<ThreadId>>,
-    /// Bytes in use according to the allocator, summed over slices.
-    memory: Cell<isize>,
     limit: Cell<usize>,
     /// Bytes in use after the last full collection that the limit made necessary, or less.
     after_collection: Cell<usize>,
@@ -109,17 +107,17 @@ impl Vm {
     /// An empty machine: no library is registered.
     pub fn new() -> Vm {
         let before = heap::allocated();
-        // (the closure is general over the arena lifetime, the function\'s name would not be)
+        // (the closure is general over the arena lifetime, the function's name would not be)
         #[allow(clippy::redundant_closure)]
         let arena = Arena::<Rootable![Root<'_>]>::new(|mc| Root::new(mc));
         arena.metrics().set_pacing(Pacing { sleep_factor: 1.0, min_sleep: 4096, ..Pacing::DEFAULT });
         let shared = arena.mutate(|_, root| root.shared.clone());
+        shared.baseline.set(before);
         Vm {
             weak: RefCell::default(),
             shared,
             arena: RefCell::new(arena),
             graves: RefCell::default(),
-            memory: Cell::new(heap::allocated() - before),
             limit: Cell::new(0),
             after_collection: Cell::new(0),
         }
@@ -130,8 +128,6 @@ impl Vm {
         let before = heap::allocated();
         let result = self.arena.borrow().mutate(|mc, root| {
             root.shared.memory_limit.set(self.limit.get());
-            root.shared.memory_before.set(self.memory.get());
-            root.shared.counter_before.set(before);
             let cx = Cx { mc, root };
             cx.sweep_stash();
             self.clean(cx);
@@ -151,7 +147,7 @@ impl Vm {
         self.limit.set(bytes);
     }
     pub fn memory(&self) -> usize {
-        usize::try_from(self.memory.get()).unwrap_or(0)
+        usize::try_from(heap::allocated() - self.shared.baseline.get()).unwrap_or(0)
     }
 
     /// Makes a light thread that will call the stashed function.
@@ -251,20 +247,16 @@ impl Vm {
         });
     }
     fn collecting(&self, f: impl FnOnce(&mut Arena<Rootable![Root<'_>]>)) {
-        let before = heap::allocated();
         weak::collecting(&mut self.weak.borrow_mut(), || f(&mut self.arena.borrow_mut()));
-        self.memory.set(self.memory.get() + heap::allocated() - before);
     }
     /// Objects in the arena.
     pub fn objects(&self) -> usize {
         self.arena.borrow().metrics().total_gc_count()
     }
 
-    /// Books what a slice allocated, and makes the collector's debt follow bytes, not only objects: a large table, a long string
-    /// is one object to it.
+    /// Makes the collector's debt follow bytes, not only objects: a large table, a long string is one object to it.
     fn account(&self, before: isize) {
         let grown = heap::allocated() - before;
-        self.memory.set(self.memory.get() + grown);
         if grown > 4096 {
             // An average object is about 64 bytes and is counted by the arena itself.
             self.arena.borrow().metrics().adjust_debt(grown as f64 / 256.0);
