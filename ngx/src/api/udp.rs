@@ -80,7 +80,7 @@ fn setpeername<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
         return call.ret_nil_err("socket busy");
     }
     *socket.peer.borrow_mut() = None;
-    *socket.owner.borrow_mut() = Rc::downgrade(&request(call)?.lua.subrequests);
+    socket.owner.set(request(call)?);
     let resolvers = request(call)?.exchange.lua_conf().resolvers.clone();
     let busy = Busy::new(&socket);
     let job = async move {
