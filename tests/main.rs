@@ -1,11 +1,14 @@
 //! The server as a whole: started as a process on a free port, talked to over sockets.
 #![allow(clippy::unwrap_used)]
 
+mod compatibility;
 mod conf;
 mod faults;
 mod http;
 mod lua;
 mod process;
+mod readme;
 mod redis;
 mod support;
+mod tidy;
 mod waiting;

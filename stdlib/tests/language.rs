@@ -1,6 +1,8 @@
 //! Programs in, what they print out: each `language/NAME.lua` prints exactly `language/NAME.txt`, as it does in LuaJIT.
 //!
 //! `BLESS=1 cargo test -p perilune-stdlib --test language` writes the texts anew.
+#![allow(clippy::unwrap_used)]
+
 use std::cell::RefCell;
 use std::fs;
 use std::path::Path;

@@ -1,6 +1,8 @@
 //! Source in, instructions out: each `golden/NAME.lua` compiles to exactly `golden/NAME.txt`.
 //!
 //! `BLESS=1 cargo test -p perilune-vm --test golden` writes the texts anew; read the difference before committing it.
+#![allow(clippy::unwrap_used)]
+
 use std::fs;
 use std::path::Path;
 

@@ -1,6 +1,8 @@
 //! Source in, message out: `syntax_errors.txt` holds what LuaJIT with 5.2 compatibility says of broken sources.
 //!
 //! A row is a source and, after a tab, the message of the chunk `=t`, or OK. Both are escaped: `\n`, `\\`, `\xNN`.
+#![allow(clippy::unwrap_used)]
+
 use std::fs;
 use std::path::Path;
 

@@ -30,6 +30,9 @@ fn exit<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     if !matches!(status, -1 | 408 | 444 | 499) {
         check_abortable(call)?;
     }
+    if matches!(status, -2 | -4) {
+        return Err(call.error("bad argument to 'ngx.exit': does not accept NGX_AGAIN or NGX_DONE"));
+    }
     let request = request(call)?;
     if status >= 200 && (request.output.started || request.response.sent) && request.phase != Phase::HeaderFilter {
         // The head is out: the status cannot change any more.

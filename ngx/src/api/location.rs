@@ -227,6 +227,11 @@ impl Drop for Pending {
 const MAX_DEPTH: usize = 50;
 
 fn run<'gc>(call: &mut Call<'_, 'gc>, asked: Vec<SubrequestOptions>) -> Reply<'gc> {
+    for options in &asked {
+        let uri = String::from_utf8_lossy(&options.uri).into_owned();
+        let args = String::from_utf8_lossy(options.args.as_deref().unwrap_or_default()).into_owned();
+        super::log::debug(call, |_| format!("lua http subrequest \"{uri}?{args}\""));
+    }
     let request = request(call)?;
     if request.lua.depth >= MAX_DEPTH {
         let uri = asked.first().map_or(&b""[..], |options| &options.uri);

@@ -18,6 +18,21 @@ pub fn open(cx: Cx<'_>) {
     cx.set_field(cx.globals(), "print", Value::row(&PRINT));
 }
 
+/// A line of the debug level, made only if somebody wants it.
+pub(crate) fn debug<'gc>(call: &mut Call<'_, 'gc>, words: impl FnOnce(&crate::request::Request) -> String) {
+    let Ok(request) = request(call) else { return };
+    if request.log.enabled(Level::Debug) {
+        let words = words(request);
+        request.log.write(Level::Debug, words.as_bytes(), Some(request));
+    }
+}
+
+/// The request's URI as debug lines show it: `/path?args`.
+pub(crate) fn shown_uri(request: &crate::request::Request) -> String {
+    let args = request.args.as_deref().unwrap_or_default();
+    format!("{}?{}", String::from_utf8_lossy(&request.uri), String::from_utf8_lossy(args))
+}
+
 fn log<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     let n = call.integer(0)?;
     let Some(level) = Level::from_number(n) else {

@@ -87,6 +87,9 @@ fn get_uri_args<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
         Some(text) => encoding::uri_args(text, max),
         None => encoding::Args::default(),
     };
+    if args.truncated {
+        super::log::debug(call, |_| format!("lua hit query args limit {max}"));
+    }
     let t = match into {
         Some(t) => {
             t.borrow_mut(call.cx.mc).clear();

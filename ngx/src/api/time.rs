@@ -47,7 +47,11 @@ fn sleep<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     let Some(delay) = seconds(n) else {
         return Err(call.error(format!("invalid sleep duration \"{}\"", n * 1000.0)));
     };
-    Outcome::park(What::Sleep, pause(delay), |_, ()| Ok(Outcome::Return))
+    super::log::debug(call, |_| format!("lua ready to sleep for {} ms", delay.as_millis()));
+    Outcome::park(What::Sleep, pause(delay), |call, ()| {
+        super::log::debug(call, |request| format!("lua sleep timer expired: \"{}\"", super::log::shown_uri(request)));
+        Ok(Outcome::Return)
+    })
 }
 
 fn now<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {

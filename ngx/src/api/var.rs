@@ -25,7 +25,7 @@ fn index<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     if let Kind::Num(n) = call.arg(1).kind() {
         let request = request(call)?;
         // $0 is not to be had; $1 is the first capture.
-        let v = request.captures.get((n as usize).wrapping_sub(1)).and_then(|c| c.as_deref());
+        let v = usize::try_from(n as i64 - 1).ok().and_then(|i| request.captures.get(i)).and_then(|c| c.as_deref());
         let v = v.map_or(Value::NIL, |bytes| cx.str(bytes));
         return call.ret(v);
     }

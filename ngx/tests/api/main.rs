@@ -11,4 +11,5 @@ mod requests;
 mod shared;
 mod subrequests;
 mod support;
+mod threads;
 mod waits;

@@ -83,7 +83,7 @@ mod tests {
         check(1e15, "1e+15");
         check(1e100, "1e+100");
         check(-1.5e-10, "-1.5e-10");
-        check(3.14159265358979, "3.1415926535898");
+        check(std::f64::consts::PI, "3.1415926535898");
         check(1.0 / 3.0, "0.33333333333333");
         check(f64::INFINITY, "inf");
         check(1e-5, "1e-05");
