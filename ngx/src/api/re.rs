@@ -163,7 +163,9 @@ impl Search {
     }
     fn exec(&self, call: &mut Call<'_, '_>, subject: &[u8], from: usize) -> Result<bool, MatchError> {
         let captures = &mut self.cache.captures.borrow_mut();
-        let found = self.regex.exec(subject, from, captures, self.cache.match_limit);
+        // (the directive's limit is the backtracking matcher's alone)
+        let limit = if self.regex.flags().longest { 0 } else { self.cache.match_limit };
+        let found = self.regex.exec(subject, from, captures, limit);
         call.charge(usize::try_from(captures.steps() / STEPS_A_UNIT).unwrap_or(usize::MAX / 2) + 1);
         found
     }

@@ -1,6 +1,7 @@
 //! Datagram sockets: one peer each, one datagram a call.
 use std::cell::{Cell, RefCell};
 use std::io;
+use std::os::fd::AsRawFd;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -53,6 +54,14 @@ impl Drop for Busy {
 }
 
 impl Datagrams {
+    /// For the debug log.
+    pub fn fd(&self) -> i32 {
+        match self {
+            Datagrams::Udp(s) => s.as_raw_fd(),
+            Datagrams::Unix(s) => s.as_raw_fd(),
+        }
+    }
+
     pub async fn send(&self, bytes: &[u8]) -> Result<(), Failure> {
         let sent = match self {
             Datagrams::Udp(s) => s.send(bytes).await,
