@@ -71,6 +71,8 @@ pub(crate) struct Shared {
     pub cycle_done: Cell<bool>,
     /// `collectgarbage("stop")`.
     pub stopped: Cell<bool>,
+    /// This thread has left the VM beyond its memory limit.
+    pub exhausted: Cell<Option<ThreadId>>,
     pub pause: Cell<i64>,
     pub step_multiplier: Cell<i64>,
     /// Words the error of a native that is called in a phase its row excludes (the row's phases, the present one).
@@ -446,6 +448,14 @@ impl<'gc> Cx<'gc> {
     /// Sets how the error of a native reads that is called in a phase its row excludes: from the row's phases and the present one.
     pub fn word_refusals(self, text: fn(u32, u32) -> String) {
         self.root.shared.refuse.set(Some(text));
+    }
+    /// The same for one more entry in a table, where that makes it grow.
+    #[inline]
+    pub fn check_growth(self, t: Table<'gc>) -> Result<(), Value<'gc>> {
+        match t.borrow().next_growth() {
+            0..4096 => Ok(()),
+            bytes => self.check_memory(bytes),
+        }
     }
     /// Bytes this VM has in use, as far as the allocator has been told (0 without it).
     pub fn memory_used(self) -> usize {

@@ -63,6 +63,8 @@ pub struct Vm {
     /// Bytes in use according to the allocator, summed over slices.
     memory: Cell<isize>,
     limit: Cell<usize>,
+    /// Bytes in use after the last full collection that the limit made necessary, or less.
+    after_collection: Cell<usize>,
     /// The weak tables that the collector has come across.
     weak: RefCell<weak::List>,
     shared: Rc<Shared>,
@@ -119,6 +121,7 @@ impl Vm {
             graves: RefCell::default(),
             memory: Cell::new(heap::allocated() - before),
             limit: Cell::new(0),
+            after_collection: Cell::new(0),
         }
     }
 
@@ -158,7 +161,29 @@ impl Vm {
 
     /// Runs one thread for one slice: one `mutate`, whatever happens inside.
     pub fn run(&self, id: ThreadId, wake: Wake, lent: Lent<'_>) -> Step {
-        self.enter(|cx| interp::run(cx, id, wake, lent))
+        let Lent { host, phase, fuel } = lent;
+        let step = self.enter(|cx| interp::run(cx, id, wake, Lent { host, phase, fuel: &mut *fuel }));
+        self.mind_limit(id, fuel);
+        step
+    }
+
+    /// Near the memory limit: a full collection, paid for by the thread that ran. Beyond it all the same: the thread is told at
+    /// its next slice.
+    fn mind_limit(&self, id: ThreadId, fuel: &mut i64) {
+        let limit = self.limit.get();
+        if limit == 0 {
+            return;
+        }
+        let used = self.memory();
+        if used > limit / 4 * 3 && used > self.after_collection.get().saturating_add(limit / 16) {
+            *fuel -= self.objects() as i64 / 4;
+            self.collect_all();
+            self.after_collection.set(self.memory());
+        }
+        self.after_collection.set(self.after_collection.get().min(self.memory()));
+        if self.memory() > limit {
+            self.shared.exhausted.set(Some(id));
+        }
     }
 
     /// A thread is no longer wanted. Callable from any Drop; the arena is not entered.
@@ -216,7 +241,13 @@ impl Vm {
             if arena.collection_phase() == CollectionPhase::Sweeping {
                 arena.cycle_debt();
             }
-            self.shared.cycle_done.set(arena.collection_phase() == CollectionPhase::Sleeping);
+            let sleeping = arena.collection_phase() == CollectionPhase::Sleeping;
+            if sleeping {
+                // What was asked for beyond the end of the cycle is no debt of the next one.
+                let left = arena.metrics().allocation_debt();
+                arena.metrics().adjust_debt(-left);
+            }
+            self.shared.cycle_done.set(sleeping);
         });
     }
     fn collecting(&self, f: impl FnOnce(&mut Arena<Rootable![Root<'_>]>)) {
