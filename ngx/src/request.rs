@@ -286,6 +286,12 @@ pub struct Request {
 }
 
 impl Request {
+    /// Notes that this is a subrequest of `parent`: how deep they may nest is limited.
+    pub fn set_parent(&mut self, parent: &Request) {
+        self.is_subrequest = true;
+        self.lua.depth = parent.lua.depth + 1;
+    }
+
     /// Makes a table of the same worker's VM this request's `ngx.ctx`.
     pub fn set_ctx(&mut self, ctx: vm::Stashed) {
         self.lua.ctx = Some(ctx);

@@ -25,6 +25,8 @@ pub struct LuaState {
     pub(crate) on_abort: OnAbort,
     /// Light threads that wait for subrequests.
     pub(crate) subrequests: Rc<RefCell<Vec<ThreadId>>>,
+    /// How many requests this one is a subrequest of, one inside the other.
+    pub(crate) depth: usize,
 }
 
 #[derive(Default)]

@@ -37,6 +37,9 @@ pub struct Setup {
     /// Environment of `ngx.config.subsystem`, `prefix()`, `nginx_configure()`.
     pub configure: &'static str,
     pub log: Option<Rc<dyn Log>>,
+    /// lua_regex_cache_max_entries (None: 1024), lua_regex_match_limit (0: PCRE's default).
+    pub regex_cache_max_entries: Option<usize>,
+    pub regex_match_limit: u64,
     /// Bytes one VM may use; 0: no limit.
     pub memory_limit: usize,
 }
@@ -76,6 +79,7 @@ impl Worker {
         let vm = Vm::new();
         vm.limit_memory(setup.memory_limit);
         let timers = Timers::new(setup.max_running_timers, setup.max_pending_timers);
+        let patterns = crate::api::re::Cache::new(setup.regex_cache_max_entries, setup.regex_match_limit);
         let worker = Rc::new(Worker {
             vm,
             setup,
@@ -84,7 +88,7 @@ impl Worker {
             timers,
             sockets: crate::cosocket::Pools::default(),
             zone: crate::clock::Zone::local(),
-            patterns: Default::default(),
+            patterns,
             exiting: Cell::new(false),
             poisoned: Cell::new(false),
         });
@@ -175,10 +179,10 @@ impl Worker {
 
     /// The directive's function in this VM; compiled on first use (each time with lua_code_cache off).
     fn function(&self, code: &Code) -> Result<Rc<Stashed>, Vec<u8>> {
-        if self.setup.code_cache {
-            if let Some(Some(function)) = self.functions.borrow().get(code.id) {
-                return Ok(function.clone());
-            }
+        if self.setup.code_cache
+            && let Some(Some(function)) = self.functions.borrow().get(code.id)
+        {
+            return Ok(function.clone());
         }
         let source = match &code.source {
             Source::Inline(source) => source.to_vec(),

@@ -164,6 +164,9 @@ async fn rewrite_phase(live: &Live, request: &mut Request) -> Next {
 }
 
 pub async fn read_body(live: &Live, request: &mut Request) -> Next {
+    if !matches!(request.body, ngx::request::Body::Unread) {
+        return Next::Go;
+    }
     match live.read_body(false).await {
         Ok(body) => {
             request.body = body;
@@ -258,7 +261,11 @@ async fn finished(live: &Live, request: &mut Request, phase: Phase, end: Finish)
         Finish::Exit(0 | -5 | -4) if answered(live, request) => finish(live, request).await,
         Finish::Exit(0 | -5 | -4) if phase == Phase::Content => finish(live, request).await,
         Finish::Exit(0 | -5 | -4) => Next::Go,
-        Finish::Exit(status) if status < 0 => fail(live, request, 500),
+        // NGX_ERROR: the connection is closed as it is.
+        Finish::Exit(status) if status < 0 => {
+            live.keep_alive.set(false);
+            Next::Drop
+        }
         Finish::Exit(444) => {
             live.keep_alive.set(false);
             live.logged_status.set(444);

@@ -110,6 +110,13 @@ async fn header_filters(live: &Live, request: &mut Request) {
         let output = std::mem::take(&mut request.output);
         let end = live.lua(request, Phase::HeaderFilter, &code).await;
         request.output = output;
+        if let PhaseEnd::Finish(ngx::request::Finish::Exit(code @ 200..)) = end {
+            // The status is the filter's, and there is no body.
+            request.response.status = u16::try_from(code).unwrap_or(500);
+            request.response.headers.remove(b"content-length");
+            request.output.pending.clear();
+            live.header_only.set(true);
+        }
         if end == PhaseEnd::Failed {
             // The response is broken off: nginx's header filter returns an error.
             live.keep_alive.set(false);
@@ -242,7 +249,7 @@ fn start(live: &Live, request: &mut Request) {
         None if request.version >= 11 && chunked_allowed => Framing::Chunked,
         None => Framing::Close,
     };
-    live.header_only.set(header_only);
+    live.header_only.set(header_only || live.header_only.get());
     if framing == Framing::Close || live.worker.quitting.get() || status::closes(status) {
         live.keep_alive.set(false);
     }

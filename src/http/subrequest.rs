@@ -69,7 +69,7 @@ pub fn run(parent_live: Rc<Live>, parent: &Request, options: SubrequestOptions) 
     request.args = options.args;
     request.body = body;
     request.internal = true;
-    request.is_subrequest = true;
+    request.set_parent(parent);
     request.phase = Phase::ServerRewrite;
     for (name, value) in options.variables {
         // (a name that does not exist, or cannot be set, was refused before)

@@ -234,6 +234,12 @@ impl Live {
             Builtin::DocumentUri | Builtin::Uri => return Some(request.uri.clone()),
             Builtin::Host => {
                 out = self.host.borrow().clone();
+                // Lua may have set another one.
+                if let Some(header) = request.headers.first(b"host")
+                    && request.target.starts_with(b"/")
+                {
+                    out = super::route::host_name(header);
+                }
                 if out.is_empty() {
                     out = self.place().server.name.clone();
                 }

@@ -33,6 +33,8 @@ pub fn setup(main: &Main, http: &Http, worker_id: usize) -> Setup {
         zones: zones(http),
         configure: crate::cli::identity::CONFIGURE,
         log: None,
+        regex_cache_max_entries: http.lua.regex_cache_max_entries.map(|n| count(Some(n), 0)),
+        regex_match_limit: http.lua.regex_match_limit.unwrap_or(0),
         // As LuaJIT without GC64 has it: more than any handler needs, less than takes the machine down.
         memory_limit: 2 << 30,
     }

@@ -6,7 +6,7 @@ use vm::native::basic::{IPAIRS_STEP, NEXT};
 use vm::value::number::parse_number;
 use vm::value::table::TableRef;
 use vm::value::{Closure, Kind};
-use vm::{Call, Cx, Outcome, Reply, Row, Sequence, Table, Value, row};
+use vm::{Call, Cx, Due, Native, Outcome, Reply, Row, Sequence, Table, Value, row};
 
 pub static NATIVES: &[Row] = &[
     row("assert", assert, "assert(v [, message]) -> all arguments, or the error message"),
@@ -64,21 +64,39 @@ fn collectgarbage<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     let result = match opt {
         b"count" => call.cx.memory_used() as f64 / 1024.0,
         b"collect" => {
-            call.cx.request_collection();
-            0.0
+            call.charge(call.cx.objects() / 2);
+            call.cx.request_collection(Due::Full);
+            return Ok(Outcome::collect());
         }
         b"step" => {
-            call.cx.request_collection();
-            return call.ret(Value::TRUE);
+            // (an object is 50 bytes or so)
+            let work = call.opt_number(1, 0.0)?.clamp(0.0, 4e6) as u32 * 20 + 40;
+            call.charge((work as usize).min(call.cx.objects() / 2));
+            call.cx.request_collection(Due::Step(work));
+            return Ok(Outcome::Pause(Box::new(Stepped)));
         }
-        b"stop" | b"restart" => 0.0,
-        b"setpause" | b"setstepmul" => 200.0,
-        b"isrunning" => return call.ret(Value::TRUE),
+        b"stop" | b"restart" => {
+            call.cx.stop_collector(opt == b"stop");
+            0.0
+        }
+        b"setpause" => call.cx.set_pause(call.opt_integer(1, 0)?) as f64,
+        b"setstepmul" => call.cx.set_step_multiplier(call.opt_integer(1, 0)?) as f64,
+        b"isrunning" => return call.ret(Value::bool(!call.cx.collector_is_stopped())),
         other => {
             return Err(call.arg_error(0, &format!("invalid option '{}'", String::from_utf8_lossy(other))));
         }
     };
     call.ret(Value::num(result))
+}
+
+/// After a step of the collector: whether it ended a cycle.
+struct Stepped;
+impl Sequence for Stepped {
+    fn step<'gc>(self: Box<Self>, call: &mut Call<'_, 'gc>) -> Reply<'gc> {
+        let done = call.cx.cycle_done();
+        call.clear();
+        call.ret(Value::bool(done))
+    }
 }
 
 fn gcinfo<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
@@ -208,20 +226,25 @@ fn tostring<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     }
 }
 
+/// Prints its arguments one after the other. Where the environment has another `tostring`, that one makes the texts: it is kept
+/// in the last argument slot.
 struct Print {
     next: usize,
+    count: usize,
+    custom: bool,
     out: Vec<u8>,
 }
 
 impl Print {
     fn go<'gc>(mut self: Box<Self>, call: &mut Call<'_, 'gc>) -> Reply<'gc> {
-        while self.next < call.len() {
+        while self.next < self.count {
             let v = call.arg(self.next);
             if self.next > 0 {
                 self.out.push(b'\t');
             }
             self.next += 1;
-            match text_of(call, v) {
+            let made = if self.custom { Err(call.arg(self.count)) } else { text_of(call, v) };
+            match made {
                 Ok(text) => self.out.extend_from_slice(&text),
                 Err(f) => {
                     call.push(f);
@@ -237,6 +260,14 @@ impl Print {
         let _ = stdout.write_all(&self.out);
         Ok(Outcome::Return)
     }
+    fn with<'gc>(mut self: Box<Self>, call: &mut Call<'_, 'gc>, tostring: Value<'gc>) -> Reply<'gc> {
+        self.custom = !tostring.as_row().is_some_and(|row| std::ptr::fn_addr_eq(row.native, self::tostring as Native));
+        if self.custom {
+            call.set_len(self.count + 1);
+            call.set_arg(self.count, tostring);
+        }
+        self.go(call)
+    }
 }
 
 impl Sequence for Print {
@@ -250,12 +281,44 @@ impl Sequence for Print {
     }
 }
 
+/// The environment's `__index` has been asked for `tostring`.
+struct Asked(Box<Print>);
+impl Sequence for Asked {
+    fn step<'gc>(self: Box<Self>, call: &mut Call<'_, 'gc>) -> Reply<'gc> {
+        let f = call.result(0);
+        call.clear();
+        self.0.with(call, f)
+    }
+}
+
 fn print<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
-    Box::new(Print { next: 0, out: Vec::new() }).go(call)
+    let print = Box::new(Print { next: 0, count: call.len(), custom: false, out: Vec::new() });
+    let mut env = call.cx.thread_env(call.thread());
+    for _ in 0..100 {
+        let f = env.field(b"tostring");
+        if !f.is_nil() {
+            return print.with(call, f);
+        }
+        let index = call.metamethod(Value::table(env), Meta::Index);
+        match index.as_table() {
+            Some(next) => env = next,
+            None if index.is_nil() => break,
+            None => {
+                let name = call.cx.key("tostring");
+                for v in [index, Value::table(env), name] {
+                    call.push(v);
+                }
+                return Ok(Outcome::Call(Box::new(Asked(print))));
+            }
+        }
+    }
+    print.with(call, Value::NIL)
 }
 
 fn rawequal<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
-    let equal = call.any(0)?.raw_equal(call.any(1)?);
+    let (a, b) = (call.any(0)?, call.any(1)?);
+    let boxed = matches!(a.kind(), Kind::Int64(_)) || matches!(b.kind(), Kind::Int64(_));
+    let equal = if boxed { a.identical(b) } else { a.raw_equal(b) };
     call.ret(Value::bool(equal))
 }
 
@@ -312,7 +375,9 @@ fn tonumber<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     if base == 10 {
         let v = call.any(0)?;
         let n = match v.kind() {
-            Kind::Num(_) | Kind::Int64(_) => v,
+            Kind::Num(_) => v,
+            Kind::Int64(i) if i.unsigned => Value::num(i.bits as f64),
+            Kind::Int64(i) => Value::num(i.bits as i64 as f64),
             Kind::Str(s) => {
                 call.charge(s.len() / 32);
                 parse_number(s.bytes()).map_or(Value::NIL, Value::num)
@@ -349,8 +414,8 @@ fn digits(text: &[u8], base: u32) -> Option<f64> {
     Some(if negative { -n } else { n })
 }
 
-/// The most values that unpack puts on the stack.
-const MAX_UNPACK: f64 = 250_000.0;
+/// unpack gives fewer values than this (LUAI_MAXCSTACK).
+const MAX_UNPACK: f64 = 8000.0;
 
 pub fn unpack<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     let t = call.table(0)?;
@@ -359,7 +424,7 @@ pub fn unpack<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     if from > to {
         return Ok(Outcome::Return);
     }
-    if (to - from).is_nan() || to - from >= MAX_UNPACK {
+    if (to - from).is_nan() || to - from + 1.0 >= MAX_UNPACK {
         return Err(call.error("too many results to unpack"));
     }
     call.charge((to - from) as usize);
@@ -381,6 +446,9 @@ fn newproxy<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
         _ => return Err(call.arg_error(0, "boolean or proxy expected")),
     };
     let proxy = call.wrap(std::rc::Rc::new(Proxy), meta);
+    if meta.is_some() {
+        call.cx.finalize(proxy);
+    }
     call.ret(Value::userdata(proxy))
 }
 
@@ -403,9 +471,9 @@ fn function_at<'gc>(call: &mut Call<'_, 'gc>, i: usize) -> Result<Option<Value<'
 }
 
 fn getfenv<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
-    let env = match function_at(call, 0)?.and_then(|f| f.as_closure()) {
-        Some(c) => c.env.get(),
-        None => call.cx.globals(),
+    let env = match function_at(call, 0)? {
+        Some(f) => f.as_closure().map_or(call.cx.globals(), |c| c.env.get()),
+        None => call.cx.thread_env(call.thread()),
     };
     call.ret(Value::table(env))
 }
@@ -420,7 +488,10 @@ fn setfenv<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
             }
             None => Err(call.error("'setfenv' cannot change environment of given object")),
         },
-        None => Err(call.error("'setfenv' cannot change environment of given object")),
+        None => {
+            call.cx.set_thread_env(call.thread(), env);
+            Ok(Outcome::Return)
+        }
     }
 }
 
@@ -448,7 +519,7 @@ fn compile<'gc>(
     }
     call.charge(source.len());
     call.reserve(source.len() * 4)?;
-    let env = env.unwrap_or_else(|| call.cx.globals());
+    let env = env.unwrap_or_else(|| call.cx.thread_env(call.thread()));
     call.cx.load(source, name, env)
 }
 
@@ -493,7 +564,7 @@ impl Sequence for Reader {
                 let result = compile(call, &self.source, name, mode, env);
                 loaded(call, result)
             }
-            _ => Err(call.error("reader function must return a string")),
+            _ => call.ret_nil_err("reader function must return a string"),
         }
     }
     fn fail<'gc>(self: Box<Self>, call: &mut Call<'_, 'gc>, error: Value<'gc>) -> Reply<'gc> {

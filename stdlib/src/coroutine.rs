@@ -22,10 +22,20 @@ fn thread<'gc>(call: &Call<'_, 'gc>, i: usize) -> Result<Thread<'gc>, Value<'gc>
     call.arg(i).as_thread().ok_or_else(|| call.arg_error(i, "coroutine expected"))
 }
 
+/// A coroutine that inherits the running one's environment.
+fn new<'gc>(call: &Call<'_, 'gc>, f: Value<'gc>) -> Thread<'gc> {
+    let co = call.cx.coroutine(f);
+    let env = call.cx.thread_env(call.thread());
+    if !vm::value::Table::ptr_eq(env, call.cx.globals()) {
+        call.cx.set_thread_env(co, env);
+    }
+    co
+}
+
 fn create<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     let f = call.callable(0)?;
     call.charge(8);
-    let co = call.cx.coroutine(f);
+    let co = new(call, f);
     call.ret(Value::thread(co))
 }
 
@@ -37,7 +47,7 @@ fn resume<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
 fn wrap<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     let f = call.callable(0)?;
     call.charge(8);
-    let co = call.cx.coroutine(f);
+    let co = new(call, f);
     let f = call.cx.native(&WRAPPED, &[Value::thread(co)]);
     call.ret(f)
 }
@@ -70,6 +80,8 @@ fn status<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
         Status::Running => "running",
         Status::Suspended => "suspended",
         Status::Normal => "normal",
+        // A light thread whose results nobody has asked for yet.
+        Status::Done | Status::Failed if co.borrow().is_zombie() => "zombie",
         Status::Done | Status::Failed => "dead",
     };
     let name = call.cx.intern(name.as_bytes());

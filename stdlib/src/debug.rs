@@ -2,7 +2,7 @@
 use vm::native::{FrameInfo, traceback_of};
 use vm::value::Kind;
 use vm::value::function::{ClosureObj, UserdataObj};
-use vm::{Call, Cx, Outcome, Reply, Row, Value, row};
+use vm::{Call, Cx, Outcome, Reply, Row, Thread, Value, row};
 
 pub static NATIVES: &[Row] = &[
     row("debug", nothing, "debug(): no interactive mode"),
@@ -145,13 +145,30 @@ fn describe<'gc>(call: &mut Call<'_, 'gc>, frame: &FrameInfo<'gc>, what: &[u8]) 
         if let Some(c) = frame.closure {
             use vm::value::table::TableRef;
             let lines = cx.table(0, 8);
-            for line in &c.proto.info.lines {
+            // (the return that ends every function is not active where another one stands before it)
+            let all = &c.proto.info.lines;
+            let returns = c.proto.info.code.iter().rev().take(2).all(|op| op.get().name().starts_with("Return"));
+            let active = if returns { all.len().saturating_sub(1) } else { all.len() };
+            for line in &all[..active] {
                 lines.set_int(cx.mc, *line as usize, Value::TRUE);
             }
             cx.set_field(t, "activelines", Value::table(lines));
         }
     }
     call.ret(Value::table(t))
+}
+
+/// The coroutine that argument 0 names, unless it is the running one.
+fn other_thread<'gc>(call: &Call<'_, 'gc>) -> Option<Thread<'gc>> {
+    call.arg(0).as_thread().filter(|t| !Thread::ptr_eq(*t, call.thread()))
+}
+
+fn frame_at<'gc>(call: &Call<'_, 'gc>, other: Option<Thread<'gc>>, level: i64) -> Option<FrameInfo<'gc>> {
+    let level = usize::try_from(level).ok()?;
+    match other {
+        Some(t) => vm::native::level_of(t, level),
+        None => call.level(level),
+    }
 }
 
 /// The n-th local that is alive at a frame's instruction: name and register.
@@ -174,17 +191,14 @@ fn getlocal<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
         return call.ret(v);
     }
     let level = call.integer(at)?;
-    if at == 1 {
-        // (registers of a coroutine that does not run are not shown)
-        return call.ret(Value::NIL);
-    }
-    let Some(frame) = usize::try_from(level).ok().and_then(|l| call.level(l)) else {
+    let other = other_thread(call);
+    let Some(frame) = frame_at(call, other, level) else {
         return Err(call.arg_error(at, "level out of range"));
     };
     match local_at(&frame, n) {
         Some((name, slot)) => {
             let name = call.cx.str(&name);
-            let v = call.stack_slot(slot);
+            let v = other.map_or_else(|| call.stack_slot(slot), |t| vm::native::slot_of(t, slot));
             call.push(name);
             call.push(v);
             Ok(Outcome::Return)
@@ -196,16 +210,17 @@ fn getlocal<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
 fn setlocal<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     let at = shift(call);
     let (level, n, v) = (call.integer(at)?, call.integer(at + 1)?, call.arg(at + 2));
-    if at == 1 {
-        return call.ret(Value::NIL);
-    }
-    let Some(frame) = usize::try_from(level).ok().and_then(|l| call.level(l)) else {
+    let other = other_thread(call);
+    let Some(frame) = frame_at(call, other, level) else {
         return Err(call.arg_error(at, "level out of range"));
     };
     match local_at(&frame, n) {
         // The loop's own registers are numbers that the machine relies on.
         Some((name, slot)) if !name.starts_with(b"(") => {
-            call.set_stack_slot(slot, v);
+            match other {
+                Some(t) => vm::native::set_slot_of(call.cx, t, slot, v),
+                None => call.set_stack_slot(slot, v),
+            }
             let name = call.cx.str(&name);
             call.ret(name)
         }
@@ -280,6 +295,7 @@ fn getregistry<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
 fn getfenv<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     let env = match call.any(0)?.kind() {
         Kind::Closure(c) => c.env.get(),
+        Kind::Thread(t) => call.cx.thread_env(t),
         _ => call.cx.globals(),
     };
     call.ret(Value::table(env))
@@ -287,9 +303,10 @@ fn getfenv<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
 
 fn setfenv<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     let env = call.table(1)?;
-    match call.arg(0).as_closure() {
-        Some(c) => ClosureObj::set_env(c, call.cx.mc, env),
-        None => return Err(call.error("'setfenv' cannot change environment of given object")),
+    match call.arg(0).kind() {
+        Kind::Closure(c) => ClosureObj::set_env(c, call.cx.mc, env),
+        Kind::Thread(t) => call.cx.set_thread_env(t, env),
+        _ => return Err(call.error("'setfenv' cannot change environment of given object")),
     }
     call.ret(call.arg(0))
 }

@@ -36,6 +36,7 @@ static METHODS: &[Row] = &[
     row("seek", file_seek, "file:seek([whence [, offset]]) -> position"),
     row("setvbuf", file_setvbuf, "file:setvbuf(mode [, size])"),
     row("write", file_write, "file:write(...)"),
+    row("__gc", file_gc, "what LuaJIT calls when a file is dead: closes it"),
     row("__tostring", file_tostring, "tostring(file)"),
 ];
 
@@ -57,8 +58,11 @@ struct Open {
     at: usize,
     /// Written and not passed on yet.
     behind: Vec<u8>,
-    /// Unbuffered or line-buffered writes.
+    /// Unbuffered writes; writes that are passed on up to the last line's end.
     eager: bool,
+    lines: bool,
+    readable: bool,
+    writable: bool,
 }
 
 struct LuaFile(RefCell<Option<Open>>);
@@ -75,7 +79,9 @@ impl Drop for Open {
 impl Open {
     fn new(stream: Stream) -> Open {
         let eager = matches!(stream, Stream::Stderr | Stream::Stdout);
-        Open { stream, ahead: Vec::new(), at: 0, behind: Vec::new(), eager }
+        let readable = !matches!(stream, Stream::Stderr | Stream::Stdout | Stream::Writer(..));
+        let writable = !matches!(stream, Stream::Stdin | Stream::Reader(..));
+        Open { stream, ahead: Vec::new(), at: 0, behind: Vec::new(), eager, lines: false, readable, writable }
     }
     /// Reads more; false: the end.
     fn fill(&mut self) -> std::io::Result<bool> {
@@ -97,6 +103,9 @@ impl Open {
         &self.ahead[self.at..]
     }
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<()> {
+        if !self.writable {
+            return Err(std::io::Error::from_raw_os_error(9));
+        }
         if !self.unread().is_empty() {
             // Reading ahead moved the file's position: back to where Lua thinks it is.
             let back = self.unread().len() as i64;
@@ -107,7 +116,17 @@ impl Open {
             self.at = 0;
         }
         self.behind.extend_from_slice(bytes);
-        if self.eager || self.behind.len() >= CHUNK { self.flush() } else { Ok(()) }
+        if self.eager || self.behind.len() >= CHUNK {
+            return self.flush();
+        }
+        if self.lines
+            && let Some(end) = bytes.iter().rposition(|c| *c == b'\n')
+        {
+            let rest = self.behind.split_off(self.behind.len() - (bytes.len() - end - 1));
+            self.flush()?;
+            self.behind = rest;
+        }
+        Ok(())
     }
     fn flush(&mut self) -> std::io::Result<()> {
         let bytes = std::mem::take(&mut self.behind);
@@ -194,7 +213,6 @@ pub fn open(cx: Cx<'_>) {
     let meta = cx.table(0, METHODS.len() + 1);
     cx.register(meta, METHODS);
     cx.set_field(meta, "__index", Value::table(meta));
-    cx.set_field(meta, "__name", cx.str(b"FILE*"));
     cx.set_field(cx.registry(), "FILE*", Value::table(meta));
     for (name, stream, default) in [
         ("stdin", Stream::Stdin, Some("io input")),
@@ -244,7 +262,10 @@ fn open_named(name: &[u8], mode: &[u8]) -> std::io::Result<Open> {
         Some(b'a') => options.append(true).create(true).read(plus),
         _ => options.read(true).write(plus),
     };
-    Ok(Open::new(Stream::File(options.open(path)?)))
+    let mut open = Open::new(Stream::File(options.open(path)?));
+    open.readable = plus || !matches!(mode.first(), Some(b'w' | b'a'));
+    open.writable = plus || matches!(mode.first(), Some(b'w' | b'a'));
+    Ok(open)
 }
 
 fn open_file<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
@@ -487,7 +508,7 @@ fn lines<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
         }
         Err(e) => {
             let shown = String::from_utf8_lossy(name).into_owned();
-            Err(call.error(format!("{shown}: {}", crate::io_error(&e))))
+            Err(call.arg_error(0, &format!("{shown}: {}", crate::io_error(&e))))
         }
     }
 }
@@ -537,15 +558,25 @@ fn file_seek<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
 
 fn file_setvbuf<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     let file = file(call, 0)?;
-    let eager = match call.bytes(1)? {
-        b"no" | b"line" => true,
-        b"full" => false,
+    let (eager, lines) = match call.bytes(1)? {
+        b"no" => (true, false),
+        b"line" => (false, true),
+        b"full" => (false, false),
         other => return Err(call.arg_error(1, &format!("invalid option '{}'", String::from_utf8_lossy(other)))),
     };
     if let Some(open) = file.0.borrow_mut().as_mut() {
-        open.eager = eager;
+        (open.eager, open.lines) = (eager, lines);
     }
     call.ret(Value::TRUE)
+}
+
+fn file_gc<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
+    let file = call.user::<LuaFile>(0, "FILE*")?;
+    if let Some(open) = file.0.borrow_mut().as_mut().filter(|f| matches!(f.stream, Stream::File(_))) {
+        // (a failure here has nobody to be told)
+        let _ = open.flush();
+    }
+    Ok(Outcome::Return)
 }
 
 fn file_tostring<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {

@@ -8,6 +8,7 @@ pub mod clock;
 pub mod coroutine;
 pub mod debug;
 pub mod io;
+pub mod jit;
 pub mod math;
 pub mod os;
 pub mod package;
@@ -24,12 +25,14 @@ pub fn open(cx: Cx<'_>) {
     bit::open(cx);
     debug::open(cx);
     io::open(cx);
+    jit::open(cx);
     math::open(cx);
     os::open(cx);
     string::open(cx);
     table::open(cx);
     package::open(cx);
     table::preload(cx);
+    jit::preload(cx);
     cjson::open(cx);
 }
 

@@ -16,6 +16,8 @@ static NATIVES: &[Row] = &[
 static LOADERS: &[Row] = &[
     row("preload loader", preload_loader, "(name) -> what package.preload has"),
     row("path loader", path_loader, "(name) -> the chunk of the file that package.path leads to"),
+    row("C loader", c_loader, "(name) -> where package.cpath leads: C libraries cannot be loaded"),
+    row("C root loader", c_root_loader, "(name) -> the same for the part of the name before its first dot"),
 ];
 
 /// `package.path` where nothing else is configured.
@@ -31,7 +33,7 @@ pub fn open(cx: Cx<'_>) {
     }
     let loaded = cx.library("package.loaded", &[]);
     let preload = cx.library("package.preload", &[]);
-    let loaders = cx.table(2, 0);
+    let loaders = cx.table(LOADERS.len(), 0);
     for (i, loader) in LOADERS.iter().enumerate() {
         loaders.set_int(cx.mc, i + 1, Value::row(loader));
     }
@@ -204,6 +206,36 @@ fn path_loader<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
                     Err(call.error(text))
                 }
             }
+        }
+    }
+}
+
+fn c_loader<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
+    let name = call.bytes(0)?;
+    find_library(call, name, name)
+}
+
+fn c_root_loader<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
+    let name = call.bytes(0)?;
+    match name.iter().position(|c| *c == b'.') {
+        Some(dot) => find_library(call, name, &name[..dot]),
+        None => Ok(Outcome::Return),
+    }
+}
+
+fn find_library<'gc>(call: &mut Call<'_, 'gc>, name: &[u8], root: &[u8]) -> Reply<'gc> {
+    let Some(path) = registered(call, b"package")?.field(b"cpath").as_str() else {
+        return Err(call.error("'package.cpath' must be a string"));
+    };
+    match search(root, path.bytes(), b".", b"/") {
+        Err(tried) => {
+            let text = call.string(tried)?;
+            call.ret(text)
+        }
+        Ok(file) => {
+            let text =
+                [b"error loading module '", name, b"' from file '", &file, b"':\n\tC libraries cannot be loaded here"];
+            Err(call.error(text.concat()))
         }
     }
 }

@@ -6,7 +6,7 @@ use std::cell::Cell;
 use std::rc::Rc;
 
 use gc_arena::lock::{Lock, RefLock};
-use gc_arena::{Collect, Gc, Mutation};
+use gc_arena::{Collect, Gc, GcWeak, Mutation};
 
 use crate::code;
 use crate::heap;
@@ -46,6 +46,9 @@ pub(crate) struct Root<'gc> {
     pub interned: Table<'gc>,
     pub threads: Gc<'gc, RefLock<Vec<Slot<Thread<'gc>>>>>,
     pub stash: Gc<'gc, RefLock<Vec<Slot<Value<'gc>>>>>,
+    /// Userdata that may have a `__gc`, oldest first; and dead ones whose `__gc` is still to be called, next one last.
+    pub finalizable: Gc<'gc, RefLock<Vec<GcWeak<'gc, UserdataObj<'gc>>>>>,
+    pub pending: Gc<'gc, RefLock<Vec<Userdata<'gc>>>>,
     #[collect(require_static)]
     pub shared: Rc<Shared>,
 }
@@ -62,10 +65,26 @@ pub(crate) struct Shared {
     /// Bytes in use before this slice, and the thread's counter when it began.
     pub memory_before: Cell<isize>,
     pub counter_before: Cell<isize>,
-    /// `collectgarbage()` was called: a full collection is due when the slice is over.
-    pub collect: Cell<bool>,
+    /// What `collectgarbage` asked for: done when the slice is over.
+    pub collect: Cell<Due>,
+    /// The last requested step ended a cycle.
+    pub cycle_done: Cell<bool>,
+    /// `collectgarbage("stop")`.
+    pub stopped: Cell<bool>,
+    pub pause: Cell<i64>,
+    pub step_multiplier: Cell<i64>,
     /// Words the error of a native that is called in a phase its row excludes (the row's phases, the present one).
     pub refuse: Cell<Option<fn(u32, u32) -> String>>,
+}
+
+/// A collection that Lua asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Due {
+    #[default]
+    Nothing,
+    Full,
+    /// So many objects' worth of work.
+    Step(u32),
 }
 
 #[derive(Clone, Copy, Collect, Default)]
@@ -133,7 +152,9 @@ impl<'gc> Root<'gc> {
             interned,
             threads: Gc::new(mc, RefLock::new(Vec::new())),
             stash: Gc::new(mc, RefLock::new(Vec::new())),
-            shared: Rc::default(),
+            finalizable: Gc::new(mc, RefLock::new(Vec::new())),
+            pending: Gc::new(mc, RefLock::new(Vec::new())),
+            shared: Rc::new(Shared { pause: Cell::new(200), step_multiplier: Cell::new(200), ..Shared::default() }),
         }
     }
 }
@@ -228,6 +249,14 @@ impl<'gc> Cx<'gc> {
     }
     pub fn coroutine(self, function: Value<'gc>) -> Thread<'gc> {
         ThreadObj::new(self.mc, function)
+    }
+
+    /// The environment of chunks that a coroutine loads; the globals, unless it was set.
+    pub fn thread_env(self, t: Thread<'gc>) -> Table<'gc> {
+        t.borrow().env.unwrap_or(self.root.globals)
+    }
+    pub fn set_thread_env(self, t: Thread<'gc>, env: Table<'gc>) {
+        t.borrow_mut(self.mc).env = Some(env);
     }
 
     /// A string as it is, a number as text; None for others.
@@ -364,9 +393,55 @@ impl<'gc> Cx<'gc> {
         let used = shared.memory_before.get() + heap::allocated() - shared.counter_before.get();
         if usize::try_from(used).unwrap_or(0).saturating_add(bytes) > limit { Err(self.root.no_memory) } else { Ok(()) }
     }
-    /// Asks for a full collection once this slice is over.
-    pub fn request_collection(self) {
-        self.root.shared.collect.set(true);
+    /// Asks for a collection once this slice is over; a native that wants to see it done returns `Outcome::Pause`.
+    pub fn request_collection(self, due: Due) {
+        self.root.shared.collect.set(due);
+    }
+    /// Whether the last requested step ended a cycle.
+    pub fn cycle_done(self) -> bool {
+        self.root.shared.cycle_done.get()
+    }
+    /// Stops the collector, or lets it go on. Memory limits still make it collect.
+    pub fn stop_collector(self, stop: bool) {
+        self.root.shared.stopped.set(stop);
+    }
+    /// Objects in the arena.
+    pub fn objects(self) -> usize {
+        self.mc.metrics().total_gc_count()
+    }
+    /// `collectgarbage("setpause")` and `"setstepmul"`: percentages that are kept and given back; the arena has its own pace.
+    pub fn set_pause(self, percent: i64) -> i64 {
+        self.root.shared.pause.replace(percent)
+    }
+    pub fn set_step_multiplier(self, percent: i64) -> i64 {
+        self.root.shared.step_multiplier.replace(percent)
+    }
+    pub fn collector_is_stopped(self) -> bool {
+        self.root.shared.stopped.get()
+    }
+    /// A userdata whose metatable's `__gc`, if it has one then, is called once it is dead.
+    pub fn finalize(self, u: Userdata<'gc>) {
+        self.root.finalizable.borrow_mut(self.mc).push(Gc::downgrade(u));
+    }
+    /// At the end of the VM's life: every userdata's `__gc` becomes due.
+    pub fn finalize_all(self) {
+        let list = std::mem::take(&mut *self.root.finalizable.borrow_mut(self.mc));
+        let list = list.into_iter().filter_map(|weak| weak.upgrade(self.mc));
+        self.root.pending.borrow_mut(self.mc).extend(list);
+    }
+    /// The next dead userdata whose `__gc` is to be called, and that function.
+    pub fn next_finalizer(self) -> Option<(Value<'gc>, Value<'gc>)> {
+        if self.root.pending.borrow().is_empty() {
+            return None;
+        }
+        let mut pending = self.root.pending.borrow_mut(self.mc);
+        while let Some(u) = pending.pop() {
+            let f = self.meta_of(u.meta.get(), Meta::Gc);
+            if f.is_function() {
+                return Some((f, Value::userdata(u)));
+            }
+        }
+        None
     }
     /// Sets how the error of a native reads that is called in a phase its row excludes: from the row's phases and the present one.
     pub fn word_refusals(self, text: fn(u32, u32) -> String) {

@@ -14,7 +14,7 @@ pub mod thread;
 pub mod value;
 mod vm;
 
-pub use context::{Cx, Meta, Stashed};
+pub use context::{Cx, Due, Meta, Stashed};
 pub use heap::Allocator;
 pub use native::{Call, Native, Outcome, Parked, Reply, Row, Sequence, Until, Wait, What, row};
 pub use thread::{Status, Thread, ThreadId};

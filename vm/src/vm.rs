@@ -5,15 +5,18 @@
 //! 3. Dropping something outside never opens the arena: ids are noted, and cleaned up at the next slice.
 use std::any::Any;
 use std::cell::{Cell, RefCell};
+use std::rc::Rc;
 
+use gc_arena::arena::CollectionPhase;
 use gc_arena::metrics::Pacing;
 use gc_arena::{Arena, Rootable};
 
-use crate::context::{Cx, Root, Stashed};
+use crate::context::{Cx, Due, Root, Shared, Stashed};
 use crate::heap;
 use crate::interp;
 use crate::native::{Parked, Until};
 use crate::thread::ThreadId;
+use crate::value::{Table, weak};
 
 /// Why the interpreter came back.
 pub enum Step {
@@ -60,6 +63,9 @@ pub struct Vm {
     /// Bytes in use according to the allocator, summed over slices.
     memory: Cell<isize>,
     limit: Cell<usize>,
+    /// The weak tables that the collector has come across.
+    weak: RefCell<weak::List>,
+    shared: Rc<Shared>,
 }
 
 impl Default for Vm {
@@ -68,16 +74,47 @@ impl Default for Vm {
     }
 }
 
+/// All that is alive has been marked: weak tables lose their dead entries, dead userdata with a `__gc` live once more, and the
+/// sweep begins.
+fn end_marking(arena: &mut Arena<Rootable![Root<'_>]>) {
+    let Some(marked) = arena.finish_marking() else { return };
+    marked.finalize(|fc, root| {
+        weak::clear(fc, false);
+        if root.finalizable.borrow().is_empty() {
+            return;
+        }
+        let dead: Vec<_> = root.finalizable.borrow().iter().copied().filter(|weak| weak.is_dead(fc)).collect();
+        if dead.is_empty() {
+            return;
+        }
+        root.finalizable.borrow_mut(fc).retain(|weak| !weak.is_dead(fc));
+        let mut pending = root.pending.borrow_mut(fc);
+        // The youngest is the first to go.
+        let due = dead.into_iter().filter_map(|weak| weak.resurrect(fc));
+        let has_gc = |meta: Option<Table<'_>>| meta.is_some_and(|m| !m.borrow().field(b"__gc").is_nil());
+        let due: Vec<_> = due.filter(|u| has_gc(u.meta.get())).collect();
+        pending.splice(0..0, due);
+    });
+    if let Some(marked) = arena.finish_marking() {
+        marked.finalize(|fc, _| weak::clear(fc, true));
+    }
+    if let Some(marked) = arena.finish_marking() {
+        marked.start_sweeping();
+    }
+}
+
 impl Vm {
     /// An empty machine: no library is registered.
     pub fn new() -> Vm {
         let before = heap::allocated();
-        // (the closure is general over 'gc, the function's name would not be)
+        // (the closure is general over the arena lifetime, the function\'s name would not be)
         #[allow(clippy::redundant_closure)]
-        let mut arena = Arena::<Rootable![Root<'_>]>::new(|mc| Root::new(mc));
+        let arena = Arena::<Rootable![Root<'_>]>::new(|mc| Root::new(mc));
         arena.metrics().set_pacing(Pacing { sleep_factor: 1.0, min_sleep: 4096, ..Pacing::DEFAULT });
-        arena.mutate_root(|_, _| ());
+        let shared = arena.mutate(|_, root| root.shared.clone());
         Vm {
+            weak: RefCell::default(),
+            shared,
             arena: RefCell::new(arena),
             graves: RefCell::default(),
             memory: Cell::new(heap::allocated() - before),
@@ -88,7 +125,6 @@ impl Vm {
     /// Opens the arena: to register libraries, load chunks, look at values.
     pub fn enter<T>(&self, f: impl for<'gc> FnOnce(Cx<'gc>) -> T) -> T {
         let before = heap::allocated();
-        let mut full = false;
         let result = self.arena.borrow().mutate(|mc, root| {
             root.shared.memory_limit.set(self.limit.get());
             root.shared.memory_before.set(self.memory.get());
@@ -96,13 +132,13 @@ impl Vm {
             let cx = Cx { mc, root };
             cx.sweep_stash();
             self.clean(cx);
-            let result = f(cx);
-            full = root.shared.collect.take();
-            result
+            f(cx)
         });
         self.account(before);
-        if full {
-            self.collect_all();
+        match self.shared.collect.take() {
+            Due::Nothing => {}
+            Due::Full => self.collect_all(),
+            Due::Step(work) => self.step(work),
         }
         result
     }
@@ -137,18 +173,55 @@ impl Vm {
 
     /// Pays the collector's debt once it exceeds so many objects' worth.
     pub fn collect(&self, threshold: f64) {
+        if self.shared.stopped.get() && (self.limit.get() == 0 || self.memory() < self.limit.get() / 2) {
+            return;
+        }
         if self.arena.borrow().metrics().allocation_debt() > threshold {
-            let before = heap::allocated();
-            self.arena.borrow_mut().collect_debt();
-            self.memory.set(self.memory.get() + heap::allocated() - before);
+            self.collecting(|arena| match arena.collection_phase() {
+                CollectionPhase::Sweeping => arena.cycle_debt(),
+                _ => {
+                    if arena.mark_debt().is_some() {
+                        end_marking(arena);
+                    }
+                }
+            });
         }
     }
     /// A full collection.
     pub fn collect_all(&self) {
+        self.collecting(|arena| {
+            // What this cycle has marked already may have died since: the next one finds it.
+            for _ in 0..2 {
+                if arena.finish_marking().is_some() {
+                    end_marking(arena);
+                }
+                arena.finish_cycle();
+            }
+        });
+    }
+    /// So many objects' worth of collection; notes whether a cycle ended.
+    fn step(&self, work: u32) {
+        self.collecting(|arena| {
+            let (work, mut more) = (f64::from(work), f64::from(work));
+            // A sleeping arena has credit that it does not tell.
+            while arena.metrics().allocation_debt() < work && more < 1e15 {
+                arena.metrics().adjust_debt(more);
+                more *= 2.0;
+            }
+            let owed = arena.metrics().allocation_debt();
+            arena.metrics().adjust_debt(work - owed);
+            if arena.collection_phase() != CollectionPhase::Sweeping && arena.mark_debt().is_some() {
+                end_marking(arena);
+            }
+            if arena.collection_phase() == CollectionPhase::Sweeping {
+                arena.cycle_debt();
+            }
+            self.shared.cycle_done.set(arena.collection_phase() == CollectionPhase::Sleeping);
+        });
+    }
+    fn collecting(&self, f: impl FnOnce(&mut Arena<Rootable![Root<'_>]>)) {
         let before = heap::allocated();
-        let mut arena = self.arena.borrow_mut();
-        arena.finish_cycle();
-        arena.finish_cycle();
+        weak::collecting(&mut self.weak.borrow_mut(), || f(&mut self.arena.borrow_mut()));
         self.memory.set(self.memory.get() + heap::allocated() - before);
     }
     /// Objects in the arena.

@@ -11,8 +11,10 @@ use bytes::Bytes;
 use vm::{Call, Cx, Outcome, Reply, Row, Value, What};
 
 use super::encoding::{MAX_ARGS, give_args};
+use super::ngx_table::warn;
 use super::{request, row_in, worker};
 use crate::encoding;
+use crate::log::Level;
 use crate::phase::{REQUEST, WITH_REQUEST};
 use crate::request::{Body, BodyError, Finish, Request, TempFile};
 
@@ -106,16 +108,17 @@ fn get_post_args<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
         return Err(call.error(format!("expecting 0 or 1 arguments but seen {}", call.len())));
     }
     let max = if call.len() == 1 { call.integer(0)? } else { MAX_ARGS };
+    let max = usize::try_from(max).unwrap_or(0);
     let args = match &request(call)?.body {
         Body::Unread => {
             return Err(call.error("no request body found; maybe you should turn on lua_need_request_body?"));
         }
         Body::File(_) => return call.ret_nil_err("request body in temp file not supported"),
         Body::Discarded => encoding::Args::default(),
-        Body::Memory(text) => encoding::decode_args(text, usize::try_from(max).unwrap_or(0)),
+        Body::Memory(text) => encoding::decode_args(text, max),
     };
     let t = call.cx.table(0, args.pairs.len());
-    give_args(call, t, args)
+    give_args(call, t, args, max)
 }
 
 /// A body can be replaced once it was read.
@@ -155,13 +158,13 @@ fn set_body_file<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
         _ => return Err(call.type_error(1, "boolean")),
     };
     use std::os::unix::ffi::OsStrExt;
-    let path = worker(call)?.setup.prefix.join(std::ffi::OsStr::from_bytes(name));
+    let path = PathBuf::from(std::ffi::OsStr::from_bytes(name));
     match std::fs::metadata(&path) {
         Ok(found) if found.is_file() => {
             put(request(call)?, Body::File(Rc::new(TempFile { path, keep: !remove })), found.len());
             Ok(Outcome::Return)
         }
-        _ => Err(call.error(format!("open() \"{}\" failed", path.display()))),
+        _ => Err(call.error(format!("stat() \"{}\" failed", path.display()))),
     }
 }
 
@@ -171,13 +174,14 @@ fn init_body<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     }
     replaceable(call)?;
     let size = call.opt_integer(0, 0)?;
-    if call.len() == 1 && size <= 0 {
+    if size < 0 {
         return Err(call.error(format!("bad size argument: {size}")));
     }
+    let given = call.len() == 1;
     let request = request(call)?;
     let default = request.exchange.lua_conf().client_body_buffer_size;
     request.lua.new_body = Some(Vec::new());
-    request.lua.new_body_buffer = usize::try_from(size).ok().filter(|n| *n > 0).unwrap_or(default);
+    request.lua.new_body_buffer = if given { usize::try_from(size).unwrap_or(0) } else { default };
     put(request, Body::Memory(Bytes::new()), 0);
     Ok(Outcome::Return)
 }
@@ -206,9 +210,13 @@ fn finish_body<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     };
     let length = body.len() as u64;
     let buffer = request_ref.lua.new_body_buffer;
-    let body = if buffer > 0 && body.len() > buffer {
+    let body = if body.len() > buffer {
         match spill(&owner.setup.prefix, &body) {
-            Ok(file) => Body::File(Rc::new(file)),
+            Ok(file) => {
+                let words = format!("a client request body is buffered to a temporary file {}", file.path.display());
+                warn(request_ref, Level::Warn, words.as_bytes());
+                Body::File(Rc::new(file))
+            }
             Err(_) => return Err(call.error("fail to write file")),
         }
     } else {

@@ -30,6 +30,9 @@ fn exit<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     if !matches!(status, -1 | 408 | 444 | 499) {
         check_abortable(call)?;
     }
+    if matches!(status, -2 | -4) {
+        return Err(call.error("bad argument to 'ngx.exit': does not accept NGX_AGAIN or NGX_DONE"));
+    }
     let request = request(call)?;
     if status >= 200 && (request.output.started || request.response.sent) && request.phase != Phase::HeaderFilter {
         // The head is out: the status cannot change any more.
@@ -59,6 +62,9 @@ fn exit<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
 }
 
 fn exec<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
+    if !matches!(call.len(), 1 | 2) {
+        return Err(call.error(format!("expecting one or two arguments, but got {}", call.len())));
+    }
     let uri = call.bytes(0)?.to_vec();
     if uri.is_empty() {
         return Err(call.error("The uri argument is empty"));
@@ -98,6 +104,9 @@ fn exec<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
 }
 
 fn redirect<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
+    if !matches!(call.len(), 1 | 2) {
+        return Err(call.error("expecting one or two arguments"));
+    }
     let uri = call.bytes(0)?.to_vec();
     let status = call.opt_integer(1, 302)?;
     if !matches!(status, 301 | 302 | 303 | 307 | 308) {

@@ -70,11 +70,18 @@ fn escape_uri<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
         Kind::Nil => Escape::Component,
         Kind::Num(n) => match Escape::from_number(n) {
             Some(place) => place,
-            None => return Err(call.error(format!("\"type\" {} out of range", number(n)))),
+            None => return Err(outer_error(call, format!("\"type\" {} out of range", number(n)))),
         },
-        _ => return Err(call.error("\"type\" is not a number")),
+        _ => return Err(outer_error(call, "\"type\" is not a number".into())),
     };
     escaped(call, place)
+}
+
+/// An error that names the place of the caller's caller, as this function's always have.
+fn outer_error<'gc>(call: &Call<'_, 'gc>, words: String) -> Value<'gc> {
+    let mut text = call.position(2);
+    text.extend_from_slice(words.as_bytes());
+    call.cx.str_vec(text)
 }
 
 fn escape_component<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
@@ -163,13 +170,14 @@ fn decode_args<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     let text = call.bytes(0)?;
     let max = if call.len() == 2 { call.integer(1)? } else { MAX_ARGS };
     call.charge(text.len() / 8);
-    let args = encoding::decode_args(text, usize::try_from(max).unwrap_or(0));
+    let max = usize::try_from(max).unwrap_or(0);
+    let args = encoding::decode_args(text, max);
     let t = call.cx.table(0, args.pairs.len().min(64));
-    give_args(call, t, args)
+    give_args(call, t, args, max)
 }
 
 /// Fills a table with arguments and returns it, with "truncated" if some were left off.
-pub(crate) fn give_args<'gc>(call: &mut Call<'_, 'gc>, t: Table<'gc>, args: Args) -> Reply<'gc> {
+pub(crate) fn give_args<'gc>(call: &mut Call<'_, 'gc>, t: Table<'gc>, args: Args, max: usize) -> Reply<'gc> {
     let cx = call.cx;
     call.charge(args.pairs.len());
     for (name, value) in args.pairs {
@@ -181,6 +189,8 @@ pub(crate) fn give_args<'gc>(call: &mut Call<'_, 'gc>, t: Table<'gc>, args: Args
     }
     call.push(Value::table(t));
     if args.truncated {
+        let request = super::request(call)?;
+        super::ngx_table::warn(request, crate::log::Level::Debug, format!("lua hit query args limit {max}").as_bytes());
         let word = cx.key("truncated");
         call.push(word);
     }

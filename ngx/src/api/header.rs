@@ -10,6 +10,7 @@ use super::{CORE, request, row_in};
 use crate::headers::Headers;
 use crate::log::Level;
 use crate::phase::WITH_REQUEST;
+use crate::request::Request;
 
 static META: &[Row] = &[
     row_in("__index", index, WITH_REQUEST | CORE, "ngx.header.NAME -> value, list of values or nil"),
@@ -67,7 +68,13 @@ fn index<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     let request = request(call)?;
     let underscores = request.exchange.lua_conf().transform_underscores;
     let name = dashed(name, underscores);
-    let v = values(cx, &request.response.headers, &name);
+    let mut v = values(cx, &request.response.headers, &name);
+    if v.is_nil() && name.eq_ignore_ascii_case(b"content-type") && request.output.started {
+        let conf = request.exchange.lua_conf();
+        if conf.use_default_type {
+            v = cx.str(&conf.default_type);
+        }
+    }
     call.ret(v)
 }
 
@@ -110,8 +117,7 @@ fn change<'gc>(call: &mut Call<'_, 'gc>, at: usize, replace: bool) -> Reply<'gc>
     let v = call.arg(at + 1);
     let request_ref = request(call)?;
     if sent(request_ref) {
-        let words = [b"attempt to set ngx.header.".as_slice(), &name, b" after sending out response headers"].concat();
-        warn(request_ref, Level::Error, &words);
+        warn(request_ref, Level::Error, b"attempt to set ngx.header.HEADER after sending out response headers");
         return Ok(Outcome::Return);
     }
     let underscores = request_ref.exchange.lua_conf().transform_underscores;
@@ -192,26 +198,54 @@ pub(crate) fn assign_request(headers: &mut Headers, name: Vec<u8>, values: Vec<V
     }
 }
 
+/// Response headers that go out without being set: the connection's, and the default type.
+fn implied(request: &Request) -> Vec<(&'static str, Vec<u8>)> {
+    let head = &request.response;
+    let mut list = Vec::new();
+    let has = |name: &[u8]| head.headers.contains(name);
+    let conf = request.exchange.lua_conf();
+    if sent(request) && !has(b"content-type") && conf.use_default_type {
+        list.push(("content-type", conf.default_type.to_vec()));
+    }
+    if !has(b"connection") {
+        let asked = request.headers.first(b"connection").map(|v| v.to_ascii_lowercase()).unwrap_or_default();
+        let stays = if request.version >= 11 { asked != b"close" } else { asked == b"keep-alive" };
+        list.push(("connection", if stays { b"keep-alive".to_vec() } else { b"close".to_vec() }));
+    }
+    if sent(request) && request.version == 11 && !has(b"content-length") && !has(b"transfer-encoding") {
+        list.push(("transfer-encoding", b"chunked".to_vec()));
+    }
+    list
+}
+
 fn get_headers<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     let max = call.opt_integer(0, 100)?;
     let raw = call.arg(1).truthy();
     let cx = call.cx;
     let request = request(call)?;
-    let t = cx.table(0, request.response.headers.len());
-    let mut truncated = false;
-    for (n, (name, value)) in request.response.headers.iter().enumerate() {
-        if max > 0 && n as i64 >= max {
-            truncated = true;
-            break;
-        }
+    let t = cx.table(0, request.response.headers.len() + 3);
+    let extra = implied(request);
+    for (name, value) in &extra {
+        cx.set_field(t, name, cx.str(value));
+    }
+    let count = request.response.headers.len();
+    let total = count + extra.len();
+    let over = max > 0 && total as i64 > max;
+    let shown = if over { usize::try_from(max).unwrap_or(0).saturating_sub(extra.len()) } else { count };
+    for (name, value) in request.response.headers.iter().take(shown) {
         let key = if raw { cx.intern(name) } else { cx.intern(&name.to_ascii_lowercase()) };
         add_value(cx, t, Value::str(key), cx.str(value));
     }
+    if over {
+        let words = format!("lua exceeding response header limit {total} > {max}");
+        warn(request, Level::Debug, words.as_bytes());
+    }
+    call.charge(shown * 2);
     if !raw {
         lowercase_lookup(call, t);
     }
     call.push(Value::table(t));
-    if truncated {
+    if over {
         let v = call.cx.str(b"truncated");
         call.push(v);
     }

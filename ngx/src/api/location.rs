@@ -97,7 +97,7 @@ fn gather<'gc>(
             );
         }
     }
-    let Some(text) = call.cx.to_str(uri) else { return Err(call.type_error(0, "string")) };
+    let Some(text) = call.cx.to_str(uri) else { return Err(call.type_error(2, "string")) };
     let text = Call::as_bytes(text);
     let Some((path, own)) = parse_uri(text) else {
         let shown = String::from_utf8_lossy(text).into_owned();
@@ -223,8 +223,30 @@ impl Drop for Pending {
     }
 }
 
+/// Subrequests nest no deeper than this (NGX_HTTP_MAX_SUBREQUESTS).
+const MAX_DEPTH: usize = 50;
+
 fn run<'gc>(call: &mut Call<'_, 'gc>, asked: Vec<SubrequestOptions>) -> Reply<'gc> {
+    for options in &asked {
+        let uri = String::from_utf8_lossy(&options.uri).into_owned();
+        let args = String::from_utf8_lossy(options.args.as_deref().unwrap_or_default()).into_owned();
+        super::log::debug(call, |_| format!("lua http subrequest \"{uri}?{args}\""));
+    }
     let request = request(call)?;
+    if request.lua.depth >= MAX_DEPTH {
+        let uri = asked.first().map_or(&b""[..], |options| &options.uri);
+        let words = format!("lua subrequests cycle while processing \"{}\"", String::from_utf8_lossy(uri));
+        warn(request, Level::Error, words.as_bytes());
+        return Err(call.error("failed to issue subrequest: -1"));
+    }
+    if request.log.enabled(Level::Debug) {
+        for options in &asked {
+            let args = String::from_utf8_lossy(options.args.as_deref().unwrap_or_default());
+            let words = format!("lua http subrequest \"{}?{args}\"", String::from_utf8_lossy(&options.uri));
+            warn(request, Level::Debug, words.as_bytes());
+        }
+    }
+    let heads: Vec<bool> = asked.iter().map(|options| options.method == "HEAD").collect();
     let pending = request.lua.threads.current.map(|id| {
         let list = request.lua.subrequests.clone();
         list.borrow_mut().push(id);
@@ -236,8 +258,11 @@ fn run<'gc>(call: &mut Call<'_, 'gc>, asked: Vec<SubrequestOptions>) -> Reply<'g
         drop(pending);
         done
     };
-    Outcome::park(What::Subrequest, job, |call, responses| {
-        for response in responses {
+    Outcome::park(What::Subrequest, job, move |call, responses| {
+        for (mut response, head) in responses.into_iter().zip(heads) {
+            if head {
+                response.body.clear();
+            }
             let t = response_table(call, response)?;
             call.push(Value::table(t));
         }

@@ -18,10 +18,25 @@ pub fn open(cx: Cx<'_>) {
     cx.set_field(cx.globals(), "print", Value::row(&PRINT));
 }
 
+/// A line of the debug level, made only if somebody wants it.
+pub(crate) fn debug<'gc>(call: &mut Call<'_, 'gc>, words: impl FnOnce(&crate::request::Request) -> String) {
+    let Ok(request) = request(call) else { return };
+    if request.log.enabled(Level::Debug) {
+        let words = words(request);
+        request.log.write(Level::Debug, words.as_bytes(), Some(request));
+    }
+}
+
+/// The request's URI as debug lines show it: `/path?args`.
+pub(crate) fn shown_uri(request: &crate::request::Request) -> String {
+    let args = request.args.as_deref().unwrap_or_default();
+    format!("{}?{}", String::from_utf8_lossy(&request.uri), String::from_utf8_lossy(args))
+}
+
 fn log<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     let n = call.integer(0)?;
     let Some(level) = Level::from_number(n) else {
-        return Err(call.arg_error(0, "bad log level"));
+        return Err(call.arg_error(0, &format!("bad log level: {n}")));
     };
     write(call, level, 1)
 }
@@ -46,10 +61,12 @@ fn write<'gc>(call: &mut Call<'_, 'gc>, level: Level, from: usize) -> Reply<'gc>
             if !f.is_nil() {
                 return with_tostring(call, level, text, i);
             }
-            return Err(call.arg_error(i, "expected table to have __tostring metamethod"));
+            return Err(call.arg_error(i - from, "expected table to have __tostring metamethod"));
         }
         if !write_scalar(v, &mut text) {
-            return Err(call.arg_error(i, &format!("string, number, boolean, or nil expected, got {}", v.type_name())));
+            return Err(
+                call.arg_error(i - from, &format!("string, number, boolean, or nil expected, got {}", v.type_name()))
+            );
         }
     }
     emit(call, level, text)

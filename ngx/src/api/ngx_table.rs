@@ -141,7 +141,11 @@ fn index<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     match name.bytes() {
         b"status" => {
             need_request(call)?;
-            let status = request(call)?.response.status;
+            let request = request(call)?;
+            let status = match request.response.status {
+                0 if request.output.started || request.response.sent => 200,
+                status => status,
+            };
             call.ret(Value::num(f64::from(status)))
         }
         b"ctx" => {

@@ -113,7 +113,11 @@ fn write_list(t: Table<'_>, out: &mut Vec<u8>, depth: usize) -> Result<(), Strin
 }
 
 fn flush<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
-    let wait = call.arg(0).truthy();
+    let wait = match call.arg(0).kind() {
+        Kind::Nil => false,
+        Kind::Bool(wait) => wait,
+        _ => return Err(call.type_error(0, "boolean")),
+    };
     let req = request(call)?;
     if req.output.eof {
         return call.ret_nil_err("seen eof");

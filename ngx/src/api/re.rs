@@ -61,9 +61,15 @@ pub(crate) struct Cache {
     clock: Cell<u64>,
     key: RefCell<Vec<u8>>,
     captures: RefCell<Captures>,
+    max_entries: usize,
+    /// Steps of one attempt; 0: PCRE's default.
+    match_limit: u64,
 }
 
 impl Cache {
+    pub fn new(max_entries: Option<usize>, match_limit: u64) -> Rc<Cache> {
+        Rc::new(Cache { max_entries: max_entries.unwrap_or(MAX_CACHED), match_limit, ..Cache::default() })
+    }
     fn compile(&self, pattern: &[u8], options: &[u8], flags: Flags) -> Result<Rc<Regex>, String> {
         let mut key = self.key.borrow_mut();
         key.clear();
@@ -87,7 +93,10 @@ impl Cache {
             words.truncate(end.unwrap_or(0));
             words
         })?);
-        if known.len() >= MAX_CACHED {
+        if self.max_entries == 0 {
+            return Ok(regex);
+        }
+        if known.len() >= self.max_entries {
             let oldest = known.iter().min_by_key(|(_, (_, used))| *used).map(|(k, _)| k.clone());
             oldest.map(|k| known.remove(&k));
         }
@@ -152,7 +161,7 @@ impl Search {
     }
     fn exec(&self, call: &mut Call<'_, '_>, subject: &[u8], from: usize) -> Result<bool, MatchError> {
         let captures = &mut self.cache.captures.borrow_mut();
-        let found = self.regex.exec(subject, from, captures, 0);
+        let found = self.regex.exec(subject, from, captures, self.cache.match_limit);
         call.charge(usize::try_from(captures.steps() / STEPS_A_UNIT).unwrap_or(usize::MAX / 2) + 1);
         found
     }
@@ -426,6 +435,9 @@ impl Replacing {
 
 impl Sequence for Replacing {
     fn step<'gc>(mut self: Box<Self>, call: &mut Call<'_, 'gc>) -> Reply<'gc> {
+        if call.results() == 0 {
+            return Err(call.error("bad argument #1 to 'tostring' (value expected)"));
+        }
         let piece = call.result(0);
         let before = self.out.len();
         if !vm::native::write_text(piece, &mut self.out) {

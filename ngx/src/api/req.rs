@@ -4,8 +4,10 @@ use vm::value::table::TableRef;
 use vm::{Call, Cx, Outcome, Reply, Row, Value};
 
 use super::header::{add_value, assign_request, lowercase_lookup, safe_name, safe_value};
+use super::ngx_table::warn;
 use super::{CORE, request, row_in};
 use crate::encoding;
+use crate::log::Level;
 use crate::phase::{Phase, WITH_REQUEST};
 use crate::request::Finish;
 
@@ -85,6 +87,9 @@ fn get_uri_args<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
         Some(text) => encoding::uri_args(text, max),
         None => encoding::Args::default(),
     };
+    if args.truncated {
+        super::log::debug(call, |_| format!("lua hit query args limit {max}"));
+    }
     let t = match into {
         Some(t) => {
             t.borrow_mut(call.cx.mc).clear();
@@ -92,7 +97,7 @@ fn get_uri_args<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
         }
         None => call.cx.table(0, args.pairs.len()),
     };
-    super::encoding::give_args(call, t, args)
+    super::encoding::give_args(call, t, args, max)
 }
 
 fn set_uri_args<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
@@ -129,6 +134,8 @@ fn get_headers<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     }
     call.push(Value::table(t));
     if shown < count {
+        let words = format!("lua exceeding request header limit {count} > {max}");
+        warn(request(call)?, Level::Debug, words.as_bytes());
         let word = cx.key("truncated");
         call.push(word);
     }

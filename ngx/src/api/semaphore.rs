@@ -113,7 +113,12 @@ fn wait<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     };
     Outcome::park(What::Semaphore, job, |call, granted| match granted {
         true => call.ret(Value::TRUE),
-        false => call.ret_nil_err("timeout"),
+        false => {
+            // (false here and nil above: OpenResty's two ways)
+            call.push(Value::FALSE);
+            let words = call.cx.key("timeout");
+            call.ret(words)
+        }
     })
 }
 

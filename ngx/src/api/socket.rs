@@ -82,10 +82,10 @@ pub(crate) fn fail<'gc>(call: &mut Call<'_, 'gc>, failure: &Failure) -> Reply<'g
 
 fn report<'gc>(call: &mut Call<'_, 'gc>, failure: &Failure) -> Result<(), Value<'gc>> {
     let request = request(call)?;
-    if let Some(line) = &failure.log {
-        if request.exchange.lua_conf().socket_log_errors {
-            log(request, line);
-        }
+    if let Some(line) = &failure.log
+        && request.exchange.lua_conf().socket_log_errors
+    {
+        log(request, line);
     }
     Ok(())
 }
@@ -113,6 +113,12 @@ fn connect<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
 }
 
 fn start_connect<'gc>(call: &mut Call<'_, 'gc>, give_socket: bool) -> Reply<'gc> {
+    if !matches!(call.len(), 2..=4) {
+        return Err(call.error(format!(
+            "ngx.socket connect: expecting 2, 3, or 4 arguments (including the object), but seen {}",
+            call.len()
+        )));
+    }
     let socket = socket(call)?;
     let host = String::from_utf8_lossy(call.bytes(1)?).into_owned();
     let (target, opts) = match host.strip_prefix("unix:") {
@@ -282,7 +288,14 @@ fn readable<'gc>(call: &mut Call<'_, 'gc>, socket: &Rc<Socket>) -> Result<Result
 }
 
 fn receive<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
+    if !matches!(call.len(), 1 | 2) {
+        return Err(call.error(format!("expecting 1 or 2 arguments (including the object), but got {}", call.len())));
+    }
     let socket = socket(call)?;
+    if socket.current().is_none() {
+        // (a closed socket is told of before a bad pattern)
+        return read(call, socket, Pattern::Line);
+    }
     let pattern = match call.arg(1).kind() {
         Kind::Nil if call.len() <= 1 => Pattern::Line,
         Kind::Num(n) => count(call, n)?,
@@ -365,6 +378,9 @@ fn read_failed<'gc>(call: &mut Call<'_, 'gc>, connected: &Connected, failure: &F
 }
 
 fn receiveuntil<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
+    if !matches!(call.len(), 2 | 3) {
+        return Err(call.error(format!("expecting 2 or 3 arguments (including the object), but got {}", call.len())));
+    }
     socket(call)?;
     let boundary = call.bytes(1)?.to_vec();
     if boundary.is_empty() {
@@ -454,6 +470,7 @@ fn milliseconds<'gc>(call: &Call<'_, 'gc>, i: usize) -> Result<Option<u64>, Valu
 }
 
 fn settimeout<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
+    count_timeouts(call, 2)?;
     let socket = socket(call)?;
     let ms = milliseconds(call, 1)?;
     socket.connect_timeout.set(ms);
@@ -462,7 +479,18 @@ fn settimeout<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     Ok(Outcome::Return)
 }
 
+/// (Both are named settimeout in their errors.)
+fn count_timeouts<'gc>(call: &Call<'_, 'gc>, n: usize) -> Result<(), Value<'gc>> {
+    if call.len() == n {
+        return Ok(());
+    }
+    let words =
+        format!("ngx.socket settimeout: expecting {n} arguments (including the object) but seen {}", call.len());
+    Err(call.error(words))
+}
+
 fn settimeouts<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
+    count_timeouts(call, 4)?;
     let socket = socket(call)?;
     socket.connect_timeout.set(milliseconds(call, 1)?);
     socket.send_timeout.set(milliseconds(call, 2)?);

@@ -16,7 +16,10 @@ pub fn open(cx: Cx<'_>) {
 }
 
 fn spawn<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
-    let f = call.callable(0)?;
+    let f = call.arg(0);
+    if !f.is_function() {
+        return Err(call.arg_error(0, "Lua function expected"));
+    }
     let args: Vec<Value<'gc>> = (1..call.len()).map(|i| call.arg(i)).collect();
     call.charge(50 + args.len());
     let parent = Value::thread(call.thread()).address();
@@ -39,7 +42,7 @@ fn wait<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     }
     for i in 0..call.len() {
         let Some(thread) = call.arg(i).as_thread() else {
-            return Err(call.type_error(i, "lua thread"));
+            return Err(call.arg_error(i, "lua thread expected"));
         };
         let id = match light_thread(thread) {
             Ok(id) => id,
@@ -61,7 +64,7 @@ fn wait<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
 fn kill<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     let me = Value::thread(call.thread()).address();
     let Some(thread) = call.arg(0).as_thread() else {
-        return Err(call.type_error(0, "lua thread"));
+        return Err(call.arg_error(0, "lua thread expected"));
     };
     let id = match light_thread(thread) {
         Ok(id) => id,

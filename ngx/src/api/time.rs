@@ -40,11 +40,18 @@ pub(crate) fn seconds(n: f64) -> Option<Duration> {
 }
 
 fn sleep<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
+    if call.len() != 1 {
+        return Err(call.error(format!("attempt to pass {} arguments, but accepted 1", call.len())));
+    }
     let n = call.number(0)?;
     let Some(delay) = seconds(n) else {
         return Err(call.error(format!("invalid sleep duration \"{}\"", n * 1000.0)));
     };
-    Outcome::park(What::Sleep, pause(delay), |_, ()| Ok(Outcome::Return))
+    super::log::debug(call, |_| format!("lua ready to sleep for {} ms", delay.as_millis()));
+    Outcome::park(What::Sleep, pause(delay), |call, ()| {
+        super::log::debug(call, |request| format!("lua sleep timer expired: \"{}\"", super::log::shown_uri(request)));
+        Ok(Outcome::Return)
+    })
 }
 
 fn now<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {

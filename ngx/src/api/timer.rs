@@ -35,9 +35,12 @@ fn start<'gc>(call: &mut Call<'_, 'gc>, every: bool) -> Reply<'gc> {
         return Err(call.error(format!("invalid timer delay \"{}\"", delay * 1000.0)));
     };
     if every && duration.is_zero() {
-        return Err(call.arg_error(0, "delay cannot be zero"));
+        return Err(call.error("delay cannot be zero"));
     }
-    let function = call.callable(1)?;
+    let function = call.arg(1);
+    if !function.is_function() {
+        return Err(call.arg_error(1, "Lua function expected"));
+    }
     let owner = worker(call)?;
     if owner.is_exiting() && !duration.is_zero() {
         return call.ret_nil_err("process exiting");

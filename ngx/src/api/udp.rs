@@ -5,11 +5,13 @@ use vm::value::Kind;
 use vm::value::table::TableRef;
 use vm::{Call, Cx, Outcome, Reply, Row, Value, What, row};
 
+use super::ngx_table::warn;
 use super::output::write_scalar;
 use super::socket::{fail, write_pieces};
 use super::{request, row_in};
 use crate::cosocket::udp::{self, Busy, Socket};
 use crate::cosocket::{Failure, Target};
+use crate::log::Level;
 use crate::phase::{ANY, Phase};
 
 static NATIVES: &[Row] =
@@ -24,7 +26,7 @@ static METHODS: &[Row] = &[
 ];
 
 /// Longer datagrams are cut.
-const MAX_DATAGRAM: i64 = 8192;
+const MAX_DATAGRAM: i64 = 65536;
 
 pub fn open(cx: Cx<'_>) {
     cx.library("ngx.socket", NATIVES);
@@ -49,6 +51,12 @@ fn socket<'gc>(call: &Call<'_, 'gc>) -> Result<Rc<Socket>, Value<'gc>> {
     object.and_then(|u| u.downcast::<Socket>()).ok_or_else(|| call.type_error(0, "udp socket"))
 }
 
+/// The socket of a method call, refused to requests that it does not belong to.
+fn own_socket<'gc>(call: &mut Call<'_, 'gc>) -> Result<Rc<Socket>, Value<'gc>> {
+    let socket = socket(call)?;
+    if socket.belongs_to(request(call)?) { Ok(socket) } else { Err(call.error("bad request")) }
+}
+
 fn setpeername<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     if !matches!(call.len(), 2 | 3) {
         return Err(call.error(format!(
@@ -56,7 +64,7 @@ fn setpeername<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
             call.len()
         )));
     }
-    let socket = socket(call)?;
+    let socket = own_socket(call)?;
     let host = String::from_utf8_lossy(call.bytes(1)?).into_owned();
     let target = match host.strip_prefix("unix:") {
         Some(path) => Target::Unix(path.to_string()),
@@ -72,6 +80,7 @@ fn setpeername<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
         return call.ret_nil_err("socket busy");
     }
     *socket.peer.borrow_mut() = None;
+    *socket.owner.borrow_mut() = Rc::downgrade(&request(call)?.lua.subrequests);
     let resolvers = request(call)?.exchange.lua_conf().resolvers.clone();
     let busy = Busy::new(&socket);
     let job = async move {
@@ -97,7 +106,7 @@ fn send<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     if call.len() != 2 {
         return Err(call.error(format!("expecting 2 arguments (including the object), but got {}", call.len())));
     }
-    let socket = socket(call)?;
+    let socket = own_socket(call)?;
     let Some(peer) = socket.current() else { return closed(call, "send") };
     if socket.busy.get() {
         return call.ret_nil_err("socket busy");
@@ -125,14 +134,16 @@ fn receive<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     if !matches!(call.len(), 1 | 2) {
         return Err(call.error(format!("expecting 1 or 2 arguments (including the object), but got {}", call.len())));
     }
-    let socket = socket(call)?;
+    let socket = own_socket(call)?;
     let Some(peer) = socket.current() else { return closed(call, "receive") };
     if socket.busy.get() {
         return call.ret_nil_err("socket busy");
     }
     let size = call.opt_integer(1, MAX_DATAGRAM)?.clamp(1, MAX_DATAGRAM) as usize;
     call.reserve(size)?;
-    let default = request(call)?.exchange.lua_conf().socket_read_timeout;
+    let request = request(call)?;
+    let default = request.exchange.lua_conf().socket_read_timeout;
+    warn(request, Level::Debug, format!("lua udp socket receive buffer size: {size}").as_bytes());
     let ms = socket.read_timeout.get().unwrap_or(default);
     let busy = Busy::new(&socket);
     let job = async move {
@@ -162,7 +173,7 @@ fn close<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     if call.len() != 1 {
         return Err(call.error(format!("expecting 1 argument (including the object) but seen {}", call.len())));
     }
-    let socket = socket(call)?;
+    let socket = own_socket(call)?;
     if socket.busy.get() {
         return call.ret_nil_err("socket busy");
     }

@@ -23,12 +23,9 @@ pub fn open(cx: Cx<'_>) {
 fn index<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     let cx = call.cx;
     if let Kind::Num(n) = call.arg(1).kind() {
-        if n < 0.0 {
-            return Err(call.arg_error(1, "bad variable name"));
-        }
         let request = request(call)?;
         // $0 is not to be had; $1 is the first capture.
-        let v = request.captures.get((n as usize).wrapping_sub(1)).and_then(|c| c.as_deref());
+        let v = usize::try_from(n as i64 - 1).ok().and_then(|i| request.captures.get(i)).and_then(|c| c.as_deref());
         let v = v.map_or(Value::NIL, |bytes| cx.str(bytes));
         return call.ret(v);
     }
@@ -60,12 +57,7 @@ fn newindex<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     let v = call.arg(2);
     let value = match v.kind() {
         Kind::Nil => None,
-        Kind::Str(_) | Kind::Num(_) | Kind::Bool(_) => Some(call.cx.raw_tostring(v)),
-        _ => {
-            return Err(
-                call.error(format!("bad variable value: string, number, or nil expected, but got {}", v.type_name()))
-            );
-        }
+        _ => Some(call.cx.raw_tostring(v)),
     };
     let request = request(call)?;
     let exchange = request.exchange.clone();

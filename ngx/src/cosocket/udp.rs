@@ -1,10 +1,13 @@
 //! Datagram sockets: one peer each, one datagram a call.
 use std::cell::{Cell, RefCell};
 use std::io;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::net::{UdpSocket, UnixDatagram};
+
+use crate::request::Request;
+use vm::ThreadId;
 
 use super::{Failure, Target, not_found, resolve, within};
 
@@ -21,9 +24,15 @@ pub(crate) struct Socket {
     /// Milliseconds; None: the directive's default.
     pub read_timeout: Cell<Option<u64>>,
     pub busy: Cell<bool>,
+    /// The request that connected it; no other may use it.
+    pub owner: RefCell<Weak<RefCell<Vec<ThreadId>>>>,
 }
 
 impl Socket {
+    /// Whether a request may use it: none has yet, or the same one.
+    pub fn belongs_to(&self, request: &Request) -> bool {
+        self.peer.borrow().is_none() || self.owner.borrow().as_ptr() == Rc::as_ptr(&request.lua.subrequests)
+    }
     pub fn current(&self) -> Option<Rc<Datagrams>> {
         self.peer.borrow().clone()
     }

@@ -7,8 +7,8 @@ fn uris() {
         ("ngx.say(ngx.escape_uri('a b/?&=+ü'))", "a%20b%2F%3F%26%3D%2B%C3%BC\n"),
         ("ngx.say(ngx.escape_uri('a b/?&=+', 0))", "a%20b/%3F&=+\n"),
         ("ngx.say('[', ngx.escape_uri(nil), ngx.escape_uri(false), ngx.escape_uri(12), ']')", "[12]\n"),
-        ("ngx.say(pcall(ngx.escape_uri, 'a', 7))", "false\"type\" 7 out of range\n"),
-        ("ngx.say(pcall(ngx.escape_uri, 'a', 'b'))", "false\"type\" is not a number\n"),
+        ("ngx.say(pcall(ngx.escape_uri, 'a', 7))", "falsecontent_by_lua(t:1):1: \"type\" 7 out of range\n"),
+        ("ngx.say(pcall(ngx.escape_uri, 'a', 'b'))", "falsecontent_by_lua(t:1):1: \"type\" is not a number\n"),
         ("ngx.say(ngx.unescape_uri('a%20b+c%zz%'))", "a b c%zz%\n"),
         ("ngx.say('[', ngx.unescape_uri(nil), ']')", "[]\n"),
     ]);

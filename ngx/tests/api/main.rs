@@ -2,6 +2,7 @@
 //!
 //! Snippets run as content_by_lua code of one worker, each for a request of its own (see `support`). After the printed text
 //! come the error log's lines, each as `[level] words`; an error's traceback is left out.
+mod arguments;
 mod bodies;
 mod encodings;
 mod modules;

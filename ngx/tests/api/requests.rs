@@ -108,8 +108,8 @@ fn uris() {
         &timer,
         &[(
             "ngx.req.get_method()",
-            "[error] lua entry thread aborted: runtime error: content_by_lua(t:1):1: API disabled in the context of \
-             ngx.timer\n",
+            "[error] lua entry thread aborted: runtime error: content_by_lua(t:1):1: API disabled in the current \
+             context\n",
         )],
     );
 }

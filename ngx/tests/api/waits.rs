@@ -14,7 +14,7 @@ fn semaphores() {
         ),
         (
             "local s = require 'ngx.semaphore'.new() ngx.say(s:wait(0.01)) ngx.say(s:post(), s:count())",
-            "niltimeout\ntrue1\n",
+            "falsetimeout\ntrue1\n",
         ),
         (
             "local s = require 'ngx.semaphore'.new() for i = 1, 3 do ngx.thread.spawn(function() s:wait(1) ngx.print(i) end) end \

@@ -72,7 +72,7 @@ fn char<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     for i in 0..call.len() {
         match u8::try_from(call.integer(i)?) {
             Ok(c) => out.push(c),
-            Err(_) => return Err(call.arg_error(i, "value out of range")),
+            Err(_) => return Err(call.arg_error(i, "invalid value")),
         }
     }
     let v = call.string(out)?;
@@ -85,7 +85,11 @@ fn dump<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
 }
 
 fn len<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
-    let n = call.bytes(0)?.len();
+    // (LuaJIT's len alone speaks of nil where nothing was passed)
+    let n = match call.len() {
+        0 => return Err(call.arg_error(0, "string expected, got nil")),
+        _ => call.bytes(0)?.len(),
+    };
     call.ret(Value::num(n as f64))
 }
 

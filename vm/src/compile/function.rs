@@ -265,14 +265,14 @@ impl<'c> FunctionCode<'c> {
 
     // Constants
 
-    fn add_constant(&mut self, constant: Constant, wide: bool) -> Option<u32> {
+    fn add_constant(&mut self, constant: Constant, wide: bool, kept: usize) -> Option<u32> {
         if let Some(&k) = self.constants.numbers.get(&constant)
             && (wide || k & WIDE == 0)
         {
             return Some(k);
         }
         let pool = if wide { &mut self.constants.wide } else { &mut self.constants.narrow };
-        if !wide && pool.len() >= MAX_NARROW {
+        if !wide && pool.len() >= MAX_NARROW - kept {
             return None;
         }
         let k = pool.len() as u32 | if wide { WIDE } else { 0 };
@@ -283,17 +283,18 @@ impl<'c> FunctionCode<'c> {
 
     /// The constant's number for `LoadK`.
     pub fn wide_constant(&mut self, constant: Constant) -> u32 {
-        self.add_constant(constant, true).unwrap_or(0)
+        self.add_constant(constant, true, 0).unwrap_or(0)
     }
 
-    /// The constant's number, if it fits in 16 bits.
+    /// The constant's number, if it fits in 16 bits. (There is another way where it does not; some room is kept for global names.)
     pub fn narrow_constant(&mut self, constant: Constant) -> Option<u16> {
-        self.add_constant(constant, false).and_then(|k| u16::try_from(k).ok())
+        self.add_constant(constant, false, MAX_NARROW / 4).and_then(|k| u16::try_from(k).ok())
     }
 
     /// A global's name must fit in 16 bits.
     pub fn global_name(&mut self, name: Symbol) -> Result<u16, SyntaxError> {
-        self.narrow_constant(Constant::String(name)).ok_or_else(|| self.too_many("constants"))
+        let k = self.add_constant(Constant::String(name), false, 0).and_then(|k| u16::try_from(k).ok());
+        k.ok_or_else(|| self.too_many("constants"))
     }
 
     fn too_many(&self, what: &str) -> SyntaxError {

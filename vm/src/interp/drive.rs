@@ -10,6 +10,8 @@ use crate::thread::{Frame, FrameKind, MAX_FRAMES, MAX_STACK, SPARE, State, Statu
 use crate::value::{Closure, Kind, Value};
 use crate::vm::Step;
 
+static NOTHING: Row = crate::native::row("nothing", |_| Ok(Outcome::Return), "nothing() -> nothing");
+
 /// How the interpreter loop goes on.
 pub(crate) enum Flow {
     /// With the next instruction of the same function (its registers may have moved).
@@ -53,6 +55,11 @@ impl<'gc> Exec<'_, 'gc> {
         loop {
             act = match act {
                 Act::Go(flow) => return flow,
+                // Natives that call natives never reach the loop, where fuel is looked at.
+                Act::Call { func, nargs, nret } if self.fuel < 0 => {
+                    self.push_native(FrameKind::Pending, func + 1, nargs, func, nret);
+                    return Flow::Leave(Step::OutOfFuel);
+                }
                 Act::Call { func, nargs, nret } => self.call(func, nargs, nret),
                 Act::Replied { base, nargs, nres, dst, nret, reply } => {
                     self.replied(base, nargs, nres, dst, nret, reply)
@@ -177,7 +184,7 @@ impl<'gc> Exec<'_, 'gc> {
         Ok(())
     }
 
-    fn push_native(&mut self, kind: FrameKind, base: usize, nargs: usize, dst: usize, nret: i16) {
+    pub(super) fn push_native(&mut self, kind: FrameKind, base: usize, nargs: usize, dst: usize, nret: i16) {
         self.st.frames.push(Frame {
             closure: None,
             pc: nargs as u32,
@@ -246,6 +253,16 @@ impl<'gc> Exec<'_, 'gc> {
                 self.push_native(FrameKind::Native, base, nargs, dst, nret);
                 Act::Go(Flow::Leave(Step::Yield(until)))
             }
+            Ok(Outcome::Pause(sequence)) => {
+                self.push_native(FrameKind::Sequence, base, nargs, dst, nret);
+                self.st.sequences.push(sequence);
+                self.st.ensure(src + 1);
+                // Nothing above is in use: it must not keep anything alive.
+                self.st.stack[src..].fill(Value::NIL);
+                self.st.stack[src] = Value::row(&NOTHING);
+                self.push_native(FrameKind::Pending, src + 1, 0, src, nret::NATIVE);
+                Act::Go(Flow::Leave(Step::OutOfFuel))
+            }
             Ok(Outcome::Exit) => Act::Go(Flow::Leave(Step::Exit)),
             Ok(Outcome::Resume) => {
                 let co = self.st.stack[base].as_thread();
@@ -271,6 +288,9 @@ impl<'gc> Exec<'_, 'gc> {
             Some(co) => match co.borrow().status {
                 Status::Suspended if co.borrow().id.is_none() || co.borrow().is_fresh() => None,
                 Status::Suspended => None,
+                // A host with phases words it as OpenResty does.
+                Status::Running if self.lent.phase != 0 => Some("cannot resume running coroutine"),
+                Status::Normal if self.lent.phase != 0 => Some("cannot resume normal coroutine"),
                 Status::Running | Status::Normal => Some("cannot resume non-suspended coroutine"),
                 Status::Done | Status::Failed => Some("cannot resume dead coroutine"),
             },

@@ -2,7 +2,7 @@
 use super::Exec;
 use crate::code::Op;
 use crate::code::names::{function_name, name_of};
-use crate::value::Value;
+use crate::value::{Kind, Value};
 
 impl<'gc> Exec<'_, 'gc> {
     /// The running Lua function's instruction, and its index.
@@ -39,6 +39,18 @@ impl<'gc> Exec<'_, 'gc> {
 
     /// Indexing something that cannot be indexed.
     pub(super) fn index_error(&self, o: Value<'gc>, key: Value<'gc>) -> Value<'gc> {
+        if let Kind::Int64(_) = o.kind() {
+            let mut text = format!("'{}' ", c_name(o)).into_bytes();
+            match key.as_str() {
+                Some(name) => {
+                    text.extend_from_slice(b"has no member named '");
+                    text.extend_from_slice(name.bytes());
+                    text.push(b'\'');
+                }
+                None => text.extend_from_slice(b"cannot be indexed"),
+            }
+            return self.error(&text);
+        }
         let reg = match self.instruction() {
             Some((
                 _,
@@ -71,6 +83,9 @@ impl<'gc> Exec<'_, 'gc> {
     /// Calling something that cannot be called.
     pub(super) fn call_error(&self, callee: Value<'gc>, nret: i16) -> Value<'gc> {
         use crate::thread::nret;
+        if let Kind::Int64(_) = callee.kind() {
+            return self.error(format!("'{}' is not callable", c_name(callee)).as_bytes());
+        }
         let in_lua = self.st.frames.last().is_some_and(|f| f.closure.is_some());
         if nret != nret::NATIVE && nret != nret::FINISH && in_lua {
             if let Some((at, Op::Call { .. } | Op::TailCall { .. })) = self.instruction() {
@@ -89,6 +104,9 @@ impl<'gc> Exec<'_, 'gc> {
     /// Arithmetic: about the operand that is not a number (the second one, if the first is).
     pub(super) fn arith_error(&self, x: Value<'gc>, y: Value<'gc>) -> Value<'gc> {
         use crate::native::to_number;
+        if let Some(error) = self.int64_error("perform arithmetic on", x, "and", y) {
+            return error;
+        }
         let (b, c) = match self.instruction() {
             Some((_, op)) => match op {
                 Op::Add { b, c, .. }
@@ -114,6 +132,9 @@ impl<'gc> Exec<'_, 'gc> {
         }
     }
     pub(super) fn length_error(&self, v: Value<'gc>) -> Value<'gc> {
+        if let Kind::Int64(_) = v.kind() {
+            return self.error(format!("attempt to get length of '{}'", c_name(v)).as_bytes());
+        }
         let reg = match self.instruction() {
             Some((_, Op::Len { b, .. })) => Some(b),
             _ => None,
@@ -122,12 +143,18 @@ impl<'gc> Exec<'_, 'gc> {
     }
     /// Concatenation: about the operand in the stack slot `at` or, if that one is fine, the next.
     pub(super) fn concat_error(&self, x: Value<'gc>, y: Value<'gc>, at: usize) -> Value<'gc> {
+        if let Some(error) = self.int64_error("concatenate", x, "and", y) {
+            return error;
+        }
         let base = self.st.frames.last().map_or(0, |f| f.base as usize);
         let fine = x.is_num() || x.as_str().is_some();
         let (v, at) = if fine { (y, at + 1) } else { (x, at) };
         self.about_register("concatenate", u8::try_from(at - base).ok(), v)
     }
     pub(super) fn compare_error(&self, x: Value<'gc>, y: Value<'gc>) -> Value<'gc> {
+        if let Some(error) = self.int64_error("compare", x, "with", y) {
+            return error;
+        }
         let (a, b) = (x.type_name(), y.type_name());
         let text = if a == b {
             format!("attempt to compare two {a} values")
@@ -135,5 +162,22 @@ impl<'gc> Exec<'_, 'gc> {
             format!("attempt to compare {a} with {b}")
         };
         self.error(text.as_bytes())
+    }
+    /// Where 64-bit integers take part, both operands are named by type.
+    fn int64_error(&self, action: &str, x: Value<'gc>, with: &str, y: Value<'gc>) -> Option<Value<'gc>> {
+        if !matches!(x.kind(), Kind::Int64(_)) && !matches!(y.kind(), Kind::Int64(_)) {
+            return None;
+        }
+        let text = format!("attempt to {action} '{}' {with} '{}'", c_name(x), c_name(y));
+        Some(self.error(text.as_bytes()))
+    }
+}
+
+/// A value's type, as LuaJIT's FFI calls it.
+fn c_name(v: Value<'_>) -> &'static str {
+    match v.kind() {
+        Kind::Int64(i) if i.unsigned => "uint64_t",
+        Kind::Int64(_) => "int64_t",
+        _ => v.type_name(),
     }
 }

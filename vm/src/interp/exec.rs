@@ -196,7 +196,7 @@ impl<'gc> Exec<'_, 'gc> {
                     m == n
                 } else if x.identical(y) {
                     true
-                } else if !x.is_gc() || !y.is_gc() {
+                } else if (!x.is_gc() || !y.is_gc()) && !x.is_rare() && !y.is_rare() {
                     false
                 } else {
                     save!();
@@ -365,7 +365,12 @@ impl<'gc> Exec<'_, 'gc> {
                                     *slot = v;
                                     continue;
                                 }
-                            } else if i == t.arr.len() && t.used == 0 && t.meta.is_none() && !v.is_nil() {
+                            } else if i == t.arr.len()
+                                && i < t.arr.capacity()
+                                && t.used == 0
+                                && t.meta.is_none()
+                                && !v.is_nil()
+                            {
                                 t.push(v);
                                 fuel -= 1;
                                 continue;

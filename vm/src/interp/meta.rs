@@ -16,6 +16,9 @@ use crate::value::{Int64Data, Kind, StrObj, Value};
 /// Longer `__index` chains are taken for loops.
 const MAX_CHAIN: usize = 100;
 
+/// LuaJIT's longest string.
+const MAX_STRING: usize = 0x7fff_ff00;
+
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Arith {
     Add,
@@ -341,6 +344,9 @@ impl<'gc> Exec<'_, 'gc> {
                 first -= 1;
             }
             if n - first >= 2 {
+                if total > MAX_STRING {
+                    return Act::Throw(self.error(b"string length overflow"));
+                }
                 if let Err(e) = self.cx.check_memory(total) {
                     return Act::Throw(e);
                 }

@@ -3,6 +3,7 @@
 mod drive;
 mod error;
 mod exec;
+pub(crate) mod finalize;
 mod meta;
 
 use crate::context::Cx;
@@ -52,7 +53,12 @@ impl<'gc> Exec<'_, 'gc> {
             match self.st.frames.last() {
                 // Waiting for the results of a native, which are to come from `wake`.
                 Some(f) if f.kind == FrameKind::Native => self.wake(wake),
-                _ => Flow::Reload,
+                Some(f) if f.kind == FrameKind::Pending => {
+                    let f = *f;
+                    self.st.frames.pop();
+                    self.drive(Act::Call { func: f.func as usize, nargs: f.pc as usize, nret: f.nret })
+                }
+                _ => finalize::begin(self),
             }
         };
         match flow {

@@ -10,7 +10,7 @@ pub static IPAIRS_STEP: Row = row("ipairs_aux", ipairs_step, "the iterator of ip
 
 fn next<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     let t = call.table(0)?;
-    let found = t.next(call.arg(1)).map_err(|()| call.error("invalid key to 'next'"))?;
+    let found = t.next(call.arg(1)).map_err(|()| call.cx.str(b"invalid key to 'next'"))?;
     match found {
         Some((k, v)) => {
             call.push(k);

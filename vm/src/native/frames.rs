@@ -46,15 +46,20 @@ impl<'gc> Frame<'gc> {
 }
 
 impl<'gc> State<'gc> {
+    /// The index of the frame `level` calls below the top one. The machine's own notes among the frames do not count.
+    fn frame_at(&self, level: usize) -> Option<usize> {
+        let own = |f: &Frame<'_>| matches!(f.kind, FrameKind::Handler | FrameKind::Pending);
+        (0..self.frames.len()).rev().filter(|at| !own(&self.frames[*at])).nth(level)
+    }
     /// The activation `level` calls below the top, 0 being the top frame.
     pub(crate) fn level(&self, level: usize) -> Option<FrameInfo<'gc>> {
-        let at = self.frames.len().checked_sub(level + 1)?;
+        let at = self.frame_at(level)?;
         let below = at.checked_sub(1).and_then(|i| self.frames.get(i));
         self.frames.get(at).map(|f| f.info(self, below))
     }
     /// `chunk:line: ` of a frame counted from the top (0), empty for natives.
     pub(crate) fn position(&self, level: usize) -> Vec<u8> {
-        let Some(at) = self.frames.len().checked_sub(level + 1) else { return Vec::new() };
+        let Some(at) = self.frame_at(level) else { return Vec::new() };
         let frame = &self.frames[at];
         match (frame.closure, frame.line()) {
             (Some(c), Some(line)) => {
@@ -79,7 +84,7 @@ impl<'gc> State<'gc> {
                 continue;
             }
             let below = at.checked_sub(1).and_then(|i| self.frames.get(i));
-            if self.frames[at].kind != FrameKind::Handler {
+            if !matches!(self.frames[at].kind, FrameKind::Handler | FrameKind::Pending) {
                 write_frame(&self.frames[at].info(self, below), out);
             }
         }
@@ -178,4 +183,20 @@ pub fn traceback_of(thread: crate::thread::Thread<'_>, level: usize) -> Vec<u8> 
 /// An activation of a coroutine that does not run now, counted from its top.
 pub fn level_of<'gc>(thread: crate::thread::Thread<'gc>, level: usize) -> Option<FrameInfo<'gc>> {
     thread.borrow().state.level(level)
+}
+
+/// A register of a coroutine that does not run now.
+pub fn slot_of<'gc>(thread: crate::thread::Thread<'gc>, at: usize) -> Value<'gc> {
+    let v = thread.borrow().state.stack.get(at).copied().unwrap_or(Value::NIL);
+    v.as_cell().map_or(v, |c| c.get())
+}
+
+/// Assigns a register of a coroutine that does not run now.
+pub fn set_slot_of<'gc>(cx: crate::context::Cx<'gc>, thread: crate::thread::Thread<'gc>, at: usize, v: Value<'gc>) {
+    if let Some(slot) = thread.borrow_mut(cx.mc).state.stack.get_mut(at) {
+        match slot.as_cell() {
+            Some(cell) => cell.set(cx.mc, v),
+            None => *slot = v,
+        }
+    }
 }

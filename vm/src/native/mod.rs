@@ -18,7 +18,7 @@ pub mod basic;
 mod frames;
 
 pub use arguments::{to_number, write_text};
-pub use frames::{FrameInfo, level_of, traceback_of};
+pub use frames::{FrameInfo, level_of, set_slot_of, slot_of, traceback_of};
 
 /// What a native returns; the error is a Lua value.
 pub type Reply<'gc> = Result<Outcome, Value<'gc>>;
@@ -51,6 +51,8 @@ pub enum Outcome {
     Park(Parked),
     /// Wait for something in this VM.
     Yield(Until),
+    /// End the slice, so that the collector can run; the sequence goes on in the next one, without results.
+    Pause(Box<dyn Sequence>),
     /// End the whole run of this light thread, without a chance for any pcall: the host knows why.
     Exit,
     /// pcall: argument 0 is called with the others, errors are caught.
@@ -161,6 +163,11 @@ where
 }
 
 impl Outcome {
+    /// Ends the slice, so that a requested collection runs; then calls the finalizers that are due, whose errors are raised.
+    /// The result is 0.
+    pub fn collect() -> Outcome {
+        Outcome::Pause(crate::interp::finalize::Finalizers::raising())
+    }
     /// Waits for a future outside the arena; `then` makes Lua values of its output.
     pub fn park<'gc, F, T>(what: What, future: F, then: T) -> Reply<'gc>
     where

@@ -195,7 +195,7 @@ impl Parser<'_> {
                 };
                 (if wrapped { self.add(Expr::Paren(operand)) } else { inner }, Primary::Other)
             }
-            Token::Name(_) | Token::Goto => {
+            Token::Name(_) => {
                 let name = self.name()?;
                 let variable = self.resolve(name)?;
                 (self.add(variable), Primary::Variable)
@@ -281,7 +281,7 @@ impl Parser<'_> {
         self.expect(Token::LeftBrace)?;
         let mut items = Vec::new();
         while self.token() != Token::RightBrace {
-            let named = matches!(self.token(), Token::Name(_) | Token::Goto);
+            let named = matches!(self.token(), Token::Name(_));
             let item = if self.token() == Token::LeftBracket {
                 let key = self.bracketed()?;
                 self.expect(Token::Assign)?;
@@ -315,7 +315,7 @@ impl Parser<'_> {
         if self.token() != Token::RightParen {
             loop {
                 match self.token() {
-                    Token::Name(_) | Token::Goto => {
+                    Token::Name(_) => {
                         let name = self.name()?;
                         params.push(self.declare(name, params.len())?);
                     }

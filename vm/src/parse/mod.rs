@@ -106,11 +106,10 @@ impl Parser<'_> {
         Err(self.error(&format!("'{}' expected (to close '{}' at line {line})", token.text(), opener.text())))
     }
 
-    /// Takes a name. `goto` is one where no jump can be meant.
+    /// Takes a name. `goto` is none (5.2 compatibility).
     fn name(&mut self) -> Result<Symbol, SyntaxError> {
         let name = match self.token() {
             Token::Name(name) => name,
-            Token::Goto => self.lexer.names.intern(b"goto"),
             _ => {
                 return Err(self.error("'<name>' expected"));
             }

@@ -60,7 +60,7 @@ impl Parser<'_> {
                 return Ok(());
             }
             Token::Label => return self.label(out),
-            Token::Goto if matches!(self.lexer.look_ahead()?, Token::Name(_) | Token::Goto) => {
+            Token::Goto => {
                 self.advance()?;
                 let name = self.name()?;
                 Stmt::Goto { label: self.jump_to(Some(name)), line: self.lexer.last_line }

@@ -9,7 +9,7 @@ use gc_arena::lock::RefLock;
 use gc_arena::{Collect, Gc, Mutation};
 
 use crate::native::Sequence;
-use crate::value::{Closure, Value};
+use crate::value::{Closure, Table, Value};
 
 pub type Thread<'gc> = Gc<'gc, RefLock<ThreadObj<'gc>>>;
 
@@ -42,6 +42,8 @@ pub struct ThreadObj<'gc> {
     pub(crate) results: usize,
     /// The value of `thread.exdata`, and whatever else the host hangs on it.
     pub(crate) user_value: Value<'gc>,
+    /// What `setfenv(0, t)` set: the environment of chunks loaded here, and of coroutines made here.
+    pub(crate) env: Option<Table<'gc>>,
 }
 
 /// Names a light thread from outside the arena. Goes stale harmlessly.
@@ -82,6 +84,8 @@ pub(crate) enum FrameKind {
     /// `coroutine.resume`, `coroutine.wrap`: another coroutine runs.
     Resume,
     Wrap,
+    /// A call that is still to be made, of the value below `base`: the slice ended before it.
+    Pending,
 }
 
 /// One activation. `func` is the stack slot of the called value, where the results go.
@@ -135,6 +139,7 @@ impl<'gc> ThreadObj<'gc> {
                 spawned: false,
                 results: 0,
                 user_value: Value::NIL,
+                env: None,
             }),
         )
     }
@@ -147,6 +152,10 @@ impl<'gc> ThreadObj<'gc> {
     /// Whether it is, or was, a light thread.
     pub fn was_spawned(&self) -> bool {
         self.spawned
+    }
+    /// A light thread that has ended and was not buried yet.
+    pub fn is_zombie(&self) -> bool {
+        self.spawned && self.id.is_some() && matches!(self.status, Status::Done | Status::Failed)
     }
     /// Fresh: it has never run.
     pub(crate) fn is_fresh(&self) -> bool {

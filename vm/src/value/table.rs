@@ -1,20 +1,20 @@
 //! Tables: an array part for 1..n, an open-addressed hash part for the rest.
 //!
 //! What must stay true: a key's slot never moves while the table only has values assigned to existing keys (so `next` works and
-//! inline caches hold); assigning nil leaves the key in place until the next rehash. Writers go through `TableRef`'s methods,
+//! inline caches hold); assigning nil leaves the key in place until the next rehash, but does not keep it alive: such a key is
+//! compared as a word, never followed (strings excepted), and is written anew when the slot is used again. Writers go through `TableRef`'s methods,
 //! which take the write barrier; the interpreter's own fast paths take it themselves.
 use std::cell::Cell;
 
 use gc_arena::lock::RefLock;
-use gc_arena::{Collect, Gc, Mutation};
+use gc_arena::{Gc, Mutation};
 
 use super::string::Str;
 use super::value::{Kind, Value};
 
 pub type Table<'gc> = Gc<'gc, RefLock<TableObj<'gc>>>;
 
-#[derive(Clone, Copy, Collect)]
-#[collect(no_drop)]
+#[derive(Clone, Copy)]
 pub(crate) struct Node<'gc> {
     pub key: Value<'gc>,
     pub val: Value<'gc>,
@@ -24,8 +24,9 @@ impl Node<'_> {
     const EMPTY: Self = Node { key: Value::NIL, val: Value::NIL };
 }
 
-#[derive(Collect, Default)]
-#[collect(no_drop)]
+/// How the collector sees it is said in `value.rs`: entries without a value, and the weak halves of a weak table, keep nothing
+/// alive.
+#[derive(Default)]
 pub struct TableObj<'gc> {
     pub(crate) arr: Vec<Value<'gc>>,
     /// A power of two of slots, or none; linear probing.
@@ -33,8 +34,9 @@ pub struct TableObj<'gc> {
     /// Slots with a key in them, dead ones included.
     pub(crate) used: u32,
     /// As a metatable: bit i says that metamethod i is known to be absent. Cleared whenever a key may have come.
-    #[collect(require_static)]
     pub(crate) absent: Cell<u32>,
+    /// As the collector last saw its metatable's `__mode`; bits of `value::weak`.
+    pub(crate) weak: Cell<u8>,
     pub(crate) meta: Option<Table<'gc>>,
 }
 
@@ -71,7 +73,6 @@ fn hash_of(key: Value<'_>) -> u32 {
         // (0 and -0 are one key)
         Kind::Num(n) => mix((n + 0.0).to_bits()),
         Kind::Bool(b) => u32::from(b) + 1,
-        Kind::Int64(i) => mix(i.bits),
         _ => mix(key.address() as u64 >> 4),
     }
 }
@@ -119,6 +120,7 @@ impl<'gc> TableObj<'gc> {
         if self.nodes.is_empty() {
             return None;
         }
+        let number = key.as_num();
         let mask = self.nodes.len() - 1;
         let mut i = hash_of(key) as usize & mask;
         loop {
@@ -126,7 +128,8 @@ impl<'gc> TableObj<'gc> {
             if node.key.is_nil() {
                 return None;
             }
-            if node.key.raw_equal(key) {
+            // (64-bit integers are keys by identity, as in LuaJIT)
+            if node.key.identical(key) || number.is_some() && node.key.as_num() == number {
                 return Some(i);
             }
             i = (i + 1) & mask;
@@ -297,7 +300,7 @@ impl<'gc> TableObj<'gc> {
     pub(crate) fn set_hash(&mut self, key: Value<'gc>, v: Value<'gc>) -> Option<usize> {
         if let Some(at) = self.find(key) {
             self.absent.set(0);
-            self.nodes[at].val = v;
+            self.nodes[at] = Node { key, val: v };
             return Some(at);
         }
         if v.is_nil() {

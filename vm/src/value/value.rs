@@ -12,7 +12,7 @@ use gc_arena::{Collect, Gc};
 
 use super::function::{Cell, Closure, Int64, NativeFn, Userdata};
 use super::string::{Str, StrObj};
-use super::table::Table;
+use super::table::{Table, TableObj};
 use crate::native::Row;
 use crate::thread::Thread;
 
@@ -72,7 +72,10 @@ unsafe impl<'gc> Collect<'gc> for Value<'gc> {
         }
         match self.kind() {
             Kind::Str(p) => cc.trace_gc(Gc::erase(p)),
-            Kind::Table(p) => cc.trace_gc(Gc::erase(p)),
+            Kind::Table(p) => {
+                weak::look_at(p);
+                cc.trace_gc(Gc::erase(p));
+            }
             Kind::Closure(p) => cc.trace_gc(Gc::erase(p)),
             Kind::Native(p) => cc.trace_gc(Gc::erase(p)),
             Kind::Thread(p) => cc.trace_gc(Gc::erase(p)),
@@ -80,6 +83,133 @@ unsafe impl<'gc> Collect<'gc> for Value<'gc> {
             Kind::Int64(p) => cc.trace_gc(Gc::erase(p)),
             Kind::Cell(p) => cc.trace_gc(Gc::erase(p)),
             Kind::Nil | Kind::Bool(_) | Kind::Num(_) | Kind::Row(_) | Kind::Light(_) => {}
+        }
+    }
+}
+
+// SAFETY: what is not traced is not followed either: a key whose value is nil (unless a string or a 64-bit integer, which are
+// compared by content) is only compared as a word, and the entries of a weak table that died are emptied before the sweep.
+unsafe impl<'gc> Collect<'gc> for TableObj<'gc> {
+    fn trace<C: Trace<'gc>>(&self, cc: &mut C) {
+        let mode = self.weak.get();
+        let strong = |v: Value<'gc>| matches!(v.kind(), Kind::Str(_) | Kind::Int64(_));
+        for v in &self.arr {
+            if mode & weak::VALUES == 0 || strong(*v) {
+                cc.trace(v);
+            }
+        }
+        for node in &self.nodes {
+            let empty = node.val.is_nil();
+            if !empty && mode & weak::KEYS == 0 || strong(node.key) {
+                cc.trace(&node.key);
+            }
+            if !empty && (mode & weak::VALUES == 0 || strong(node.val)) {
+                cc.trace(&node.val);
+            }
+        }
+        cc.trace(&self.meta);
+    }
+}
+
+/// Weak tables: found while the collector marks, emptied of dead entries before it sweeps.
+pub(crate) mod weak {
+    use std::cell::RefCell;
+
+    use gc_arena::{Finalization, Gc};
+
+    use super::{Kind, Value};
+    use crate::context::Meta;
+    use crate::value::Table;
+
+    pub const KEYS: u8 = 1;
+    pub const VALUES: u8 = 2;
+    /// It is in the list.
+    const LISTED: u8 = 4;
+
+    /// The weak tables that one arena has marked in this cycle.
+    #[derive(Default)]
+    pub struct List(Vec<*const ()>);
+
+    thread_local! {
+        /// The list of the arena that is collecting.
+        static CURRENT: RefCell<List> = const { RefCell::new(List(Vec::new())) };
+    }
+
+    /// Makes a list the current one while `f` collects its arena.
+    pub fn collecting<T>(list: &mut List, f: impl FnOnce() -> T) -> T {
+        CURRENT.with_borrow_mut(|current| std::mem::swap(current, list));
+        let result = f();
+        CURRENT.with_borrow_mut(|current| std::mem::swap(current, list));
+        result
+    }
+
+    /// Asks a table's metatable whether it is weak, before it is marked through this reference.
+    #[inline]
+    pub(super) fn look_at(table: Table<'_>) {
+        let t = table.borrow();
+        match t.meta {
+            None => t.weak.set(t.weak.get() & LISTED),
+            Some(meta) => {
+                let meta = meta.borrow();
+                let bit = 1 << Meta::Mode as u32;
+                if meta.absent.get() & bit != 0 {
+                    return;
+                }
+                let mode = meta.field(b"__mode");
+                if mode.is_nil() {
+                    meta.absent.set(meta.absent.get() | bit);
+                }
+                let has = |c: u8| mode.as_str().is_some_and(|s| s.bytes().contains(&c));
+                let bits = if has(b'k') { KEYS } else { 0 } | if has(b'v') { VALUES } else { 0 };
+                let before = t.weak.get();
+                t.weak.set(bits | before & LISTED);
+                if bits != 0 && before & LISTED == 0 {
+                    t.weak.set(bits | LISTED);
+                    CURRENT.with_borrow_mut(|list| list.0.push(Gc::as_ptr(table).cast()));
+                }
+            }
+        }
+    }
+
+    /// Empties the entries of this cycle's weak tables that hold a dead key or value. `last`: the tables are forgotten.
+    pub fn clear<'gc>(fc: &Finalization<'gc>, last: bool) {
+        let list = CURRENT.with_borrow_mut(|list| std::mem::take(&mut list.0));
+        for p in &list {
+            // SAFETY: the address of a table that was marked in this cycle, and nothing is swept before the list is emptied.
+            let table: Table<'gc> = unsafe { Gc::from_ptr(p.cast()) };
+            // SAFETY: no barrier is needed, since only nil is stored.
+            let mut t = unsafe { table.as_ref_cell() }.borrow_mut();
+            let mode = t.weak.get();
+            if last {
+                t.weak.set(mode & !LISTED);
+            }
+            if mode & VALUES != 0 {
+                for v in t.arr.iter_mut().filter(|v| is_dead(fc, **v)) {
+                    *v = Value::NIL;
+                }
+            }
+            for node in &mut t.nodes {
+                if node.val.is_nil() {
+                    continue;
+                }
+                if mode & VALUES != 0 && is_dead(fc, node.val) || mode & KEYS != 0 && last && is_dead(fc, node.key) {
+                    node.val = Value::NIL;
+                }
+            }
+        }
+        if !last {
+            CURRENT.with_borrow_mut(|current| current.0 = list);
+        }
+    }
+
+    fn is_dead<'gc>(fc: &Finalization<'gc>, v: Value<'gc>) -> bool {
+        match v.kind() {
+            Kind::Table(p) => Gc::is_dead(fc, p),
+            Kind::Closure(p) => Gc::is_dead(fc, p),
+            Kind::Native(p) => Gc::is_dead(fc, p),
+            Kind::Thread(p) => Gc::is_dead(fc, p),
+            Kind::Userdata(p) => Gc::is_dead(fc, p),
+            _ => false,
         }
     }
 }
@@ -219,6 +349,11 @@ impl<'gc> Value<'gc> {
     #[inline(always)]
     pub(crate) fn is_gc(self) -> bool {
         self.tag() >= STR
+    }
+    /// Of the kinds that share a tag: 64-bit integers are among them.
+    #[inline(always)]
+    pub(crate) fn is_rare(self) -> bool {
+        self.tag() == OTHER
     }
     pub fn is_function(self) -> bool {
         matches!(self.kind(), Kind::Closure(_) | Kind::Row(_) | Kind::Native(_))
