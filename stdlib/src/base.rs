@@ -331,6 +331,7 @@ fn rawset<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     let t = call.table(0)?;
     call.any(1)?;
     call.any(2)?;
+    call.cx.check_growth(t)?;
     t.set(call.cx.mc, call.arg(1), call.arg(2)).map_err(|bad| call.error(bad.message()))?;
     call.ret(Value::table(t))
 }

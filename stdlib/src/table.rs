@@ -118,15 +118,16 @@ fn concat<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     let mut i = from;
     while i <= to {
         let v = table.get_num(i as f64);
+        let more = v.as_str().map_or(24, |s| s.len()) + sep.len();
+        if more > 1024 || i & 1023 == 0 {
+            call.cx.check_memory(out.len() + more)?;
+        }
         if !vm::native::write_text(v, &mut out) {
             let text = format!("invalid value ({}) at index {i} in table for 'concat'", v.type_name());
             return Err(call.error(text));
         }
         if i < to {
             out.extend_from_slice(sep);
-        }
-        if i & 1023 == 0 {
-            call.cx.check_memory(out.len())?;
         }
         i += 1;
     }
@@ -140,11 +141,18 @@ fn insert<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     let t = call.table(0)?;
     let n = t.length();
     match call.len() {
-        2 => t.set_int(call.cx.mc, n + 1, call.arg(1)),
+        2 => {
+            call.cx.check_growth(t)?;
+            t.set_int(call.cx.mc, n + 1, call.arg(1));
+        }
         3 => {
             let at = call.integer(1)?;
             let v = call.arg(2);
+            call.cx.check_growth(t)?;
             let end = (n as i64 + 1).max(at);
+            if at < -(1 << 20) {
+                return Err(call.arg_error(1, "position out of bounds"));
+            }
             call.charge((end - at).max(0) as usize / 8);
             let mut table = t.borrow_mut(call.cx.mc);
             let array = table.array_mut();
@@ -203,7 +211,7 @@ fn move_<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     let to = call.opt_table(4)?.unwrap_or(from);
     if e >= f {
         let n = e - f;
-        if n > 1 << 28 {
+        if n > 1 << 24 {
             return Err(call.arg_error(2, "too many elements to move"));
         }
         call.reserve(n as usize * 8)?;

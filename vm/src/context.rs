@@ -62,15 +62,17 @@ pub(crate) struct Shared {
     pub dropped: Rc<std::cell::RefCell<Vec<u32>>>,
     /// Bytes the VM may use; 0: no limit.
     pub memory_limit: Cell<usize>,
-    /// Bytes in use before this slice, and the thread's counter when it began.
-    pub memory_before: Cell<isize>,
-    pub counter_before: Cell<isize>,
+    /// The thread's allocation counter when the VM was made: what has been allocated since, and is not free yet, counts as the
+    /// VM's. So does what the host holds on this thread: a worker has one VM, and its limit is for both.
+    pub baseline: Cell<isize>,
     /// What `collectgarbage` asked for: done when the slice is over.
     pub collect: Cell<Due>,
     /// The last requested step ended a cycle.
     pub cycle_done: Cell<bool>,
     /// `collectgarbage("stop")`.
     pub stopped: Cell<bool>,
+    /// This thread has left the VM beyond its memory limit.
+    pub exhausted: Cell<Option<ThreadId>>,
     pub pause: Cell<i64>,
     pub step_multiplier: Cell<i64>,
     /// Words the error of a native that is called in a phase its row excludes (the row's phases, the present one).
@@ -390,7 +392,7 @@ impl<'gc> Cx<'gc> {
         if limit == 0 {
             return Ok(());
         }
-        let used = shared.memory_before.get() + heap::allocated() - shared.counter_before.get();
+        let used = heap::allocated() - shared.baseline.get();
         if usize::try_from(used).unwrap_or(0).saturating_add(bytes) > limit { Err(self.root.no_memory) } else { Ok(()) }
     }
     /// Asks for a collection once this slice is over; a native that wants to see it done returns `Outcome::Pause`.
@@ -447,10 +449,18 @@ impl<'gc> Cx<'gc> {
     pub fn word_refusals(self, text: fn(u32, u32) -> String) {
         self.root.shared.refuse.set(Some(text));
     }
+    /// The same for one more entry in a table, where that makes it grow.
+    #[inline]
+    pub fn check_growth(self, t: Table<'gc>) -> Result<(), Value<'gc>> {
+        match t.borrow().next_growth() {
+            0..4096 => Ok(()),
+            bytes => self.check_memory(bytes),
+        }
+    }
     /// Bytes this VM has in use, as far as the allocator has been told (0 without it).
     pub fn memory_used(self) -> usize {
         let shared = &self.root.shared;
-        usize::try_from(shared.memory_before.get() + heap::allocated() - shared.counter_before.get()).unwrap_or(0)
+        usize::try_from(heap::allocated() - shared.baseline.get()).unwrap_or(0)
     }
 
     /// Names a value from outside the arena.

@@ -60,9 +60,9 @@ pub struct Vm {
     // here at once.
     arena: RefCell<Arena<Rootable![Root<'_>]>>,
     graves: RefCell<Vec<ThreadId>>,
-    /// Bytes in use according to the allocator, summed over slices.
-    memory: Cell<isize>,
     limit: Cell<usize>,
+    /// Bytes in use after the last full collection that the limit made necessary, or less.
+    after_collection: Cell<usize>,
     /// The weak tables that the collector has come across.
     weak: RefCell<weak::List>,
     shared: Rc<Shared>,
@@ -107,18 +107,19 @@ impl Vm {
     /// An empty machine: no library is registered.
     pub fn new() -> Vm {
         let before = heap::allocated();
-        // (the closure is general over the arena lifetime, the function\'s name would not be)
+        // (the closure is general over the arena lifetime, the function's name would not be)
         #[allow(clippy::redundant_closure)]
         let arena = Arena::<Rootable![Root<'_>]>::new(|mc| Root::new(mc));
         arena.metrics().set_pacing(Pacing { sleep_factor: 1.0, min_sleep: 4096, ..Pacing::DEFAULT });
         let shared = arena.mutate(|_, root| root.shared.clone());
+        shared.baseline.set(before);
         Vm {
             weak: RefCell::default(),
             shared,
             arena: RefCell::new(arena),
             graves: RefCell::default(),
-            memory: Cell::new(heap::allocated() - before),
             limit: Cell::new(0),
+            after_collection: Cell::new(0),
         }
     }
 
@@ -127,8 +128,6 @@ impl Vm {
         let before = heap::allocated();
         let result = self.arena.borrow().mutate(|mc, root| {
             root.shared.memory_limit.set(self.limit.get());
-            root.shared.memory_before.set(self.memory.get());
-            root.shared.counter_before.set(before);
             let cx = Cx { mc, root };
             cx.sweep_stash();
             self.clean(cx);
@@ -148,7 +147,7 @@ impl Vm {
         self.limit.set(bytes);
     }
     pub fn memory(&self) -> usize {
-        usize::try_from(self.memory.get()).unwrap_or(0)
+        usize::try_from(heap::allocated() - self.shared.baseline.get()).unwrap_or(0)
     }
 
     /// Makes a light thread that will call the stashed function.
@@ -158,7 +157,29 @@ impl Vm {
 
     /// Runs one thread for one slice: one `mutate`, whatever happens inside.
     pub fn run(&self, id: ThreadId, wake: Wake, lent: Lent<'_>) -> Step {
-        self.enter(|cx| interp::run(cx, id, wake, lent))
+        let Lent { host, phase, fuel } = lent;
+        let step = self.enter(|cx| interp::run(cx, id, wake, Lent { host, phase, fuel: &mut *fuel }));
+        self.mind_limit(id, fuel);
+        step
+    }
+
+    /// Near the memory limit: a full collection, paid for by the thread that ran. Beyond it all the same: the thread is told at
+    /// its next slice.
+    fn mind_limit(&self, id: ThreadId, fuel: &mut i64) {
+        let limit = self.limit.get();
+        if limit == 0 {
+            return;
+        }
+        let used = self.memory();
+        if used > limit / 4 * 3 && used > self.after_collection.get().saturating_add(limit / 16) {
+            *fuel -= self.objects() as i64 / 4;
+            self.collect_all();
+            self.after_collection.set(self.memory());
+        }
+        self.after_collection.set(self.after_collection.get().min(self.memory()));
+        if self.memory() > limit {
+            self.shared.exhausted.set(Some(id));
+        }
     }
 
     /// A thread is no longer wanted. Callable from any Drop; the arena is not entered.
@@ -216,24 +237,26 @@ impl Vm {
             if arena.collection_phase() == CollectionPhase::Sweeping {
                 arena.cycle_debt();
             }
-            self.shared.cycle_done.set(arena.collection_phase() == CollectionPhase::Sleeping);
+            let sleeping = arena.collection_phase() == CollectionPhase::Sleeping;
+            if sleeping {
+                // What was asked for beyond the end of the cycle is no debt of the next one.
+                let left = arena.metrics().allocation_debt();
+                arena.metrics().adjust_debt(-left);
+            }
+            self.shared.cycle_done.set(sleeping);
         });
     }
     fn collecting(&self, f: impl FnOnce(&mut Arena<Rootable![Root<'_>]>)) {
-        let before = heap::allocated();
         weak::collecting(&mut self.weak.borrow_mut(), || f(&mut self.arena.borrow_mut()));
-        self.memory.set(self.memory.get() + heap::allocated() - before);
     }
     /// Objects in the arena.
     pub fn objects(&self) -> usize {
         self.arena.borrow().metrics().total_gc_count()
     }
 
-    /// Books what a slice allocated, and makes the collector's debt follow bytes, not only objects: a large table, a long string
-    /// is one object to it.
+    /// Makes the collector's debt follow bytes, not only objects: a large table, a long string is one object to it.
     fn account(&self, before: isize) {
         let grown = heap::allocated() - before;
-        self.memory.set(self.memory.get() + grown);
         if grown > 4096 {
             // An average object is about 64 bytes and is counted by the arena itself.
             self.arena.borrow().metrics().adjust_debt(grown as f64 / 256.0);

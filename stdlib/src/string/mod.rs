@@ -394,6 +394,9 @@ impl Gsub {
         let mut rest = template;
         while let Some(at) = memchr::memchr(b'%', rest) {
             self.out.extend_from_slice(&rest[..at]);
+            if end - start > 1024 {
+                call.cx.check_memory(self.out.len() + end - start)?;
+            }
             match rest.get(at + 1) {
                 Some(b'0') => self.out.extend_from_slice(&call.bytes(0)?[start..end]),
                 Some(d @ b'1'..=b'9') => {

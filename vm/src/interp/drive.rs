@@ -10,6 +10,9 @@ use crate::thread::{Frame, FrameKind, MAX_FRAMES, MAX_STACK, SPARE, State, Statu
 use crate::value::{Closure, Kind, Value};
 use crate::vm::Step;
 
+/// So often one light thread may catch "not enough memory".
+const MAX_MEMORY_ERRORS: u32 = 16;
+
 static NOTHING: Row = crate::native::row("nothing", |_| Ok(Outcome::Return), "nothing() -> nothing");
 
 /// How the interpreter loop goes on.
@@ -145,6 +148,9 @@ impl<'gc> Exec<'_, 'gc> {
         let params = proto.params as usize;
         let mut base = func + 1;
         let need = base + nargs + params + proto.max_stack as usize + 1;
+        if need > self.st.stack.len() || self.st.frames.len() == self.st.frames.capacity() {
+            self.cx.check_memory(need * size_of::<Value<'_>>() + self.st.frames.len() * 2 * size_of::<Frame<'_>>())?;
+        }
         self.st.ensure(need);
         if need > MAX_STACK || self.st.frames.len() >= MAX_FRAMES {
             self.check_overflow(need)?;
@@ -477,6 +483,9 @@ impl<'gc> Exec<'_, 'gc> {
 
     /// An error looks for a handler: in this coroutine, then in the one that resumed it.
     fn throw(&mut self, error: Value<'gc>) -> Act<'gc> {
+        if error.identical(self.cx.root.no_memory) && self.memory_is_gone() {
+            return self.abort(error);
+        }
         let catches = |f: &Frame<'gc>| matches!(f.kind, FrameKind::Pcall | FrameKind::Xpcall | FrameKind::Handler);
         let handler = self.st.frames.iter().rposition(catches);
         let sequence = self.catching_sequence(handler);
@@ -506,17 +515,7 @@ impl<'gc> Exec<'_, 'gc> {
                 let mc = self.cx.mc;
                 let resumer = self.cur.borrow_mut(mc).resumer.take();
                 match resumer {
-                    None => {
-                        // The frames stay for a traceback; the error goes to the start of the stack.
-                        if self.st.stack.is_empty() {
-                            self.st.stack.push(error);
-                        }
-                        self.st.stack[0] = error;
-                        let mut t = self.cur.borrow_mut(mc);
-                        t.status = Status::Failed;
-                        t.results = 1;
-                        Act::Go(Flow::Leave(Step::Error))
-                    }
+                    None => self.fail_base(error),
                     Some(resumer) => {
                         let mut child = self.cur.borrow_mut(mc);
                         child.state = std::mem::take(&mut self.st);
@@ -528,6 +527,41 @@ impl<'gc> Exec<'_, 'gc> {
                 }
             }
         }
+    }
+
+    /// "not enough memory" can be caught, but not again and again: counts, unless much was freed since the last time.
+    fn memory_is_gone(&mut self) -> bool {
+        let (used, limit) = (self.cx.memory_used(), self.cx.root.shared.memory_limit.get());
+        let mut base = self.base.borrow_mut(self.cx.mc);
+        let (before, times) = base.memory_errors;
+        let times = if used < before.saturating_sub(limit / 8) { 1 } else { times + 1 };
+        base.memory_errors = (used, times);
+        times > MAX_MEMORY_ERRORS
+    }
+
+    /// Ends the light thread with an error that nobody can catch.
+    fn abort(&mut self, error: Value<'gc>) -> Act<'gc> {
+        let mc = self.cx.mc;
+        while let Some(resumer) = { self.cur.borrow_mut(mc).resumer.take() } {
+            let mut child = self.cur.borrow_mut(mc);
+            child.state = std::mem::take(&mut self.st);
+            child.status = Status::Failed;
+            drop(child);
+            self.back_to(resumer);
+        }
+        self.fail_base(error)
+    }
+
+    /// The light thread itself has failed: the frames stay for a traceback; the error goes to the start of the stack.
+    fn fail_base(&mut self, error: Value<'gc>) -> Act<'gc> {
+        if self.st.stack.is_empty() {
+            self.st.stack.push(error);
+        }
+        self.st.stack[0] = error;
+        let mut t = self.cur.borrow_mut(self.cx.mc);
+        t.status = Status::Failed;
+        t.results = 1;
+        Act::Go(Flow::Leave(Step::Error))
     }
 
     /// Cuts back to a pcall or xpcall frame, which returns false and the value.

@@ -174,6 +174,9 @@ impl<'gc> Exec<'_, 'gc> {
                         }
                     };
                     if handler.is_nil() {
+                        if let Err(error) = self.cx.check_growth(t) {
+                            return Act::Throw(error);
+                        }
                         let set = match key.as_str() {
                             Some(_) => {
                                 let slot = t.borrow_mut(self.cx.mc).set_hash(key, v);

@@ -269,8 +269,9 @@ impl<'a, 'gc> Call<'a, 'gc> {
     }
     /// Pays for bytes that are about to be made, and checks the VM's memory limit.
     pub fn reserve(&mut self, bytes: usize) -> Result<(), Value<'gc>> {
+        self.cx.check_memory(bytes)?;
         *self.fuel -= (bytes / 32) as i64;
-        self.cx.check_memory(bytes)
+        Ok(())
     }
     /// The running native's upvalue.
     pub fn upvalue(&self, i: usize) -> Value<'gc> {

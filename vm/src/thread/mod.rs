@@ -42,6 +42,9 @@ pub struct ThreadObj<'gc> {
     pub(crate) results: usize,
     /// The value of `thread.exdata`, and whatever else the host hangs on it.
     pub(crate) user_value: Value<'gc>,
+    /// Of a light thread: bytes in use when it last ran out of memory, and how often it did.
+    #[collect(require_static)]
+    pub(crate) memory_errors: (usize, u32),
     /// What `setfenv(0, t)` set: the environment of chunks loaded here, and of coroutines made here.
     pub(crate) env: Option<Table<'gc>>,
 }
@@ -139,6 +142,7 @@ impl<'gc> ThreadObj<'gc> {
                 spawned: false,
                 results: 0,
                 user_value: Value::NIL,
+                memory_errors: (0, 0),
                 env: None,
             }),
         )

@@ -470,6 +470,14 @@ impl<'gc> TableObj<'gc> {
         None
     }
 
+    /// Bytes that the next new entry may allocate.
+    #[inline]
+    pub fn next_growth(&self) -> usize {
+        let array = if self.arr.len() == self.arr.capacity() { self.arr.len() * 2 * size_of::<Value<'_>>() } else { 0 };
+        let full = (self.used as usize + 1) * 8 > self.nodes.len() * 7;
+        let hash = if full { self.nodes.len() * 2 * size_of::<Node<'_>>() } else { 0 };
+        array + hash
+    }
     /// Bytes on the heap besides the object itself.
     pub fn heap_bytes(&self) -> usize {
         self.arr.capacity() * size_of::<Value<'_>>() + self.nodes.capacity() * size_of::<Node<'_>>()

@@ -1,0 +1,258 @@
+//! Hostile programs: each ends by itself, with the error that Lua has for it, in bounded time and memory.
+use std::time::Instant;
+
+use vm::{Lent, Step, Vm, Wake};
+
+#[global_allocator]
+static ALLOCATOR: vm::Allocator = vm::Allocator;
+
+const MIB: usize = 1 << 20;
+
+struct Run {
+    /// `done`, an error's message, or `out of fuel`.
+    end: String,
+    /// The most bytes in use between two slices.
+    peak: usize,
+    seconds: f64,
+}
+
+/// Runs a program with a memory limit and so much fuel in all.
+fn run(source: &str, limit: usize, fuel: i64) -> Run {
+    let vm = Vm::new();
+    vm.enter(stdlib::open);
+    vm.limit_memory(limit);
+    let began = Instant::now();
+    let loaded = vm.enter(|cx| match cx.load(source.as_bytes(), b"=t", cx.globals()) {
+        Ok(f) => Ok(cx.stash(vm::Value::closure(f))),
+        Err(e) => Err(String::from_utf8_lossy(&cx.raw_tostring(e)).into_owned()),
+    });
+    let mut peak = vm.memory();
+    let end = match loaded {
+        Err(message) => message,
+        Ok(f) => {
+            let id = vm.start(&f);
+            let mut left = fuel;
+            loop {
+                let slice = left.min(20_000);
+                let mut fuel = slice;
+                let step = vm.run(id, Wake::Go, Lent { host: &mut (), phase: 0, fuel: &mut fuel });
+                left -= slice - fuel;
+                peak = peak.max(vm.memory());
+                vm.collect(256.0);
+                match step {
+                    Step::OutOfFuel if left <= 0 => break "out of fuel".to_string(),
+                    Step::OutOfFuel => {}
+                    Step::Error => {
+                        break vm.enter(|cx| {
+                            let results = cx.thread(id).and_then(|t| cx.results_of(t));
+                            let error = results.and_then(|(_, v)| v.first().copied()).unwrap_or(vm::Value::NIL);
+                            String::from_utf8_lossy(&cx.raw_tostring(error)).into_owned()
+                        });
+                    }
+                    _ => break "done".to_string(),
+                }
+            }
+        }
+    };
+    Run { end, peak, seconds: began.elapsed().as_secs_f64() }
+}
+
+/// With 32 MiB: the program ends with a message that contains `end`, without ever holding twice the limit, and soon.
+fn check(source: &str, end: &str) {
+    let run = run(source, 32 * MIB, 400_000_000);
+    let shown: String = source.chars().take(80).collect();
+    assert!(run.end.contains(end), "{shown}\n  ended with: {}\n  not: {end}", run.end);
+    assert!(run.peak < 64 * MIB, "{shown}\n  had {} MiB", run.peak / MIB);
+    assert!(run.seconds < 20.0, "{shown}\n  took {} s", run.seconds);
+}
+
+#[test]
+fn memory_bombs_end_with_not_enough_memory() {
+    let full = "not enough memory";
+    check("local t = {} for i = 1, 1e9 do t[i] = i end", full);
+    check("local t = {} for i = 1, 1e9 do t[i] = {} end", full);
+    check("local t = {} for i = 1, 1e9 do t['k' .. i] = i end", full);
+    check("local t = {} for i = 1, 1e9 do t[#t + 1] = function() return i end end", full);
+    check("local t = {} while true do table.insert(t, 1) end", full);
+    check("local t = {} for i = 1, 1e9 do rawset(t, i, i) end", full);
+    check("local s = 'x' while true do s = s .. s end", full);
+    check("return string.rep('x', 1e9)", full);
+    check("return string.rep('x', 1e5):rep(1e4)", full);
+    check("local s = string.rep('x', 1e6) return (s:gsub('x', s))", full);
+    check("local s = string.rep('x', 1e6) return (s:gsub('.+', string.rep('%0', 1000)))", full);
+    check("local s, t = string.rep('x', 1e6), {} for i = 1, 1000 do t[i] = s end return table.concat(t)", full);
+    check("local t = {} for i = 1, 1e9 do t[i] = coroutine.create(print) end", full);
+    check(
+        "local function f() return f() + 1 end local t = {} for i = 1, 1e6 do t[i] = coroutine.create(f) coroutine.resume(t[i]) end",
+        "",
+    );
+    check("local t = {} while true do t = {t} end", full);
+    check("local s = {} for i = 1, 1e7 do s[i] = newproxy(true) end", full);
+    check("error(select(2, load(function() return string.rep('x', 1e5) end)))", full);
+    check("return string.format('%99.99f', 1):rep(1e7)", full);
+}
+
+#[test]
+fn not_enough_memory_can_be_caught_but_not_for_ever() {
+    check(
+        "local ok, e = pcall(string.rep, 'x', 1e9) assert(not ok and e == 'not enough memory') error(e .. '!')",
+        "memory!",
+    );
+    check(
+        "local t = {} local ok, e = pcall(function() for i = 1, 1e9 do t[i] = i end end) t = nil error('caught ' .. e)",
+        "caught not",
+    );
+    check("while true do pcall(string.rep, 'x', 1e9) end", "not enough memory");
+    check(
+        "local t = {} local function f() for i = #t, 1e9 do t[i] = {} end end while true do pcall(f) end",
+        "not enough memory",
+    );
+    check(
+        "while true do xpcall(function() local t = {} for i = 1, 1e9 do t[i] = {} end end, function(e) return e end) end",
+        "not enough memory",
+    );
+    check(
+        "local function hog() local t = {} for i = 1, 1e9 do t[i] = {} end end \
+         while true do coroutine.resume(coroutine.create(function() while true do pcall(hog) end end)) end",
+        "not enough memory",
+    );
+}
+
+#[test]
+fn garbage_is_no_bomb() {
+    check("for i = 1, 3e6 do local t = {i, i} end error('fine')", "fine");
+    check("for i = 1, 400 do local s = string.rep('x', 1e6) end error('fine')", "fine");
+    check(
+        "local keep = {} for i = 1, 1e5 do keep[i] = {} end for i = 1, 2e6 do local t = {i} end error('fine')",
+        "fine",
+    );
+}
+
+#[test]
+fn recursion_ends_with_stack_overflow() {
+    check("local function f() return 1 + f() end f()", "stack overflow");
+    check(
+        "local t = setmetatable({}, {}) getmetatable(t).__index = function(t, k) return t[k] end return t.x",
+        "stack overflow",
+    );
+    check(
+        "local t = setmetatable({}, {}) getmetatable(t).__tostring = function(t) return tostring(t) .. '' end return tostring(t)",
+        "stack overflow",
+    );
+    check("local function f(x) return (string.gsub('x', 'x', f)) end f()", "stack overflow");
+    check("local function f() return (pcall(f)) end error(tostring(f()))", "");
+    check("local t = {} for i = 1, 7000 do t[i] = pcall end error(tostring(pcall(unpack(t))))", "");
+    check("local f = pcall for i = 1, 1e5 do local g = f f = function() return g(g) end end error(tostring(f()))", "");
+    check(
+        "error(select(2, xpcall(function() local x = nil; x() end, function(e) error(e) end)))",
+        "error in error handling",
+    );
+    check(
+        "local function f() f() end error(select(2, xpcall(f, function(e) local function g() g() end g() end)))",
+        "error in error handling",
+    );
+    check("local function co() return coroutine.wrap(co)() end co()", "");
+    check("local s = {} s[1] = s table.sort({3, 2, 1, 4}, function(a, b) return table.sort({3, 2}, error) end)", "");
+}
+
+#[test]
+fn endless_programs_run_out_of_fuel() {
+    let check = |source: &str| {
+        let run = run(source, 64 * MIB, 2_000_000);
+        assert_eq!(run.end, "out of fuel", "{source}");
+        assert!(run.seconds < 5.0, "{source}\n  took {} s", run.seconds);
+    };
+    check("while true do end");
+    check("repeat until false");
+    check("::a:: goto a");
+    check("for i = 1, 1e300 do end");
+    check("local function f() return f() end f()");
+    check("while true do pcall(error) end");
+    check("while true do string.rep('x', 1e6) end");
+    check("while true do pcall(string.find, ('x'):rep(1000), ('x?'):rep(20) .. 'y') end");
+    check("local s = ('a'):rep(5000) while true do pcall(s.find, s, '.-.-.-b') end");
+    check("local t = {} for i = 1, 1e4 do t[i] = i end while true do table.sort(t) end");
+    check("local t = {} for i = 1, 1e4 do t[i] = i end while true do table.concat(t) end");
+    check("while true do collectgarbage() end");
+    check("while true do collectgarbage('step') end");
+    check("load(os.date)");
+    check("table.sort({1, 2, 3}, function() while true do end end)");
+    check(
+        "local t = setmetatable({}, {__index = function(t, k) return k end}) for i, v in ipairs(t) do end while true do local x = t[1] end",
+    );
+    check("while true do tostring(12) end");
+    check("while true do local f = loadstring('return 1') end");
+    check("while true do string.format('%99d', 1) end");
+    check("while true do unpack({}, 1, 7000) end");
+    check("coroutine.wrap(function() while true do end end)()");
+    check("while true do coroutine.wrap(function() end)() end");
+    check(
+        "getmetatable(newproxy(true)).__gc = print while true do local u = newproxy(true) getmetatable(u).__gc = function() while true do end end end",
+    );
+}
+
+#[test]
+fn compile_bombs_load_or_fail_soon() {
+    let check = |source: String, end: &str| {
+        let began = Instant::now();
+        let size = source.len();
+        let vm = Vm::new();
+        vm.enter(stdlib::open);
+        let before = vm.memory();
+        let message = vm.enter(|cx| match cx.load(source.as_bytes(), b"=t", cx.globals()) {
+            Ok(_) => "fine".to_string(),
+            Err(e) => String::from_utf8_lossy(&cx.raw_tostring(e)).into_owned(),
+        });
+        let used = vm.memory() - before;
+        let shown: String = source.chars().take(60).collect();
+        assert!(message.contains(end), "{shown}\n  {message}\n  not {end}");
+        assert!(used < size * 20 + MIB, "{shown}\n  {used} bytes for {size}");
+        // (a debug build on a busy machine)
+        assert!(began.elapsed().as_secs_f64() < 20.0, "{shown}");
+    };
+    let many = 1_000_000;
+    check("x = 1\n".repeat(10 * MIB / 6), "fine");
+    check(format!("return {}", "(".repeat(many)), "too many syntax levels");
+    check(format!("return {}", "{".repeat(many)), "too many syntax levels");
+    check("do ".repeat(many), "too many syntax levels");
+    check(format!("return {}1", "-".repeat(2)), "");
+    check(format!("return {} 1", "not ".repeat(many)), "too many syntax levels");
+    check("function f() ".repeat(many), "too many syntax levels");
+    check(format!("return {}1", "1 ^ ".repeat(many)), "too many syntax levels");
+    check(format!("return {}''", "'' .. ".repeat(many)), "");
+    check(format!("return {}1", "1 + ".repeat(many)), "");
+    check(format!("return {{{}}}", (0..many).map(|i| format!("{i},")).collect::<String>()), "fine");
+    check(format!("return {{{}}}", (0..many).map(|i| format!("'{i}',")).collect::<String>()), "fine");
+    check((0..100_000).map(|i| format!("x{i} = {i}\n")).collect::<String>(), "more than 65536 constants");
+    check(
+        format!("local {}x", (0..300).map(|i| format!("a{i},")).collect::<String>()),
+        "more than 200 local variables",
+    );
+    check(format!("f({}1)", "1,".repeat(300)), "too complex");
+    check(format!("return '{}'", "x".repeat(10 * MIB)), "fine");
+    check(format!("--[[{}]]", "x".repeat(10 * MIB)), "fine");
+    check("goto a ".repeat(many), "undefined label");
+    check(format!("local t = x{}", ".y".repeat(many)), "fine");
+    check(format!("if x then {} end", "elseif x then ".repeat(100_000)), "");
+}
+
+#[test]
+fn a_killed_thread_catches_nothing() {
+    let vm = Vm::new();
+    vm.enter(stdlib::open);
+    let source = b"while true do pcall(function() while true do pcall(error) end end) end";
+    let f = vm.enter(|cx| match cx.load(source, b"=t", cx.globals()) {
+        Ok(f) => cx.stash(vm::Value::closure(f)),
+        Err(_) => panic!("a syntax error"),
+    });
+    let id = vm.start(&f);
+    for _ in 0..10 {
+        let mut fuel = 1000;
+        let step = vm.run(id, Wake::Go, Lent { host: &mut (), phase: 0, fuel: &mut fuel });
+        assert!(matches!(step, Step::OutOfFuel));
+    }
+    vm.bury(id);
+    let mut fuel = 1000;
+    let step = vm.run(id, Wake::Go, Lent { host: &mut (), phase: 0, fuel: &mut fuel });
+    assert!(matches!(step, Step::Gone));
+}

@@ -1,0 +1,36 @@
+-- 64-bit integers: arithmetic, comparison, conversion, the words of their errors.
+local function p(...) print(pcall(...)) end
+p(function() return 1LL .. "x" end)
+p(function() return 1LL+"2" end)
+p(function() return "2"+1LL end)
+p(function() return 1LL+"x" end)
+p(function() return 1LL+nil end)
+p(function() return 1LL+{} end)
+p(function() return 1LL<"2" end)
+p(function() return 1LL<"a" end)
+p(function() return 1LL<nil end)
+p(function() return 1LL=="1" end)
+p(function() return 1LL=={} end)
+p(function() return #1LL end)
+p(function() return (1LL).x end)
+p(function() local x=1LL x.y=1 end)
+p(function() return -(1ULL), -(-5LL) end)
+p(function() return 1LL/0, 1LL%0 end)
+p(function() return 1/0 == 1LL end)
+p(tostring, 12345678901234567890ULL) p(tostring,-9223372036854775807LL-1)
+p(tonumber, 5LL) p(type, 5LL) p(tonumber,"5LL") p(tonumber,"0x10LL") p(tonumber, "1e5")
+p(math.floor, 5LL) p(math.max, 1LL, 2) p(string.format,"%d",5LL) p(string.format,"%s",5LL) p(string.format, "%x", 255ULL) p(string.format, "%5.1f", 5LL) p(string.format,"%g",5LL) p(string.format,"%u",-1LL) p(string.format,"%i",-1LL) p(string.format,"%x",-1LL) p(string.format,"%d",12345678901234567890ULL)
+p(bit.band, 0xffLL, 0x0f) p(bit.bor,1LL,2) p(bit.bnot,1LL) p(bit.lshift,1LL,40) p(bit.rshift,-1LL,1) p(bit.arshift,-8LL,1) p(bit.rol,1LL,63) p(bit.ror,1ULL,1) p(bit.bswap,1LL) p(bit.tohex,255LL) p(bit.tohex,-1LL,-4) p(bit.tobit, 0x1ffffffffLL) p(bit.bxor,-1LL,5) p(bit.lshift,1,40) p(bit.tohex, 1) p(bit.band,1.5,3) p(bit.tobit,2^40+7)
+local t={} t[1LL]=1 p(function() return t[1LL], t[1], next(t)==1LL end)
+
+p(loadstring"for i=1,3LL do end") p(loadstring"for i=1LL,3 do return i end")
+p(string.rep,"x",3LL) p(select,2LL,1,2,3) p(string.sub,"hello",2LL,3LL) p(table.concat,{1LL,2}) p(unpack,{1,2,3},2LL)
+print(0x7fffffffffffffffLL, 0xffffffffffffffffULL, 9223372036854775807LL, 0xffffffffffffffffLL, 18446744073709551615LL)
+print(string.format("%q", "a\nb\0c\r\"\\\200")) print(string.format("%a %A %.3a", 1.5, 255, 1/3), string.format("%5s|%-5s|%.2s|%05d|%+d|% d|%#x|%#o|%e|%g|%c", "a","b","cde",42,42,42,255,8,12345.678,1e20,65))
+print(1LL+2, 3ULL, -1LL, -1ULL, 7LL/2, -7LL/2, -7LL%3, 2LL^10, 2ULL^63, 2LL^-1)
+print(1LL==1, 1==1LL, 1LL==1ULL, 1LL~=2LL, -1LL<0, -1LL<0ULL, 1LL<2, 2<=2LL, 1.5<2LL)
+
+print(1==1LL, 1LL==1, nil==1LL, "1"==1LL, 0LL==-0, ({})==1LL, 1.5==1LL, 2^53==2LL^53)
+do local x,y=1LL,1 print(x==y, y==x, x~=y, x<=y, y<x) if y==x then print"eq" end end
+for k,v in pairs(t) do print(t[k]) end
+print(math.floor(2^53), 1LL*1.9, 1.9*1LL, 3LL-0.5, 10ULL/3, 2ULL-3, -(-9223372036854775807LL-1))
