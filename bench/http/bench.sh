@@ -31,7 +31,8 @@ trap 'rm -f "$raw"' EXIT
     python3 "$here/med.py" "$raw"
     echo
     python3 "$here/med.py" "$raw" | awk -F'\t' '$2 == "nginx" {cpu[$1] = $5} $2 == "perilune" && cpu[$1] {
-        printf "%-12s capacity ratio %.2f\n", $1, cpu[$1] / $5}'
+        if ($10 > 0) printf "%-12s %d errors\n", $1, $10
+        else printf "%-12s capacity ratio %.2f\n", $1, cpu[$1] / $5}'
     echo
     echo "# round scenario server req/s cpu_us_per_req p50_us p99_us errors gen_idle"
     cat "$raw"
