@@ -119,7 +119,9 @@ impl Open {
         if self.eager || self.behind.len() >= CHUNK {
             return self.flush();
         }
-        if self.lines && let Some(end) = bytes.iter().rposition(|c| *c == b'\n') {
+        if self.lines
+            && let Some(end) = bytes.iter().rposition(|c| *c == b'\n')
+        {
             let rest = self.behind.split_off(self.behind.len() - (bytes.len() - end - 1));
             self.flush()?;
             self.behind = rest;

@@ -233,13 +233,8 @@ fn find_library<'gc>(call: &mut Call<'_, 'gc>, name: &[u8], root: &[u8]) -> Repl
             call.ret(text)
         }
         Ok(file) => {
-            let text = [
-                b"error loading module '",
-                name,
-                b"' from file '",
-                &file,
-                b"':\n\tC libraries cannot be loaded here",
-            ];
+            let text =
+                [b"error loading module '", name, b"' from file '", &file, b"':\n\tC libraries cannot be loaded here"];
             Err(call.error(text.concat()))
         }
     }

@@ -82,7 +82,10 @@ fn memory_bombs_end_with_not_enough_memory() {
     check("local s = string.rep('x', 1e6) return (s:gsub('.+', string.rep('%0', 1000)))", full);
     check("local s, t = string.rep('x', 1e6), {} for i = 1, 1000 do t[i] = s end return table.concat(t)", full);
     check("local t = {} for i = 1, 1e9 do t[i] = coroutine.create(print) end", full);
-    check("local function f() return f() + 1 end local t = {} for i = 1, 1e6 do t[i] = coroutine.create(f) coroutine.resume(t[i]) end", "");
+    check(
+        "local function f() return f() + 1 end local t = {} for i = 1, 1e6 do t[i] = coroutine.create(f) coroutine.resume(t[i]) end",
+        "",
+    );
     check("local t = {} while true do t = {t} end", full);
     check("local s = {} for i = 1, 1e7 do s[i] = newproxy(true) end", full);
     check("error(select(2, load(function() return string.rep('x', 1e5) end)))", full);
@@ -91,11 +94,23 @@ fn memory_bombs_end_with_not_enough_memory() {
 
 #[test]
 fn not_enough_memory_can_be_caught_but_not_for_ever() {
-    check("local ok, e = pcall(string.rep, 'x', 1e9) assert(not ok and e == 'not enough memory') error(e .. '!')", "memory!");
-    check("local t = {} local ok, e = pcall(function() for i = 1, 1e9 do t[i] = i end end) t = nil error('caught ' .. e)", "caught not");
+    check(
+        "local ok, e = pcall(string.rep, 'x', 1e9) assert(not ok and e == 'not enough memory') error(e .. '!')",
+        "memory!",
+    );
+    check(
+        "local t = {} local ok, e = pcall(function() for i = 1, 1e9 do t[i] = i end end) t = nil error('caught ' .. e)",
+        "caught not",
+    );
     check("while true do pcall(string.rep, 'x', 1e9) end", "not enough memory");
-    check("local t = {} local function f() for i = #t, 1e9 do t[i] = {} end end while true do pcall(f) end", "not enough memory");
-    check("while true do xpcall(function() local t = {} for i = 1, 1e9 do t[i] = {} end end, function(e) return e end) end", "not enough memory");
+    check(
+        "local t = {} local function f() for i = #t, 1e9 do t[i] = {} end end while true do pcall(f) end",
+        "not enough memory",
+    );
+    check(
+        "while true do xpcall(function() local t = {} for i = 1, 1e9 do t[i] = {} end end, function(e) return e end) end",
+        "not enough memory",
+    );
     check(
         "local function hog() local t = {} for i = 1, 1e9 do t[i] = {} end end \
          while true do coroutine.resume(coroutine.create(function() while true do pcall(hog) end end)) end",
@@ -107,20 +122,35 @@ fn not_enough_memory_can_be_caught_but_not_for_ever() {
 fn garbage_is_no_bomb() {
     check("for i = 1, 3e6 do local t = {i, i} end error('fine')", "fine");
     check("for i = 1, 400 do local s = string.rep('x', 1e6) end error('fine')", "fine");
-    check("local keep = {} for i = 1, 1e5 do keep[i] = {} end for i = 1, 2e6 do local t = {i} end error('fine')", "fine");
+    check(
+        "local keep = {} for i = 1, 1e5 do keep[i] = {} end for i = 1, 2e6 do local t = {i} end error('fine')",
+        "fine",
+    );
 }
 
 #[test]
 fn recursion_ends_with_stack_overflow() {
     check("local function f() return 1 + f() end f()", "stack overflow");
-    check("local t = setmetatable({}, {}) getmetatable(t).__index = function(t, k) return t[k] end return t.x", "stack overflow");
-    check("local t = setmetatable({}, {}) getmetatable(t).__tostring = function(t) return tostring(t) .. '' end return tostring(t)", "stack overflow");
+    check(
+        "local t = setmetatable({}, {}) getmetatable(t).__index = function(t, k) return t[k] end return t.x",
+        "stack overflow",
+    );
+    check(
+        "local t = setmetatable({}, {}) getmetatable(t).__tostring = function(t) return tostring(t) .. '' end return tostring(t)",
+        "stack overflow",
+    );
     check("local function f(x) return (string.gsub('x', 'x', f)) end f()", "stack overflow");
     check("local function f() return (pcall(f)) end error(tostring(f()))", "");
     check("local t = {} for i = 1, 7000 do t[i] = pcall end error(tostring(pcall(unpack(t))))", "");
     check("local f = pcall for i = 1, 1e5 do local g = f f = function() return g(g) end end error(tostring(f()))", "");
-    check("error(select(2, xpcall(function() local x = nil; x() end, function(e) error(e) end)))", "error in error handling");
-    check("local function f() f() end error(select(2, xpcall(f, function(e) local function g() g() end g() end)))", "error in error handling");
+    check(
+        "error(select(2, xpcall(function() local x = nil; x() end, function(e) error(e) end)))",
+        "error in error handling",
+    );
+    check(
+        "local function f() f() end error(select(2, xpcall(f, function(e) local function g() g() end g() end)))",
+        "error in error handling",
+    );
     check("local function co() return coroutine.wrap(co)() end co()", "");
     check("local s = {} s[1] = s table.sort({3, 2, 1, 4}, function(a, b) return table.sort({3, 2}, error) end)", "");
 }
@@ -147,14 +177,18 @@ fn endless_programs_run_out_of_fuel() {
     check("while true do collectgarbage('step') end");
     check("load(os.date)");
     check("table.sort({1, 2, 3}, function() while true do end end)");
-    check("local t = setmetatable({}, {__index = function(t, k) return k end}) for i, v in ipairs(t) do end while true do local x = t[1] end");
+    check(
+        "local t = setmetatable({}, {__index = function(t, k) return k end}) for i, v in ipairs(t) do end while true do local x = t[1] end",
+    );
     check("while true do tostring(12) end");
     check("while true do local f = loadstring('return 1') end");
     check("while true do string.format('%99d', 1) end");
     check("while true do unpack({}, 1, 7000) end");
     check("coroutine.wrap(function() while true do end end)()");
     check("while true do coroutine.wrap(function() end)() end");
-    check("getmetatable(newproxy(true)).__gc = print while true do local u = newproxy(true) getmetatable(u).__gc = function() while true do end end end");
+    check(
+        "getmetatable(newproxy(true)).__gc = print while true do local u = newproxy(true) getmetatable(u).__gc = function() while true do end end end",
+    );
 }
 
 #[test]
@@ -190,7 +224,10 @@ fn compile_bombs_load_or_fail_soon() {
     check(format!("return {{{}}}", (0..many).map(|i| format!("{i},")).collect::<String>()), "fine");
     check(format!("return {{{}}}", (0..many).map(|i| format!("'{i}',")).collect::<String>()), "fine");
     check((0..100_000).map(|i| format!("x{i} = {i}\n")).collect::<String>(), "more than 65536 constants");
-    check(format!("local {}x", (0..300).map(|i| format!("a{i},")).collect::<String>()), "more than 200 local variables");
+    check(
+        format!("local {}x", (0..300).map(|i| format!("a{i},")).collect::<String>()),
+        "more than 200 local variables",
+    );
     check(format!("f({}1)", "1,".repeat(300)), "too complex");
     check(format!("return '{}'", "x".repeat(10 * MIB)), "fine");
     check(format!("--[[{}]]", "x".repeat(10 * MIB)), "fine");

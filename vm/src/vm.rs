@@ -7,8 +7,8 @@ use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
-use gc_arena::metrics::Pacing;
 use gc_arena::arena::CollectionPhase;
+use gc_arena::metrics::Pacing;
 use gc_arena::{Arena, Rootable};
 
 use crate::context::{Cx, Due, Root, Shared, Stashed};

@@ -58,7 +58,9 @@ impl<'gc> Exec<'_, 'gc> {
                     self.st.frames.pop();
                     self.drive(Act::Call { func: f.func as usize, nargs: f.pc as usize, nret: f.nret })
                 }
-                _ if self.base.borrow().id.is_some() && self.cx.root.shared.exhausted.get() == self.base.borrow().id => {
+                _ if self.base.borrow().id.is_some()
+                    && self.cx.root.shared.exhausted.get() == self.base.borrow().id =>
+                {
                     self.cx.root.shared.exhausted.set(None);
                     self.drive(Act::Throw(self.cx.root.no_memory))
                 }

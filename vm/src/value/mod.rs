@@ -8,5 +8,5 @@ pub mod value;
 pub use function::{Closure, Int64, Int64Data, NativeFn, Proto, Userdata, UserdataObj};
 pub use string::{Str, StrObj};
 pub use table::{Table, TableObj};
-pub use value::{Kind, Value};
 pub(crate) use value::weak;
+pub use value::{Kind, Value};
