@@ -1,7 +1,8 @@
 //! A thread-local free-list allocator over the system's, with an exact count of the bytes its thread has allocated.
 //!
-//! Small blocks (up to 512 bytes) come in classes of 16 bytes from 64 KiB chunks that are never given back; a block that is freed
-//! on another thread joins that thread's list. Larger ones are the system's. A binary opts in with `#[global_allocator]`.
+//! Small blocks (up to 512 bytes) come in classes of 16 bytes, middling ones (up to 8 KiB: buffers, futures) in powers of two, from
+//! 64 KiB chunks that are never given back; a block that is freed on another thread joins that thread's list. Larger ones are the
+//! system's. A binary opts in with `#[global_allocator]`.
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::UnsafeCell;
 use std::ptr::null_mut;
@@ -17,11 +18,15 @@ pub fn allocated() -> isize {
 pub struct Allocator;
 
 const CLASS: usize = 16;
-const LARGEST: usize = 512;
+/// The largest block of the fine classes, and of all.
+const FINE: usize = 512;
+const LARGEST: usize = 8192;
+/// 0 is unused; then FINE / CLASS fine ones; then 1, 2, 4 and 8 KiB.
+const CLASSES: usize = FINE / CLASS + 1 + 4;
 const CHUNK: usize = 64 * 1024;
 
 struct Heap {
-    free: [*mut u8; LARGEST / CLASS + 1],
+    free: [*mut u8; CLASSES],
     bump: *mut u8,
     end: *mut u8,
     live: isize,
@@ -29,14 +34,14 @@ struct Heap {
 
 thread_local! {
     static HEAP: UnsafeCell<Heap> =
-        const { UnsafeCell::new(Heap { free: [null_mut(); LARGEST / CLASS + 1], bump: null_mut(), end: null_mut(), live: 0 }) };
+        const { UnsafeCell::new(Heap { free: [null_mut(); CLASSES], bump: null_mut(), end: null_mut(), live: 0 }) };
 }
 
 impl Heap {
-    /// A block of `class * CLASS` bytes.
+    /// A block of `class_size(class)` bytes.
     ///
     /// # Safety
-    /// `class` is in 1..=LARGEST / CLASS.
+    /// `class` is in 1..CLASSES.
     #[inline(always)]
     unsafe fn take(&mut self, class: usize) -> *mut u8 {
         // SAFETY: the class is in bounds by the caller's word; a listed block is free, ours, and holds the next one's address.
@@ -44,7 +49,7 @@ impl Heap {
             let head = self.free.get_unchecked_mut(class);
             let block = *head;
             if block.is_null() {
-                return self.carve(class * CLASS);
+                return self.carve(class_size(class));
             }
             *head = *block.cast::<*mut u8>();
             block
@@ -70,8 +75,22 @@ impl Heap {
     }
 }
 
+#[inline(always)]
 fn class_of(layout: &Layout) -> Option<usize> {
-    if layout.size() <= LARGEST && layout.align() <= CLASS { Some(layout.size().div_ceil(CLASS).max(1)) } else { None }
+    let size = layout.size();
+    if layout.align() > CLASS || size > LARGEST {
+        return None;
+    }
+    Some(if size <= FINE {
+        size.div_ceil(CLASS).max(1)
+    } else {
+        // 513..=1024 is the first class after the fine ones, each further one is twice as large.
+        FINE / CLASS + 1 + (usize::BITS - (size - 1).leading_zeros()) as usize - 10
+    })
+}
+
+fn class_size(class: usize) -> usize {
+    if class <= FINE / CLASS { class * CLASS } else { 1024 << (class - FINE / CLASS - 1) }
 }
 
 // SAFETY: blocks of a class are disjoint, CLASS-aligned, at least as large as asked for, and not handed out twice: they leave
@@ -137,6 +156,21 @@ unsafe impl GlobalAlloc for Allocator {
                 }
                 fresh
             },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn classes_hold_what_they_are_for() {
+        for size in 0..=LARGEST {
+            let Ok(layout) = Layout::from_size_align(size, 8) else { continue };
+            let class = class_of(&layout).expect("no block of this size is the system's");
+            assert!((1..CLASSES).contains(&class) && class_size(class) >= size, "{size} in class {class}");
+            assert!(size <= FINE || class_size(class) < 2 * size, "{size} wastes class {class}");
         }
     }
 }
