@@ -17,6 +17,7 @@ pub mod request;
 mod sched;
 pub mod shdict;
 pub mod state;
+pub mod stream;
 mod timers;
 pub mod uri;
 pub mod worker;

@@ -136,9 +136,15 @@ impl Live {
         if Arc::ptr_eq(&link.place.location, &location) {
             return;
         }
+        let same_log = match (&link.place.location.settings.error_log, &location.settings.error_log) {
+            (Some(before), Some(now)) => Arc::ptr_eq(before, now),
+            (before, now) => before.is_none() && now.is_none(),
+        };
         let place = Place::new(link.place.server.clone(), location);
         let _ = link.next.set(Box::new(Link { place, next: OnceCell::new() }));
-        request.log = self.log(request.connection.number);
+        if !same_log {
+            request.log = self.log(request.connection.number);
+        }
     }
     pub fn log(&self, connection: u64) -> Rc<dyn Log> {
         let place = self.place();

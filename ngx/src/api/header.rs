@@ -1,6 +1,7 @@
 //! ngx.header and ngx.resp: the response headers.
 use std::borrow::Cow;
 
+use bytes::Bytes;
 use vm::value::Kind;
 use vm::value::table::TableRef;
 use vm::{Call, Cx, Outcome, Reply, Row, Value};
@@ -122,6 +123,12 @@ fn change<'gc>(call: &mut Call<'_, 'gc>, at: usize, replace: bool) -> Reply<'gc>
     }
     let underscores = request_ref.exchange.lua_conf().transform_underscores;
     let name = dashed(&name, underscores);
+    if let (true, Some(text)) = (replace, v.as_str()) {
+        // The usual call: one value, of a header that exists once.
+        let name = Bytes::copy_from_slice(&safe_name(&name));
+        request_ref.response.headers.set(name, Bytes::copy_from_slice(&safe_value(Call::as_bytes(text))));
+        return Ok(Outcome::Return);
+    }
     let name = safe_name(&name).into_owned();
     let item = |v: Value<'gc>| safe_value(&cx.raw_tostring(v)).into_owned();
     let list: Vec<Vec<u8>> = match v.kind() {

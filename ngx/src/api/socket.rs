@@ -510,7 +510,7 @@ fn setoption<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     let name = call.bytes(1)?;
     let on = call.arg(2).truthy();
     let Some(connected) = socket.current() else { return call.ret_nil_err("closed") };
-    let cosocket::Stream::Tcp(stream) = &connected.stream else { return call.ret(Value::num(1.0)) };
+    let Some(stream) = connected.stream.tcp() else { return call.ret(Value::num(1.0)) };
     let done = match name {
         b"tcp-nodelay" => stream.set_nodelay(on),
         b"keepalive" => socket2::SockRef::from(stream).set_keepalive(on),

@@ -18,38 +18,7 @@ use crate::request::Request;
 pub(crate) use pool::Pools;
 pub(crate) use read::{Pattern, Until};
 
-/// A connected stream.
-pub(crate) enum Stream {
-    Tcp(TcpStream),
-    Unix(UnixStream),
-}
-
-impl Stream {
-    pub fn try_read(&self, into: &mut [u8]) -> io::Result<usize> {
-        match self {
-            Stream::Tcp(s) => s.try_read(into),
-            Stream::Unix(s) => s.try_read(into),
-        }
-    }
-    pub fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
-        match self {
-            Stream::Tcp(s) => s.try_write(bytes),
-            Stream::Unix(s) => s.try_write(bytes),
-        }
-    }
-    pub async fn readable(&self) -> io::Result<()> {
-        match self {
-            Stream::Tcp(s) => s.readable().await,
-            Stream::Unix(s) => s.readable().await,
-        }
-    }
-    pub async fn writable(&self) -> io::Result<()> {
-        match self {
-            Stream::Tcp(s) => s.writable().await,
-            Stream::Unix(s) => s.writable().await,
-        }
-    }
-}
+use crate::stream::Stream;
 
 /// Where a connection goes: names its pool, too.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -184,7 +153,7 @@ pub(crate) async fn within<T>(ms: u64, job: impl Future<Output = T>) -> Option<T
 pub(crate) async fn connect(target: &Target, resolvers: &[String], ms: u64) -> Result<Stream, Failure> {
     match target {
         Target::Unix(path) => match within(ms, UnixStream::connect(path)).await {
-            Some(Ok(stream)) => Ok(Stream::Unix(stream)),
+            Some(Ok(stream)) => Ok(Stream::from(stream)),
             Some(Err(e)) => Err(Failure::io("connect", &e)),
             None => Err(Failure::timeout("lua tcp socket connect timed out")),
         },
@@ -196,7 +165,7 @@ pub(crate) async fn connect(target: &Target, resolvers: &[String], ms: u64) -> R
                     Some(Ok(stream)) => {
                         // (a socket that is gone already fails at its first use)
                         let _ = stream.set_nodelay(true);
-                        return Ok(Stream::Tcp(stream));
+                        return Ok(Stream::from(stream));
                     }
                     Some(Err(e)) => last = Some(Failure::io("connect", &e)),
                     None => {

@@ -4,13 +4,13 @@
 //! while there are any, which also ends those that have been idle too long.
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
-use std::io;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use ahash::AHashMap;
 
-use super::{Connected, Stream};
+use super::Connected;
+use crate::stream::Stream;
 use crate::worker::Worker;
 
 struct Idle {
@@ -40,7 +40,7 @@ impl Pools {
         let mut pools = self.pools.borrow_mut();
         let pool = pools.get_mut(name)?;
         while let Some(idle) = pool.idle.pop_back() {
-            if idle.expires.is_some_and(|at| at <= Instant::now()) || !quiet(&idle.stream) {
+            if idle.expires.is_some_and(|at| at <= Instant::now()) || !idle.stream.is_quiet() {
                 continue;
             }
             let mut connected = Connected::new(idle.stream, name.to_vec(), pool.size);
@@ -83,7 +83,7 @@ impl Pools {
         let now = Instant::now();
         let mut pools = self.pools.borrow_mut();
         for pool in pools.values_mut() {
-            pool.idle.retain(|idle| idle.expires.is_none_or(|at| at > now) && quiet(&idle.stream));
+            pool.idle.retain(|idle| idle.expires.is_none_or(|at| at > now) && idle.stream.is_quiet());
         }
         pools.retain(|_, pool| !pool.idle.is_empty());
         !pools.is_empty()
@@ -94,10 +94,4 @@ impl Pools {
         self.closed.set(true);
         self.pools.borrow_mut().clear();
     }
-}
-
-/// Nothing has come, not even the end.
-fn quiet(stream: &Stream) -> bool {
-    let mut probe = [0u8; 1];
-    matches!(stream.try_read(&mut probe), Err(e) if e.kind() == io::ErrorKind::WouldBlock)
 }

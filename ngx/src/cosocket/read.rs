@@ -2,7 +2,7 @@
 //!
 //! Bytes land in the connection's buffer; a read takes its part off the front when it is complete. A read that fails takes what
 //! there is: that is the partial result.
-use std::io;
+use std::task::{Context, Poll, ready};
 
 use super::{Connected, Failure};
 
@@ -54,8 +54,14 @@ impl Connected {
         self.take(self.unread())
     }
 
-    /// Reads what is there without waiting; false: nothing yet.
-    fn fill_now(&self) -> Result<bool, Failure> {
+    /// Reads more.
+    async fn fill(&self) -> Result<(), Failure> {
+        if self.eof.get() {
+            return Err(Failure::closed());
+        }
+        std::future::poll_fn(|cx| self.poll_fill(cx)).await
+    }
+    fn poll_fill(&self, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
         let mut buffer = self.buffer.borrow_mut();
         let from = self.start.replace(0);
         buffer.drain(..from);
@@ -63,36 +69,22 @@ impl Connected {
         // (larger reads for larger bodies)
         let room = CHUNK.max(used.min(256 * 1024));
         buffer.resize(used + room, 0);
-        match self.stream.try_read(&mut buffer[used..]) {
+        let read = self.stream.poll_read(cx, &mut buffer[used..]);
+        let count = match &read {
+            Poll::Ready(Ok(count)) => *count,
+            _ => 0,
+        };
+        buffer.truncate(used + count);
+        match ready!(read) {
             Ok(0) => {
-                buffer.truncate(used);
                 self.eof.set(true);
-                Err(Failure::closed())
+                Poll::Ready(Err(Failure::closed()))
             }
-            Ok(n) => {
-                buffer.truncate(used + n);
-                Ok(true)
-            }
-            Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
-                buffer.truncate(used);
-                Ok(false)
-            }
+            Ok(_) => Poll::Ready(Ok(())),
             Err(e) => {
-                buffer.truncate(used);
                 self.eof.set(true);
-                Err(Failure::io("recv", &e))
+                Poll::Ready(Err(Failure::io("recv", &e)))
             }
-        }
-    }
-    async fn fill(&self) -> Result<(), Failure> {
-        loop {
-            if self.eof.get() {
-                return Err(Failure::closed());
-            }
-            if self.fill_now()? {
-                return Ok(());
-            }
-            self.stream.readable().await.map_err(|e| Failure::io("recv", &e))?;
         }
     }
 

@@ -41,6 +41,8 @@ pub(crate) struct Run {
     worker: Rc<Worker>,
     entry: ThreadId,
     entry_ended: bool,
+    /// The entry thread's first turn: most runs have no other, and need no queue.
+    first: Option<ThreadId>,
     ready: VecDeque<(ThreadId, Wake)>,
     parked: WaitSet,
     /// (who waits, for whom)
@@ -57,7 +59,8 @@ impl Run {
             worker,
             entry,
             entry_ended: false,
-            ready: VecDeque::from([(entry, Wake::Go)]),
+            first: Some(entry),
+            ready: VecDeque::new(),
             parked: WaitSet::default(),
             joining: Vec::new(),
             alive: Vec::new(),
@@ -87,7 +90,9 @@ impl Run {
     async fn drive(&mut self, request: &mut Request) -> PhaseEnd {
         let mut turn = TURN;
         loop {
-            while let Some((id, wake)) = self.ready.pop_front() {
+            while let Some((id, wake)) =
+                self.first.take().map(|entry| (entry, Wake::Go)).or_else(|| self.ready.pop_front())
+            {
                 if turn <= 0 {
                     turn = TURN;
                     tokio::task::yield_now().await;
