@@ -460,7 +460,7 @@ fn function_at<'gc>(call: &mut Call<'_, 'gc>, i: usize) -> Result<Option<Value<'
     }
     let level = call.opt_integer(i, 1)?;
     if level < 0 {
-        return Err(call.arg_error(i, "level must be non-negative"));
+        return Err(call.arg_error(i, "invalid level"));
     }
     if level == 0 {
         return Ok(None);

@@ -245,8 +245,8 @@ fn write<'gc>(call: &mut Call<'_, 'gc>) -> Result<Result<Value<'gc>, String>, Va
     if call.len() != 1 {
         return Err(call.arg_error(0, "expected 1 argument"));
     }
-    let mut out = Vec::new();
-    let mut open: Vec<Open<'gc>> = Vec::new();
+    let mut out = Vec::with_capacity(256);
+    let mut open: Vec<Open<'gc>> = Vec::with_capacity(8);
     let mut v = call.arg(0);
     loop {
         match v.kind() {

@@ -3,6 +3,7 @@
 
 pub mod base;
 pub mod bit;
+pub mod buffer;
 pub mod cjson;
 pub mod clock;
 pub mod coroutine;
@@ -33,6 +34,7 @@ pub fn open(cx: Cx<'_>) {
     package::open(cx);
     table::preload(cx);
     jit::preload(cx);
+    buffer::open(cx);
     cjson::open(cx);
 }
 

@@ -8,7 +8,7 @@ use std::rc::Rc;
 
 use vm::value::Kind;
 use vm::value::table::TableRef;
-use vm::{Call, Cx, Outcome, Reply, Row, Sequence, Table, Value};
+use vm::{Call, Cx, Outcome, Reply, Row, Sequence, Table, Value, What};
 
 use super::ngx_table::warn;
 use super::{request, row_in, worker};
@@ -47,6 +47,8 @@ static ITERATOR: Row = row_in("gmatch iterator", next_match, ANY, "() -> capture
 const MAX_CACHED: usize = 1024;
 /// The room for a message about a pattern.
 const MAX_MESSAGE: usize = 127;
+/// Replacements after which other light threads get their turn.
+const MATCHES_A_TURN: usize = 500;
 /// Steps of the engine that cost one unit of fuel.
 const STEPS_A_UNIT: u64 = 4;
 
@@ -161,7 +163,9 @@ impl Search {
     }
     fn exec(&self, call: &mut Call<'_, '_>, subject: &[u8], from: usize) -> Result<bool, MatchError> {
         let captures = &mut self.cache.captures.borrow_mut();
-        let found = self.regex.exec(subject, from, captures, self.cache.match_limit);
+        // (the directive's limit is the backtracking matcher's alone)
+        let limit = if self.regex.flags().longest { 0 } else { self.cache.match_limit };
+        let found = self.regex.exec(subject, from, captures, limit);
         call.charge(usize::try_from(captures.steps() / STEPS_A_UNIT).unwrap_or(usize::MAX / 2) + 1);
         found
     }
@@ -357,7 +361,7 @@ fn replace<'gc>(call: &mut Call<'_, 'gc>, all: bool) -> Reply<'gc> {
     }
     let text = call.cx.raw_tostring(replacement);
     match Template::compile(&text) {
-        Ok(template) => work.fill(call, &template),
+        Ok(template) => work.fill(call, template),
         Err(e) => {
             warn(request(call)?, Level::Error, e.to_string().as_bytes());
             two_nils(call, TEMPLATE_ERROR)
@@ -395,8 +399,9 @@ impl Replacing {
         self.at = after(whole, subject.len());
         Ok(true)
     }
-    fn fill<'gc>(mut self, call: &mut Call<'_, 'gc>, template: &Template) -> Reply<'gc> {
-        loop {
+    /// Fills the template in for every match. A long subject is worked on in turns.
+    fn fill<'gc>(mut self, call: &mut Call<'_, 'gc>, template: Template) -> Reply<'gc> {
+        for _ in 0..MATCHES_A_TURN {
             match self.advance(call) {
                 Ok(true) => {}
                 Ok(false) => return self.finish(call),
@@ -409,6 +414,7 @@ impl Replacing {
             call.reserve(self.out.len() - before)?;
             call.cx.check_memory(self.out.len())?;
         }
+        Outcome::park(What::Other, std::future::ready(()), move |call, ()| self.fill(call, template))
     }
     fn next_call<'gc>(mut self: Box<Self>, call: &mut Call<'_, 'gc>) -> Reply<'gc> {
         match self.advance(call) {

@@ -74,6 +74,12 @@ fn socket<'gc>(call: &Call<'_, 'gc>) -> Result<Rc<Socket>, Value<'gc>> {
         .ok_or_else(|| call.type_error(0, "tcp socket"))
 }
 
+/// The same, refused to requests that it does not belong to.
+fn own_socket<'gc>(call: &mut Call<'_, 'gc>) -> Result<Rc<Socket>, Value<'gc>> {
+    let socket = socket(call)?;
+    if socket.belongs_to(request(call)?) { Ok(socket) } else { Err(call.error("bad request")) }
+}
+
 /// nil and the words; the log hears of it, too.
 pub(crate) fn fail<'gc>(call: &mut Call<'_, 'gc>, failure: &Failure) -> Reply<'gc> {
     report(call, failure)?;
@@ -119,7 +125,7 @@ fn start_connect<'gc>(call: &mut Call<'_, 'gc>, give_socket: bool) -> Reply<'gc>
             call.len()
         )));
     }
-    let socket = socket(call)?;
+    let socket = own_socket(call)?;
     let host = String::from_utf8_lossy(call.bytes(1)?).into_owned();
     let (target, opts) = match host.strip_prefix("unix:") {
         Some(path) => (Target::Unix(path.to_string()), 2),
@@ -167,6 +173,7 @@ fn start_connect<'gc>(call: &mut Call<'_, 'gc>, give_socket: bool) -> Reply<'gc>
         return call.ret_nil_err("socket busy writing");
     }
     *socket.connected.borrow_mut() = None;
+    socket.owner.set(request(call)?);
     let worker = worker(call)?;
     if let Some(connected) = worker.sockets.take(&pool) {
         *socket.connected.borrow_mut() = Some(Rc::new(connected));
@@ -199,7 +206,7 @@ fn connected_reply<'gc>(call: &mut Call<'_, 'gc>, give_socket: bool) -> Reply<'g
 }
 
 fn send<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
-    let socket = socket(call)?;
+    let socket = own_socket(call)?;
     if call.len() != 2 {
         return Err(call.error(format!("expecting 2 arguments (including the object), but got {}", call.len())));
     }
@@ -291,7 +298,7 @@ fn receive<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     if !matches!(call.len(), 1 | 2) {
         return Err(call.error(format!("expecting 1 or 2 arguments (including the object), but got {}", call.len())));
     }
-    let socket = socket(call)?;
+    let socket = own_socket(call)?;
     if socket.current().is_none() {
         // (a closed socket is told of before a bad pattern)
         return read(call, socket, Pattern::Line);
@@ -328,7 +335,7 @@ fn count<'gc>(call: &mut Call<'_, 'gc>, n: f64) -> Result<Pattern, Value<'gc>> {
 }
 
 fn receiveany<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
-    let socket = socket(call)?;
+    let socket = own_socket(call)?;
     let max = match vm::native::to_number(call.arg(1)) {
         Some(n) if n >= 1.0 => n as usize,
         _ => return Err(call.arg_error(1, "bad max argument")),
@@ -446,7 +453,7 @@ fn until_step<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
 }
 
 fn close<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
-    let socket = socket(call)?;
+    let socket = own_socket(call)?;
     if socket.reading.get() {
         return call.ret_nil_err("socket busy reading");
     }
@@ -521,7 +528,7 @@ fn setoption<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
 }
 
 fn setkeepalive<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
-    let socket = socket(call)?;
+    let socket = own_socket(call)?;
     if socket.reading.get() {
         return call.ret_nil_err("socket busy reading");
     }
@@ -555,7 +562,7 @@ fn setkeepalive<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
 }
 
 fn getreusedtimes<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
-    let socket = socket(call)?;
+    let socket = own_socket(call)?;
     let Some(connected) = socket.current() else { return call.ret_nil_err("closed") };
     call.ret(Value::num(connected.reused as f64))
 }

@@ -79,8 +79,12 @@ fn setpeername<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     if socket.busy.get() {
         return call.ret_nil_err("socket busy");
     }
-    *socket.peer.borrow_mut() = None;
-    *socket.owner.borrow_mut() = Rc::downgrade(&request(call)?.lua.subrequests);
+    if socket.peer.borrow_mut().take().is_some() {
+        let request = request(call)?;
+        warn(request, Level::Debug, b"lua udp socket reconnect without shutting down");
+        warn(request, Level::Debug, b"lua reuse socket upstream ctx");
+    }
+    socket.owner.set(request(call)?);
     let resolvers = request(call)?.exchange.lua_conf().resolvers.clone();
     let busy = Busy::new(&socket);
     let job = async move {
@@ -123,9 +127,13 @@ fn send<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
         }
     }
     call.charge(bytes.len() / 32 + 1);
+    let (fd, len) = (peer.fd(), bytes.len());
     let job = async move { peer.send(&bytes).await };
-    Outcome::park(What::Write, job, |call, sent| match sent {
-        Ok(()) => call.ret(Value::num(1.0)),
+    Outcome::park(What::Write, job, move |call, sent| match sent {
+        Ok(()) => {
+            warn(request(call)?, Level::Debug, format!("send: fd:{fd} {len} of {len}").as_bytes());
+            call.ret(Value::num(1.0))
+        }
         Err(failure) => fail(call, &failure),
     })
 }

@@ -9,11 +9,12 @@ pub(crate) mod udp;
 
 use std::cell::{Cell, RefCell};
 use std::io;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::time::Duration;
 
 use tokio::net::{TcpStream, UnixStream};
 
+use crate::request::Request;
 pub(crate) use pool::Pools;
 pub(crate) use read::{Pattern, Until};
 
@@ -80,9 +81,27 @@ pub(crate) struct Socket {
     pub reading: Cell<bool>,
     pub writing: Cell<bool>,
     pub connecting: Cell<bool>,
+    pub owner: Owner,
+}
+
+/// The request that connected a socket: no other may use it. (A request is known by its list of subrequests.)
+#[derive(Default)]
+pub(crate) struct Owner(RefCell<Weak<RefCell<Vec<vm::ThreadId>>>>);
+
+impl Owner {
+    pub fn set(&self, request: &Request) {
+        *self.0.borrow_mut() = Rc::downgrade(&request.lua.subrequests);
+    }
+    pub fn is(&self, request: &Request) -> bool {
+        self.0.borrow().as_ptr() == Rc::as_ptr(&request.lua.subrequests)
+    }
 }
 
 impl Socket {
+    /// Whether a request may use it: it is not connected, or this one connected it.
+    pub fn belongs_to(&self, request: &Request) -> bool {
+        self.connected.borrow().is_none() || self.owner.is(request)
+    }
     pub fn new() -> Socket {
         Socket {
             connected: RefCell::new(None),
@@ -92,6 +111,7 @@ impl Socket {
             reading: Cell::new(false),
             writing: Cell::new(false),
             connecting: Cell::new(false),
+            owner: Owner::default(),
         }
     }
     pub fn current(&self) -> Option<Rc<Connected>> {

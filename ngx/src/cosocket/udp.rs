@@ -1,15 +1,15 @@
 //! Datagram sockets: one peer each, one datagram a call.
 use std::cell::{Cell, RefCell};
 use std::io;
-use std::rc::{Rc, Weak};
+use std::os::fd::AsRawFd;
+use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::net::{UdpSocket, UnixDatagram};
 
 use crate::request::Request;
-use vm::ThreadId;
 
-use super::{Failure, Target, not_found, resolve, within};
+use super::{Failure, Owner, Target, not_found, resolve, within};
 
 /// A socket with a peer.
 pub(crate) enum Datagrams {
@@ -24,14 +24,13 @@ pub(crate) struct Socket {
     /// Milliseconds; None: the directive's default.
     pub read_timeout: Cell<Option<u64>>,
     pub busy: Cell<bool>,
-    /// The request that connected it; no other may use it.
-    pub owner: RefCell<Weak<RefCell<Vec<ThreadId>>>>,
+    pub owner: Owner,
 }
 
 impl Socket {
     /// Whether a request may use it: none has yet, or the same one.
     pub fn belongs_to(&self, request: &Request) -> bool {
-        self.peer.borrow().is_none() || self.owner.borrow().as_ptr() == Rc::as_ptr(&request.lua.subrequests)
+        self.peer.borrow().is_none() || self.owner.is(request)
     }
     pub fn current(&self) -> Option<Rc<Datagrams>> {
         self.peer.borrow().clone()
@@ -55,6 +54,14 @@ impl Drop for Busy {
 }
 
 impl Datagrams {
+    /// For the debug log.
+    pub fn fd(&self) -> i32 {
+        match self {
+            Datagrams::Udp(s) => s.as_raw_fd(),
+            Datagrams::Unix(s) => s.as_raw_fd(),
+        }
+    }
+
     pub async fn send(&self, bytes: &[u8]) -> Result<(), Failure> {
         let sent = match self {
             Datagrams::Udp(s) => s.send(bytes).await,

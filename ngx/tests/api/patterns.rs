@@ -69,6 +69,7 @@ fn replacing() {
         ("ngx.say(ngx.re.sub('a', 'a', '$$'))", "$1\n"),
         ("ngx.say(ngx.re.gsub('hello, world', '([a-z])[a-z]+', '[$0,$1]', 'i'))", "[hello,h], [world,w]2\n"),
         ("ngx.say(ngx.re.gsub('abc', '', '-'))", "-a-b-c-4\n"),
+        ("local s, n = ngx.re.gsub(('ab'):rep(3000), '[ab]', '$0.') ngx.say(#s, ' ', n)", "12000 6000\n"),
         ("ngx.say(ngx.re.gsub('a b', '[ab]', function(m) return m[0]:upper() end))", "A B2\n"),
         (
             "ngx.say(pcall(ngx.re.sub, 'a b', '[ab]', function(m) end))",

@@ -484,6 +484,9 @@ struct Format {
     pending: Option<Spec>,
 }
 
+/// `string.format`, for natives that format.
+pub static FORMAT: Row = row("format", format, "format(fmt, ...) -> string");
+
 fn format<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     call.bytes(0)?;
     Format { out: Vec::new(), at: 0, arg: 0, pending: None }.go(call)

@@ -130,7 +130,9 @@ pub(crate) const SPARE: usize = 2_000;
 impl<'gc> ThreadObj<'gc> {
     /// A coroutine that will call `function` when it is first resumed.
     pub(crate) fn new(mc: &Mutation<'gc>, function: Value<'gc>) -> Thread<'gc> {
-        let state = State { stack: vec![function], ..State::default() };
+        let mut stack = Vec::with_capacity(16);
+        stack.push(function);
+        let state = State { stack, ..State::default() };
         Gc::new(
             mc,
             RefLock::new(ThreadObj {

@@ -38,9 +38,65 @@ pub fn write_integer(n: i64, out: &mut Vec<u8>) {
     out.extend_from_slice(&digits[at..]);
 }
 
+/// A number's shortest digits that read back as it, on the stack.
+struct Shortest {
+    text: [u8; 32],
+    len: usize,
+}
+
+impl std::fmt::Write for Shortest {
+    fn write_str(&mut self, s: &str) -> std::fmt::Result {
+        let end = self.len + s.len();
+        let room = self.text.get_mut(self.len..end).ok_or(std::fmt::Error)?;
+        room.copy_from_slice(s.as_bytes());
+        self.len = end;
+        Ok(())
+    }
+}
+
+/// `%.{precision}g` where the shortest digits are no more than that: then they are the same digits, and much cheaper to find.
+fn write_short(n: f64, precision: usize, out: &mut Vec<u8>) -> bool {
+    use std::fmt::Write;
+    let mut short = Shortest { text: [0; 32], len: 0 };
+    if write!(short, "{n:e}").is_err() {
+        return false;
+    }
+    let text = &short.text[..short.len];
+    let Some(at) = text.iter().position(|c| *c == b'e') else { return false };
+    let (mantissa, exponent) = (&text[..at], &text[at + 1..]);
+    let Some(exponent) = std::str::from_utf8(exponent).ok().and_then(|e| e.parse::<i32>().ok()) else { return false };
+    let (sign, mantissa): (&[u8], _) = match mantissa {
+        [b'-', rest @ ..] => (b"-", rest),
+        _ => (b"", mantissa),
+    };
+    let digits = mantissa.len() - usize::from(mantissa.len() > 1);
+    // (other exponents are rare: the general way writes them)
+    if digits > precision || !(-4..precision as i32).contains(&exponent) {
+        return false;
+    }
+    out.extend_from_slice(sign);
+    let digit = |i: usize| if i == 0 { mantissa[0] } else { mantissa[i + 1] };
+    if exponent < 0 {
+        out.extend_from_slice(b"0.");
+        out.resize(out.len() + (-exponent - 1) as usize, b'0');
+        out.extend((0..digits).map(digit));
+    } else {
+        let whole = exponent as usize + 1;
+        out.extend((0..whole).map(|i| if i < digits { digit(i) } else { b'0' }));
+        if digits > whole {
+            out.push(b'.');
+            out.extend((whole..digits).map(digit));
+        }
+    }
+    true
+}
+
 /// `%.{precision}g` of a finite number.
 pub fn write_general(n: f64, precision: usize, out: &mut Vec<u8>) {
     let precision = precision.max(1);
+    if write_short(n, precision, out) {
+        return;
+    }
     // Rust's `e` format rounds correctly and shows the exponent that %g decides by.
     let scientific = format!("{:.*e}", precision - 1, n);
     let (mantissa, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
@@ -88,5 +144,12 @@ mod tests {
         check(f64::INFINITY, "inf");
         check(1e-5, "1e-05");
         check(0.0001, "0.0001");
+        check(0.00012345, "0.00012345");
+        check(-2.5, "-2.5");
+        check(1234567.125, "1234567.125");
+        check(12345678901234.5, "12345678901234");
+        check(12345678901235.5, "12345678901236");
+        check(99999999999999.9, "1e+14");
+        check(123456.7, "123456.7");
     }
 }
