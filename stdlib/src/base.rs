@@ -65,6 +65,8 @@ fn collectgarbage<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
         b"count" => call.cx.memory_used() as f64 / 1024.0,
         b"collect" => {
             call.charge(call.cx.objects() / 2);
+            // (a stopped collector runs again after this, and after a step, as in LuaJIT)
+            call.cx.stop_collector(false);
             call.cx.request_collection(Due::Full);
             return Ok(Outcome::collect());
         }
@@ -72,6 +74,7 @@ fn collectgarbage<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
             // (an object is 50 bytes or so)
             let work = call.opt_number(1, 0.0)?.clamp(0.0, 4e6) as u32 * 20 + 40;
             call.charge((work as usize).min(call.cx.objects() / 2));
+            call.cx.stop_collector(false);
             call.cx.request_collection(Due::Step(work));
             return Ok(Outcome::Pause(Box::new(Stepped)));
         }

@@ -1,6 +1,7 @@
 //! package and require (Lua 5.1 manual 5.3): Lua files and preloaded modules; C libraries are not for us.
 use std::os::unix::ffi::OsStrExt;
 
+use vm::value::Kind;
 use vm::value::table::TableRef;
 use vm::{Call, Cx, Outcome, Reply, Row, Sequence, Table, Value, row};
 
@@ -313,6 +314,14 @@ fn module<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     let t = match loaded.field(name.as_bytes()).as_table() {
         Some(t) => t,
         None => {
+            let mut at = call.cx.globals();
+            for part in name.split('.') {
+                at = match at.field(part.as_bytes()).kind() {
+                    Kind::Nil => break,
+                    Kind::Table(inner) => inner,
+                    _ => return Err(call.error(format!("name conflict for module '{name}'"))),
+                };
+            }
             let t = call.cx.library(&name, &[]);
             call.cx.set_field(loaded, &name, Value::table(t));
             t

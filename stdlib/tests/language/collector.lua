@@ -75,6 +75,15 @@ do
   print('revived', type(again))
 end
 
+do
+  local p = newproxy(true)
+  setmetatable(getmetatable(p), {__mode = 'v'})
+  getmetatable(p).__gc = function() print('never called: the metatable is weak') end
+  collectgarbage()
+  print('a weak metatable', getmetatable(p).__gc)
+end
+collectgarbage()
+
 local p = newproxy(true)
 getmetatable(p).__gc = function() error('in __gc', 0) end
 p = nil

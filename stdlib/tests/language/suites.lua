@@ -75,3 +75,5 @@ p(getmetatable(io.stdin).__gc)
 -- the jit library tells the truth
 print(jit.status(), jit.os, type(jit.version), jit.version_num >= 20100, jit.off(), jit.on(), jit.flush())
 print(#package.loaders)
+print(pcall(function() module('math.sin') end))
+print(type(math.sin))

@@ -2,6 +2,7 @@
 use std::any::Any;
 use std::rc::Rc;
 
+use gc_arena::collect::Trace;
 use gc_arena::lock::Lock;
 use gc_arena::{Collect, Gc, Mutation};
 
@@ -56,14 +57,23 @@ pub struct NativeObj<'gc> {
 }
 
 /// A host object. Its Drop runs while the arena collects: it may close a socket, it must not touch the VM.
-#[derive(Collect)]
-#[collect(no_drop)]
 pub struct UserdataObj<'gc> {
-    #[collect(require_static)]
     pub data: Rc<dyn Any>,
     pub meta: Lock<Option<Table<'gc>>>,
     /// A Lua value that belongs to the object: its environment, or what its methods keep.
     pub user_value: Lock<Value<'gc>>,
+}
+
+// SAFETY: every field that can hold a Gc is traced.
+unsafe impl<'gc> Collect<'gc> for UserdataObj<'gc> {
+    fn trace<C: Trace<'gc>>(&self, cc: &mut C) {
+        if let Some(meta) = self.meta.get() {
+            // (a metatable may be a weak table itself)
+            super::weak::look_at(meta);
+        }
+        cc.trace(&self.meta);
+        cc.trace(&self.user_value);
+    }
 }
 
 impl UserdataObj<'_> {

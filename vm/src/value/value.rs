@@ -107,6 +107,9 @@ unsafe impl<'gc> Collect<'gc> for TableObj<'gc> {
                 cc.trace(&node.val);
             }
         }
+        if let Some(meta) = self.meta {
+            weak::look_at(meta);
+        }
         cc.trace(&self.meta);
     }
 }
@@ -145,7 +148,7 @@ pub(crate) mod weak {
 
     /// Asks a table's metatable whether it is weak, before it is marked through this reference.
     #[inline]
-    pub(super) fn look_at(table: Table<'_>) {
+    pub fn look_at(table: Table<'_>) {
         let t = table.borrow();
         match t.meta {
             None => t.weak.set(t.weak.get() & LISTED),
