@@ -1,4 +1,10 @@
 -- string.buffer: contents, formats, serialization, errors.
+local raw = print
+local function print(...)
+  local t = {...}
+  for i = 1, select("#", ...) do t[i] = tostring(t[i]) end
+  raw(table.concat(t, "\t"))
+end
 local B=require"string.buffer"
 local function hex(s) return (s:gsub(".",function(c) return string.format("%02x",c:byte()) end)) end
 for _,v in ipairs{0,1,-1,1.5,2^31,2^31-1,-2^31,1e300,"",("x"):rep(10),"a",("y"):rep(200),true,false} do print(#tostring(v)<20 and v or "...", hex(B.encode(v)):sub(1,60)) end
