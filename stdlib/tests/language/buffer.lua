@@ -1,5 +1,11 @@
 -- string.buffer: contents, formats, serialization, errors.
-local B=require"string.buffer" local emit=print local function print(...) local t,n={...},select("#",...) for i=1,n do t[i]=tostring(t[i]) end emit(unpack(t,1,n)) end
+local raw = print
+local function print(...)
+  local t = {...}
+  for i = 1, select("#", ...) do t[i] = tostring(t[i]) end
+  raw(table.concat(t, "\t"))
+end
+local B=require"string.buffer"
 local function hex(s) return (s:gsub(".",function(c) return string.format("%02x",c:byte()) end)) end
 for _,v in ipairs{0,1,-1,1.5,2^31,2^31-1,-2^31,1e300,"",("x"):rep(10),"a",("y"):rep(200),true,false} do print(#tostring(v)<20 and v or "...", hex(B.encode(v)):sub(1,60)) end
 print(hex(B.encode(nil)), hex(B.encode({})), hex(B.encode({1,2,3})), hex(B.encode({a=1})), hex(B.encode({1,a=2})), hex(B.encode({[0]=0,1,2})), hex(B.encode({1,nil,3})), hex(B.encode(5LL)), hex(B.encode(-1LL)), hex(B.encode(5ULL)))
