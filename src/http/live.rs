@@ -174,6 +174,14 @@ impl Live {
     pub async fn lua(&self, request: &mut Request, phase: Phase, code: &ngx::code::Code) -> ngx::worker::PhaseEnd {
         let dynamic = self.dynamic(request, code);
         let code = dynamic.as_deref().unwrap_or(code);
+        if request.log.enabled(Level::Debug) {
+            let uri = String::from_utf8_lossy(&request.uri);
+            let words = match phase {
+                Phase::HeaderFilter => format!("lua header filter for user lua code, uri \"{uri}\""),
+                other => format!("lua {} handler, uri:\"{uri}\" c:1", other.name()),
+            };
+            self.say(request, Level::Debug, &words);
+        }
         let before = std::mem::replace(&mut request.phase, phase);
         let end = self.worker.lua.run_phase(request, phase, code).await;
         request.phase = before;

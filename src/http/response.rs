@@ -10,6 +10,7 @@ use ngx::worker::PhaseEnd;
 use super::live::Live;
 use super::{status, subrequest};
 use crate::conf::settings::{Expires, MoreHeader};
+use crate::conf::tree::Handler;
 use crate::conn::wire::{Framing, Reply};
 use crate::time;
 
@@ -130,10 +131,26 @@ async fn body_filters(live: &Live, request: &mut Request, last: bool) {
     if request.output.pending.is_empty() && !last {
         return;
     }
-    let chunk = std::mem::take(&mut request.output.pending);
+    let mut chunk = std::mem::take(&mut request.output.pending);
+    if last && !chunk.is_empty() && matches!(live.place().location.handler, Handler::Lua(_)) {
+        // After Lua's output the end comes by itself: an empty chunk.
+        match live.worker.lua.body_filter(request, &code, std::mem::take(&mut chunk), false).await {
+            Ok((chunk, true)) => {
+                request.output.pending = chunk;
+                request.output.eof = true;
+                return;
+            }
+            Ok((first, false)) => request.output.pending = first,
+            Err(_) => {
+                live.keep_alive.set(false);
+                return;
+            }
+        }
+    }
+    let before = std::mem::take(&mut request.output.pending);
     match live.worker.lua.body_filter(request, &code, chunk, last).await {
         Ok((chunk, eof)) => {
-            request.output.pending = chunk;
+            request.output.pending = [before, chunk].concat();
             request.output.eof |= eof;
         }
         Err(_) => {

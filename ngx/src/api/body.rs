@@ -12,7 +12,7 @@ use vm::{Call, Cx, Outcome, Reply, Row, Value, What};
 
 use super::encoding::{MAX_ARGS, give_args};
 use super::ngx_table::warn;
-use super::{request, row_in, worker};
+use super::{CLIENT, request, row_in, worker};
 use crate::encoding;
 use crate::log::Level;
 use crate::phase::{REQUEST, WITH_REQUEST};
@@ -20,15 +20,25 @@ use crate::request::{Body, BodyError, Finish, Request, TempFile};
 
 static NATIVES: &[Row] = &[
     row_in("read_body", read_body, REQUEST, "ngx.req.read_body(): waits for the request body"),
-    row_in("discard_body", discard_body, REQUEST, "ngx.req.discard_body(): reads the request body and drops it"),
-    row_in("get_body_data", get_body_data, WITH_REQUEST, "ngx.req.get_body_data([max]) -> string, or nil"),
-    row_in("get_body_file", get_body_file, WITH_REQUEST, "ngx.req.get_body_file() -> path, or nil"),
-    row_in("get_post_args", get_post_args, WITH_REQUEST, "ngx.req.get_post_args([max]) -> table, or nil and a message"),
-    row_in("set_body_data", set_body_data, REQUEST, "ngx.req.set_body_data(string)"),
-    row_in("set_body_file", set_body_file, REQUEST, "ngx.req.set_body_file(path [, remove])"),
-    row_in("init_body", init_body, REQUEST, "ngx.req.init_body([buffer size]): begins a new body"),
-    row_in("append_body", append_body, REQUEST, "ngx.req.append_body(string)"),
-    row_in("finish_body", finish_body, REQUEST, "ngx.req.finish_body(): ends the body that init_body began"),
+    row_in(
+        "discard_body",
+        discard_body,
+        REQUEST | CLIENT,
+        "ngx.req.discard_body(): reads the request body and drops it",
+    ),
+    row_in("get_body_data", get_body_data, WITH_REQUEST | CLIENT, "ngx.req.get_body_data([max]) -> string, or nil"),
+    row_in("get_body_file", get_body_file, WITH_REQUEST | CLIENT, "ngx.req.get_body_file() -> path, or nil"),
+    row_in(
+        "get_post_args",
+        get_post_args,
+        WITH_REQUEST | CLIENT,
+        "ngx.req.get_post_args([max]) -> table, or nil and a message",
+    ),
+    row_in("set_body_data", set_body_data, REQUEST | CLIENT, "ngx.req.set_body_data(string)"),
+    row_in("set_body_file", set_body_file, REQUEST | CLIENT, "ngx.req.set_body_file(path [, remove])"),
+    row_in("init_body", init_body, REQUEST | CLIENT, "ngx.req.init_body([buffer size]): begins a new body"),
+    row_in("append_body", append_body, REQUEST | CLIENT, "ngx.req.append_body(string)"),
+    row_in("finish_body", finish_body, REQUEST | CLIENT, "ngx.req.finish_body(): ends the body that init_body began"),
 ];
 
 pub fn open(cx: Cx<'_>) {

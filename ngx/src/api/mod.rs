@@ -27,7 +27,7 @@ use std::rc::Rc;
 use vm::native::Native;
 use vm::{Call, Cx, Row, Value};
 
-use crate::phase::{ALL, Phases};
+use crate::phase::{ALL, Phases, WITH_REQUEST};
 use crate::request::Request;
 use crate::worker::Worker;
 
@@ -38,6 +38,8 @@ pub(crate) const fn row_in(name: &'static str, native: Native, phases: Phases, d
 
 /// In a row's phases: OpenResty has this function in lua-resty-core, whose refusals read differently.
 pub(crate) const CORE: Phases = 1 << 31;
+/// In a row's phases: where there is no client's request (timers, init_worker), the refusal reads like those.
+pub(crate) const CLIENT: Phases = 1 << 30;
 
 /// `ngx.null`.
 pub const NULL: u32 = 0;
@@ -65,7 +67,8 @@ pub(crate) fn worker<'gc>(call: &mut Call<'_, 'gc>) -> Result<Rc<Worker>, Value<
 /// Registers everything under `ngx`, and the modules.
 pub(crate) fn open(cx: Cx<'_>, worker: &Rc<Worker>) {
     cx.word_refusals(|allowed, bits| {
-        if allowed & CORE != 0 {
+        let no_client = bits & WITH_REQUEST == 0;
+        if allowed & CORE != 0 || no_client && allowed & CLIENT != 0 {
             return "API disabled in the current context".into();
         }
         let phase = ALL.iter().find(|p| p.bit() == bits);

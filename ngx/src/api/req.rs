@@ -5,7 +5,7 @@ use vm::{Call, Cx, Outcome, Reply, Row, Value};
 
 use super::header::{add_value, assign_request, lowercase_lookup, safe_name, safe_value};
 use super::ngx_table::warn;
-use super::{CORE, request, row_in};
+use super::{CLIENT, CORE, request, row_in};
 use crate::encoding;
 use crate::log::Level;
 use crate::phase::{Phase, WITH_REQUEST};
@@ -15,16 +15,26 @@ static NATIVES: &[Row] = &[
     row_in("get_method", get_method, WITH_REQUEST | CORE, "ngx.req.get_method() -> the method's name"),
     row_in("set_method", set_method, WITH_REQUEST | CORE, "ngx.req.set_method(ngx.HTTP_...)"),
     row_in("get_uri_args", get_uri_args, WITH_REQUEST | CORE, "ngx.req.get_uri_args([max [, table]]) -> table"),
-    row_in("set_uri_args", set_uri_args, WITH_REQUEST, "ngx.req.set_uri_args(string or table)"),
+    row_in("set_uri_args", set_uri_args, WITH_REQUEST | CLIENT, "ngx.req.set_uri_args(string or table)"),
     row_in("get_query_args", get_uri_args, WITH_REQUEST | CORE, "ngx.req.get_query_args: the old name of get_uri_args"),
     row_in("get_headers", get_headers, WITH_REQUEST | CORE, "ngx.req.get_headers([max [, raw]]) -> table"),
     row_in("set_header", set_header, WITH_REQUEST | CORE, "ngx.req.set_header(name, value or list of values)"),
     row_in("clear_header", clear_header, WITH_REQUEST | CORE, "ngx.req.clear_header(name)"),
-    row_in("set_uri", set_uri, WITH_REQUEST, "ngx.req.set_uri(uri [, jump [, binary]])"),
-    row_in("raw_header", raw_header, WITH_REQUEST, "ngx.req.raw_header([no_request_line]) -> the head as it came"),
-    row_in("http_version", http_version, WITH_REQUEST, "ngx.req.http_version() -> 0.9, 1.0, 1.1 or 2.0"),
+    row_in("set_uri", set_uri, WITH_REQUEST | CLIENT, "ngx.req.set_uri(uri [, jump [, binary]])"),
+    row_in(
+        "raw_header",
+        raw_header,
+        WITH_REQUEST | CLIENT,
+        "ngx.req.raw_header([no_request_line]) -> the head as it came",
+    ),
+    row_in("http_version", http_version, WITH_REQUEST | CLIENT, "ngx.req.http_version() -> 0.9, 1.0, 1.1 or 2.0"),
     row_in("start_time", start_time, WITH_REQUEST | CORE, "ngx.req.start_time() -> seconds since the epoch"),
-    row_in("is_internal", is_internal, WITH_REQUEST, "ngx.req.is_internal() -> whether it was redirected internally"),
+    row_in(
+        "is_internal",
+        is_internal,
+        WITH_REQUEST | CLIENT,
+        "ngx.req.is_internal() -> whether it was redirected internally",
+    ),
 ];
 
 /// Methods that have a number, as `ngx.HTTP_...` gives them: bit 1 is GET.

@@ -176,6 +176,7 @@ fn start_connect<'gc>(call: &mut Call<'_, 'gc>, give_socket: bool) -> Reply<'gc>
     socket.owner.set(request(call)?);
     let worker = worker(call)?;
     if let Some(connected) = worker.sockets.take(&pool) {
+        super::log::debug(call, |_| "lua tcp socket get keepalive peer: using connection".into());
         *socket.connected.borrow_mut() = Some(Rc::new(connected));
         return connected_reply(call, give_socket);
     }
@@ -183,6 +184,7 @@ fn start_connect<'gc>(call: &mut Call<'_, 'gc>, give_socket: bool) -> Reply<'gc>
     let conf = request.exchange.lua_conf();
     let ms = socket.connect_timeout.get().unwrap_or(conf.socket_connect_timeout);
     let resolvers = conf.resolvers.clone();
+    super::log::debug(call, |_| format!("lua tcp socket connect timeout: {ms}"));
     let busy = Busy::new(&socket, |s| &s.connecting);
     let job = async move {
         let stream = cosocket::connect(&target, &resolvers, ms).await;
@@ -246,6 +248,7 @@ fn send<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     let rest = bytes[sent..].to_vec();
     let conf = request(call)?.exchange.lua_conf();
     let ms = socket.send_timeout.get().unwrap_or(conf.socket_send_timeout);
+    super::log::debug(call, |_| format!("lua tcp socket send timeout: {ms}"));
     let busy = Busy::new(&socket, |s| &s.writing);
     let job = async move {
         let done = within(ms, connected.write(&rest)).await;
@@ -354,6 +357,7 @@ fn read<'gc>(call: &mut Call<'_, 'gc>, socket: Rc<Socket>, pattern: Pattern) -> 
     }
     let conf = request(call)?.exchange.lua_conf();
     let ms = socket.read_timeout.get().unwrap_or(conf.socket_read_timeout);
+    super::log::debug(call, |_| format!("lua tcp socket read timeout: {ms}"));
     let busy = Busy::new(&socket, |s| &s.reading);
     let from = connected.clone();
     let job = async move {
@@ -426,6 +430,7 @@ fn until_step<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     };
     let conf = request(call)?.exchange.lua_conf();
     let ms = socket.read_timeout.get().unwrap_or(conf.socket_read_timeout);
+    super::log::debug(call, |_| format!("lua tcp socket read timeout: {ms}"));
     let busy = Busy::new(&socket, |s| &s.reading);
     let from = connected.clone();
     let mut until = state.borrow().clone();
@@ -556,6 +561,11 @@ fn setkeepalive<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     };
     // (a wait that was cancelled may still hold it for a moment: then it is not kept)
     let Ok(connected) = Rc::try_unwrap(connected) else { return call.ret(Value::num(1.0)) };
+    super::log::debug(call, |_| match ms {
+        0 => "lua tcp socket keepalive timeout: unlimited".into(),
+        ms => format!("lua tcp socket keepalive timeout: {ms} ms"),
+    });
+    super::log::debug(call, |_| format!("lua tcp socket connection pool size: {size}"));
     let worker = worker(call)?;
     worker.sockets.put(&worker, connected, ms, size);
     call.ret(Value::num(1.0))

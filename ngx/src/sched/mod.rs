@@ -25,6 +25,7 @@ use std::rc::Rc;
 use vm::{Lent, Step, ThreadId, Until, Wake};
 
 use crate::log::Level;
+use crate::phase::Phase;
 use crate::request::Request;
 use crate::state::{LightThread, OnAbort};
 use crate::worker::{PhaseEnd, Worker};
@@ -193,7 +194,14 @@ impl Run {
                     self.error = text;
                     return Some(PhaseEnd::Failed);
                 }
-                let words = [b"lua entry thread aborted: runtime error: ".as_slice(), &text].concat();
+                let lead = match request.phase {
+                    // (these run as a call in OpenResty, not as a thread)
+                    Phase::HeaderFilter | Phase::BodyFilter | Phase::Log => {
+                        format!("failed to run {}: ", request.phase.context())
+                    }
+                    _ => "lua entry thread aborted: runtime error: ".to_string(),
+                };
+                let words = [lead.as_bytes(), &text].concat();
                 request.log.clone().write(Level::Error, &words, Some(request));
                 return Some(PhaseEnd::Failed);
             }
