@@ -186,3 +186,13 @@ fn access_log() {
     let log = server.prefix.read("logs/a.log");
     assert_eq!(log, "200 \"GET /q HTTP/1.0\" 3 a\\x22b\n400 \"nonsense\" 157 -\n".replace("157", "159"));
 }
+
+#[test]
+fn large_files_arrive_whole() {
+    let text: String = (0..40_000).map(|n| format!("line {n}\n")).collect();
+    let server = Server::start("server { listen 127.0.0.1:PORT; root html; }", &[("html/large.txt", &text)]);
+    assert!(server.body("/large.txt") == text);
+    let part = server.raw(b"GET /large.txt HTTP/1.0\r\nRange: bytes=1000-200999\r\n\r\n");
+    let body = part.split_once("\n\n").map_or("", |(_, body)| body).trim_end_matches("<closed>");
+    assert!(part.starts_with("HTTP/1.1 206 ") && body == &text[1000..201_000]);
+}

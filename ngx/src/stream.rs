@@ -4,10 +4,11 @@
 //! nothing more is there, and saves the system call that would say so.
 use std::cell::RefCell;
 use std::io::{self, IoSlice};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
-use tokio::io::{AsyncRead, ReadBuf};
+use tokio::io::{AsyncRead, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream, tcp, unix};
 
 pub enum Stream {
@@ -66,5 +67,45 @@ impl Stream {
             Stream::Tcp(_, write) => Some(write.as_ref()),
             Stream::Unix(..) => None,
         }
+    }
+    /// Writes by some other system call on the socket: `WouldBlock` means that `writable` is to be awaited.
+    pub fn try_write_by<T>(&self, mut call: impl FnMut(BorrowedFd<'_>) -> io::Result<T>) -> io::Result<T> {
+        either!(self, stream => {
+            let socket = stream.as_ref();
+            socket.try_io(Interest::WRITABLE, || call(socket.as_fd()))
+        })
+    }
+    /// Ends our direction; what was written still arrives.
+    pub fn shutdown_write(&self) {
+        // (a socket that is gone needs no shutting down)
+        let _ = either!(self, stream => socket2::SockRef::from(stream.as_ref()).shutdown(std::net::Shutdown::Write));
+    }
+
+    /// Resolves when the peer has closed its side or the connection broke, whatever lies unread before that.
+    pub async fn closed(&self) {
+        // A readiness that stays (unread bytes) would spin: look again at human intervals then.
+        loop {
+            match either!(self, stream => stream.as_ref().ready(Interest::READABLE).await) {
+                Ok(ready) if !ready.is_read_closed() && !ready.is_error() => {
+                    tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+                }
+                _ => return,
+            }
+        }
+    }
+
+    /// Reads and forgets until the peer closes: closing first would make the kernel reset the connection and with it the
+    /// response that may not have been read yet.
+    pub async fn linger(&self, until: std::time::Duration) {
+        let drain = async {
+            let mut sink = [0; 4096];
+            loop {
+                match std::future::poll_fn(|cx| self.poll_read(cx, &mut sink)).await {
+                    Ok(0) | Err(_) => return,
+                    Ok(_) => {}
+                }
+            }
+        };
+        let _ = tokio::time::timeout(until, drain).await;
     }
 }

@@ -5,7 +5,6 @@
 
 mod chunks;
 pub mod head;
-pub mod stream;
 pub mod wire;
 
 use std::future::Future;
@@ -20,7 +19,7 @@ use tokio::time::{Instant, Sleep};
 
 pub use head::Head;
 use head::{Bad, Limits};
-use stream::Stream;
+use ngx::stream::Stream;
 use wire::Wire;
 
 use crate::http;

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use ngx::request::ClientGone;
 
 use super::chunks::{Chunks, Piece};
-use super::stream::Stream;
+use ngx::stream::Stream;
 
 /// How the response body is framed, and what comes after it.
 #[derive(Clone, Copy, Debug)]
@@ -43,6 +43,8 @@ enum Incoming {
 const HIGH_WATER: usize = 64 * 1024;
 /// Pieces at least this large are queued as they are, smaller ones are copied together.
 const LARGE: usize = 8 * 1024;
+/// How much of a file goes out by one system call: others have their turn in between.
+const SENDFILE: usize = 512 * 1024;
 /// How much is read from the socket at a time.
 const READ: usize = 16 * 1024;
 /// An idle connection keeps no larger buffers than this.
@@ -275,6 +277,32 @@ impl Wire {
             Some(Framing::None) => {}
             _ => self.push(bytes),
         }
+    }
+    /// Part of a file as response body of a declared length: the kernel copies it.
+    pub async fn file(&self, file: &std::fs::File, from: u64, to: u64) -> Result<(), ClientGone> {
+        self.drained(true).await?;
+        let mut at = from;
+        while at < to {
+            let count = usize::try_from(to - at).unwrap_or(usize::MAX).min(SENDFILE);
+            let sent = self.stream.try_write_by(|socket| Ok(rustix::fs::sendfile(socket, file, Some(&mut at), count)?));
+            match sent {
+                // The file shrank under us: the response stays short, which ends the connection.
+                Ok(0) => return Err(ClientGone),
+                Ok(count) => self.sent.set(self.sent.get() + count as u64),
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
+                    let room = tokio::time::timeout(self.send_timeout.get(), self.stream.writable()).await;
+                    if !matches!(room, Ok(Ok(()))) {
+                        self.gone.set(true);
+                        return Err(ClientGone);
+                    }
+                }
+                Err(_) => {
+                    self.gone.set(true);
+                    return Err(ClientGone);
+                }
+            }
+        }
+        Ok(())
     }
     /// Nothing follows; what there is goes out now, as far as the kernel takes it.
     pub fn end(&self) {

@@ -10,7 +10,7 @@ use ngx::request::Request;
 
 use super::live::Live;
 use super::phases::Next;
-use super::{mime, uri};
+use super::{mime, response, uri};
 use crate::conf::os_error;
 use crate::conf::settings::{IfModified, Root};
 use crate::time;
@@ -218,6 +218,15 @@ async fn respond(live: &Live, request: &mut Request, mut file: std::fs::File, si
         request.output.pending.extend_from_slice(&head);
         if from > 0 && file.seek(SeekFrom::Start(from)).is_err() {
             return Next::Status(500);
+        }
+        if to - from > CHUNK as u64 && response::is_plain(live) {
+            if live.reply(request, false, false).await.is_err()
+                || live.send_file(request, &file, from, to).await.is_err()
+            {
+                live.keep_alive.set(false);
+                return Next::Done;
+            }
+            continue;
         }
         let mut left = to - from;
         while left > 0 {

@@ -300,6 +300,23 @@ impl Live {
         response::send(self, request, flush, last).await
     }
 
+    /// Part of a file as response body, past all filters; the head is out.
+    pub async fn send_file(
+        &self,
+        request: &mut Request,
+        file: &std::fs::File,
+        from: u64,
+        to: u64,
+    ) -> Result<(), ClientGone> {
+        let Some(wire) = &self.wire else { return Err(ClientGone) };
+        if self.header_only.get() {
+            return Ok(());
+        }
+        wire.file(file, from, to).await?;
+        request.output.sent += to - from;
+        Ok(())
+    }
+
     /// Lua's output to an HTTP/1.0 client gathers until its length is known (lua_http10_buffering).
     pub fn buffers(&self, request: &Request) -> bool {
         request.version <= 10

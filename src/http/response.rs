@@ -95,6 +95,11 @@ pub async fn send(live: &Live, request: &mut Request, flush: bool, last: bool) -
     wire.drained(flush || request.output.eof).await
 }
 
+/// Nothing looks at the response body on its way to a client: a file may go past us.
+pub fn is_plain(live: &Live) -> bool {
+    live.wire.is_some() && live.capture.is_none() && live.settings().lua_body_filter.is_none()
+}
+
 /// Everything that may change the head before it is sent.
 async fn header_filters(live: &Live, request: &mut Request) {
     if request.response.status == 0 {

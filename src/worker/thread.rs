@@ -14,8 +14,8 @@ use tokio::task::LocalSet;
 use super::listen::Listener;
 use super::{Counts, Worker, vm};
 use crate::conf::tree::{Http, Main};
-use crate::conn::stream::Stream;
 use crate::log::Plain;
+use ngx::stream::Stream;
 
 /// What the server wants of a worker.
 #[derive(Clone, Copy, Debug, PartialEq)]

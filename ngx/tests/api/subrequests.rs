@@ -51,7 +51,7 @@ fn one() {
         &log,
         &[(
             "ngx.location.capture('/b')",
-            "[error] lua entry thread aborted: runtime error: content_by_lua(t:1):1: API disabled in the context of \
+            "[error] failed to run log_by_lua*: content_by_lua(t:1):1: API disabled in the context of \
              log_by_lua*\n",
         )],
     );
