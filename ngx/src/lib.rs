@@ -1,6 +1,6 @@
 //! The ngx API on perilune's Lua machine.
 //!
-//! Knows requests, sockets and timers; has never heard of nginx.conf, nor of hyper. The server drives requests through
+//! Knows requests, sockets and timers; has never heard of nginx.conf, nor of bytes on the wire. The server drives requests through
 //! [`worker::Worker`] and implements [`request::Exchange`] and [`log::Log`].
 #![forbid(unsafe_code)]
 
