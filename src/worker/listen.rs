@@ -20,8 +20,14 @@ pub struct Sockets {
 }
 
 impl Sockets {
-    pub fn for_worker(&self, worker: usize) -> io::Result<Socket> {
-        self.sockets[worker % self.sockets.len()].try_clone()
+    /// The sockets that one of so many workers serves: after a reload there may be more of them than workers, and each must be
+    /// in somebody's hands, because the kernel goes on giving it connections.
+    pub fn for_worker(&self, worker: usize, workers: usize) -> io::Result<Vec<Socket>> {
+        let count = self.sockets.len();
+        if worker >= count {
+            return Ok(vec![self.sockets[worker % count].try_clone()?]);
+        }
+        (worker..count).step_by(workers.max(1)).map(|at| self.sockets[at].try_clone()).collect()
     }
 }
 
@@ -29,28 +35,26 @@ impl Sockets {
 const TRIES: usize = 5;
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// Opens what the configuration asks for, keeping those that are open already.
-pub fn open_all(http: &Http, workers: usize, kept: Vec<Sockets>, log: &Plain) -> Result<Vec<Sockets>, Vec<Sockets>> {
-    let mut kept = kept;
+/// Opens what the configuration asks for, with those of `kept` that are open already. None: said, and nothing new is open.
+pub fn open_all(http: &Http, workers: usize, kept: &[Arc<Sockets>], log: &Plain) -> Option<Vec<Arc<Sockets>>> {
     let mut open = Vec::new();
     for attempt in 0..TRIES {
         let mut failed = false;
         for listen in &http.listens {
-            if open.iter().any(|sockets: &Sockets| sockets.addr == listen.addr) {
+            if open.iter().any(|sockets: &Arc<Sockets>| sockets.addr == listen.addr) {
                 continue;
             }
-            if let Some(at) = kept.iter().position(|sockets| sockets.addr == listen.addr) {
-                open.push(kept.swap_remove(at));
+            if let Some(sockets) = kept.iter().find(|sockets| sockets.addr == listen.addr) {
+                open.push(sockets.clone());
                 continue;
             }
             match open_one(listen, workers) {
-                Ok(sockets) => open.push(sockets),
+                Ok(sockets) => open.push(Arc::new(sockets)),
                 Err((call, error)) => {
                     let message = format!("{call} to {} failed {}", listen.text, os_error(&error));
                     report(log, &message);
                     if error.kind() != io::ErrorKind::AddrInUse {
-                        kept.append(&mut open);
-                        return Err(kept);
+                        return None;
                     }
                     failed = true;
                 }
@@ -59,7 +63,7 @@ pub fn open_all(http: &Http, workers: usize, kept: Vec<Sockets>, log: &Plain) ->
         if !failed {
             // In the configuration's order: a listener's index is its address's index.
             open.sort_by_key(|sockets| http.listens.iter().position(|listen| listen.addr == sockets.addr));
-            return Ok(open);
+            return Some(open);
         }
         if attempt + 1 < TRIES {
             say(log, Level::Notice, "try again to bind() after 500ms");
@@ -67,8 +71,7 @@ pub fn open_all(http: &Http, workers: usize, kept: Vec<Sockets>, log: &Plain) ->
         }
     }
     report(log, "still could not bind()");
-    kept.append(&mut open);
-    Err(kept)
+    None
 }
 
 fn report(log: &Plain, message: &str) {

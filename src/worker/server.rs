@@ -42,9 +42,9 @@ pub fn run(origin: &Origin, main: Main) -> ExitCode {
         }
     };
     let mut sockets = match &main.http {
-        Some(http) => match listen::open_all(http, main.worker_processes, Vec::new(), &plain) {
-            Ok(sockets) => sockets,
-            Err(_) => return ExitCode::FAILURE,
+        Some(http) => match listen::open_all(http, main.worker_processes, &[], &plain) {
+            Some(sockets) => sockets,
+            None => return ExitCode::FAILURE,
         },
         None => Vec::new(),
     };
@@ -85,14 +85,15 @@ fn raise_limits(main: &Main, plain: &Plain) {
 }
 
 /// Starts all workers and waits until each of them serves.
-fn start(main: &Arc<Main>, sockets: &[Sockets], counts: &Arc<Counts>) -> Result<Generation, String> {
+fn start(main: &Arc<Main>, sockets: &[Arc<Sockets>], counts: &Arc<Counts>) -> Result<Generation, String> {
     let (orders, receiver) = watch::channel(Order::Serve);
     let (started, results) = mpsc::channel();
     let mut threads = Vec::new();
     let mut generation = Generation { main: main.clone(), orders, threads: Vec::new() };
     let Some(http) = &main.http else { return Ok(generation) };
     for id in 0..main.worker_processes {
-        let mine = sockets.iter().map(|sockets| sockets.for_worker(id)).collect::<Result<Vec<_>, _>>();
+        let mine = sockets.iter().map(|sockets| sockets.for_worker(id, main.worker_processes));
+        let mine = mine.collect::<Result<Vec<_>, _>>();
         let job = Job {
             id,
             main: main.clone(),
@@ -151,7 +152,7 @@ async fn follow(
     origin: &Origin,
     signals: Signals,
     mut now: Generation,
-    sockets: &mut Vec<Sockets>,
+    sockets: &mut Vec<Arc<Sockets>>,
     counts: &Arc<Counts>,
     pid: &mut Option<PidFile>,
 ) {
@@ -224,7 +225,7 @@ async fn follow(
 fn reload(
     origin: &Origin,
     now: &Generation,
-    sockets: &mut Vec<Sockets>,
+    sockets: &mut Vec<Arc<Sockets>>,
     counts: &Arc<Counts>,
     pid: &mut Option<PidFile>,
 ) -> Option<Generation> {
@@ -240,21 +241,13 @@ fn reload(
         }
     };
     // The number of sockets per address was fixed when they were bound.
-    let workers = main.worker_processes;
-    let before: Vec<_> = sockets.iter().map(|sockets| sockets.addr.clone()).collect();
-    *sockets = match &main.http {
-        Some(http) => match listen::open_all(http, workers, std::mem::take(sockets), &plain) {
-            Ok(sockets) => sockets,
-            Err(mut kept) => {
-                kept.retain(|sockets| before.contains(&sockets.addr));
-                *sockets = kept;
-                return None;
-            }
-        },
+    let next = match &main.http {
+        Some(http) => listen::open_all(http, main.worker_processes, sockets, &plain)?,
         None => Vec::new(),
     };
-    match start(&main, sockets, counts) {
+    match start(&main, &next, counts) {
         Ok(generation) => {
+            *sockets = next;
             if main.pid != now.main.pid {
                 pid.take();
                 *pid = PidFile::write(&main.pid).ok();

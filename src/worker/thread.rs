@@ -30,7 +30,8 @@ pub struct Job {
     pub id: usize,
     pub main: Arc<Main>,
     pub http: Arc<Http>,
-    pub sockets: Vec<socket2::Socket>,
+    /// Per address of the configuration.
+    pub sockets: Vec<Vec<socket2::Socket>>,
     pub counts: Arc<Counts>,
     pub orders: watch::Receiver<Order>,
     /// Told once: whether the start succeeded.
@@ -67,10 +68,11 @@ async fn live(job: Job) {
     let worker = Worker::new(id, main, http.clone(), counts, lua.clone());
     let worker = Rc::new(worker);
     let mut listeners = Vec::new();
-    for (listen, socket) in sockets.into_iter().enumerate() {
+    let sockets = sockets.into_iter().enumerate().flat_map(|(at, many)| many.into_iter().map(move |one| (at, one)));
+    for (listen, socket) in sockets {
         let unix = matches!(http.listens[listen].addr, crate::conf::tree::Addr::Unix(_));
         match Listener::new(socket, unix) {
-            Ok(listener) => listeners.push(listener),
+            Ok(listener) => listeners.push((listen, listener)),
             Err(error) => {
                 let _ = started.send(Err(format!("cannot listen: {error}")));
                 return;
@@ -84,7 +86,6 @@ async fn live(job: Job) {
     }
     let accepting: Vec<_> = listeners
         .into_iter()
-        .enumerate()
         .map(|(listen, listener)| tokio::task::spawn_local(accept(worker.clone(), listener, listen, plain.clone())))
         .collect();
     let _ = started.send(Ok(()));
@@ -174,6 +175,8 @@ async fn accept(worker: Rc<Worker>, listener: Listener, listen: usize, log: Rc<P
                     worker.idle.notify_waiters();
                 });
             }
+            // The client gave up before it was its turn.
+            Err(error) if error.kind() == std::io::ErrorKind::ConnectionAborted => {}
             Err(error) => {
                 // Mostly too many open files: waiting is all that helps.
                 log.say(Level::Crit, &format!("accept4() failed {}", crate::conf::os_error(&error)));
