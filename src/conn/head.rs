@@ -71,8 +71,27 @@ pub fn leading_blank(bytes: &[u8]) -> usize {
     bytes.iter().take_while(|b| matches!(b, b'\r' | b'\n')).count()
 }
 
-/// Checks an unfinished head against the limits, so that it cannot grow for ever.
-pub fn too_large(bytes: &[u8], limits: &Limits) -> Option<Bad> {
+/// What is wrong already with a head that is not whole yet: nobody waits for the rest of it then. (A TLS handshake on a plain
+/// port has no line at all, and its client waits for an answer.)
+pub fn unfinished(bytes: &[u8], limits: &Limits) -> Option<Bad> {
+    if let Some(bad) = too_large(bytes, limits) {
+        return Some(bad);
+    }
+    let refused = match memchr::memchr(b'\n', bytes) {
+        Some(end) => request_line(trim(&bytes[..end])).err().map(|(status, reason)| (end, status, reason)),
+        None => {
+            let method = bytes.split(|&b| b == b' ').next().unwrap_or_default();
+            let wrong = bytes.first() == Some(&b' ') || !method.iter().all(method_letter);
+            wrong.then_some((bytes.len(), 400, INVALID_METHOD))
+        }
+    };
+    let (end, status, reason) = refused?;
+    let line = Bytes::copy_from_slice(trim(&bytes[..end]));
+    Some(Bad::new(status, &format!("{reason} while reading client request line"), line))
+}
+
+/// Checks a head against the limits, so that it cannot grow for ever.
+fn too_large(bytes: &[u8], limits: &Limits) -> Option<Bad> {
     let line_end = memchr::memchr(b'\n', bytes);
     let line = Bytes::copy_from_slice(trim(&bytes[..line_end.unwrap_or(bytes.len()).min(limits.size)]));
     if line_end.unwrap_or(bytes.len()) >= limits.size {
@@ -126,6 +145,13 @@ impl Bad {
     /// The request's handler panicked.
     pub fn panicked(line: Bytes) -> Bad {
         Bad { level: Level::Alert, ..Bad::new(500, "panic while handling the request", line) }
+    }
+    /// The rest of the head did not come in time: nothing is answered, but it is logged.
+    pub fn timed_out(begun: &[u8]) -> Bad {
+        let line = Bytes::copy_from_slice(trim(begun.split(|&b| b == b'\n').next().unwrap_or_default()));
+        let what = if memchr::memchr(b'\n', begun).is_some() { "headers" } else { "line" };
+        let reason = format!("client timed out (110: Connection timed out) while reading client request {what}");
+        Bad { length: begun.len(), ..Bad::new(408, &reason, line) }
     }
     fn new(status: u16, reason: &str, line: Bytes) -> Bad {
         let length = line.len() + 2;
@@ -206,13 +232,18 @@ fn headers(head: &mut Head, raw: &Bytes, line_end: usize, limits: &Limits) -> Re
     }
 }
 
+const INVALID_METHOD: &str = "client sent invalid method";
+
+fn method_letter(byte: &u8) -> bool {
+    byte.is_ascii_uppercase() || matches!(byte, b'_' | b'-')
+}
+
 fn request_line(line: &[u8]) -> Result<(&[u8], &[u8], u8), (u16, &'static str)> {
     const INVALID: (u16, &str) = (400, "client sent invalid request");
-    let space = memchr::memchr(b' ', line).ok_or((400, "client sent invalid method"))?;
+    let space = memchr::memchr(b' ', line).ok_or((400, INVALID_METHOD))?;
     let method = &line[..space];
-    let letter = |b: &u8| b.is_ascii_uppercase() || matches!(b, b'_' | b'-');
-    if method.is_empty() || !method.iter().all(letter) {
-        return Err((400, "client sent invalid method"));
+    if method.is_empty() || !method.iter().all(method_letter) {
+        return Err((400, INVALID_METHOD));
     }
     let rest = line[space..].trim_ascii();
     let (target, version) = match memchr::memrchr(b' ', rest) {

@@ -71,6 +71,9 @@ pub async fn serve(worker: Rc<Worker>, stream: Stream, client: Rc<Connection>, l
             Next::Head(head) => head,
             Next::Refused(bad) => {
                 let answer = http::refuse(&worker, &client, listen, &bad);
+                if answer.is_empty() {
+                    return;
+                }
                 wire.begin(None, false, false);
                 wire.start(wire::Reply { framing: wire::Framing::Close, keep_alive: false }, answer);
                 if wire.drained(true).await.is_ok() {
@@ -118,7 +121,7 @@ async fn after(wire: &Wire) -> bool {
         // No response at all (444): the connection is cut as it is.
         return false;
     };
-    let whole = wire.ended.get();
+    let whole = wire.whole();
     if wire.drained(true).await.is_err() || !whole {
         return false;
     }
@@ -127,8 +130,10 @@ async fn after(wire: &Wire) -> bool {
         let drained = !wire.body_left() || tokio::time::timeout(DISCARD, drain).await.is_ok();
         return drained && !wire.body_left() && !wire.gone.get();
     }
-    if wire.body_left() && !wire.eof.get() {
-        // Closing before the client has sent its body would make the kernel reset the connection, and the response be lost.
+    // (a body of bad framing counts as ended, but its bytes may still come)
+    let unread = wire.body_left() && (!wire.eof.get() || wire.bad_body.get());
+    if unread || !wire.with_input(<[u8]>::is_empty) {
+        // Closing before the client has sent all it will would make the kernel reset the connection, and the response be lost.
         wire.stream.shutdown_write();
         wire.stream.linger(LINGER).await;
     }
@@ -144,7 +149,7 @@ async fn next_head(worker: &Worker, wire: &Wire, waiting: &Waiting, mut alarm: P
         return next;
     }
     let mut since = Instant::now();
-    let mut begun = false;
+    let mut begun = !wire.with_input(<[u8]>::is_empty);
     let mut quit = pin!(worker.quit.notified());
     loop {
         let woken = std::future::poll_fn(|cx| {
@@ -160,7 +165,8 @@ async fn next_head(worker: &Worker, wire: &Wire, waiting: &Waiting, mut alarm: P
                 let limit = if begun || waiting.served == 0 { waiting.header_timeout } else { waiting.keepalive };
                 let deadline = since + limit;
                 if deadline <= Instant::now() {
-                    return Poll::Ready(Some(Next::TimedOut));
+                    let late = || Next::Refused(wire.with_input(Bad::timed_out));
+                    return Poll::Ready(Some(if begun { late() } else { Next::TimedOut }));
                 }
                 alarm.as_mut().reset(deadline);
             }
@@ -190,7 +196,7 @@ fn buffered_head(wire: &Wire, limits: &Limits, searched: &mut usize) -> Option<N
         Some(end) => Ok(Some(Bytes::copy_from_slice(&bytes[..end]))),
         None => {
             *searched = bytes.len();
-            head::too_large(bytes, limits).map_or(Ok(None), Err)
+            head::unfinished(bytes, limits).map_or(Ok(None), Err)
         }
     });
     match found {

@@ -45,7 +45,7 @@ const HIGH_WATER: usize = 64 * 1024;
 const LARGE: usize = 8 * 1024;
 /// How much is read from the socket at a time.
 const READ: usize = 16 * 1024;
-/// An idle connection keeps no larger input buffer than this.
+/// An idle connection keeps no larger buffers than this.
 const KEEP: usize = 4 * 1024;
 
 pub struct Wire {
@@ -62,6 +62,8 @@ pub struct Wire {
     pub bad_body: Cell<bool>,
     out: RefCell<Out>,
     reply: Cell<Option<Reply>>,
+    /// Body bytes since the head.
+    sent: Cell<u64>,
     /// The response is complete.
     pub ended: Cell<bool>,
     /// The connection broke while we wrote.
@@ -91,6 +93,7 @@ impl Wire {
             bad_body: Cell::new(false),
             out: RefCell::default(),
             reply: Cell::new(None),
+            sent: Cell::new(0),
             ended: Cell::new(false),
             gone: Cell::new(false),
             send_timeout: Cell::new(Duration::from_secs(60)),
@@ -129,11 +132,15 @@ impl Wire {
             self.start.set(start);
         }
     }
-    /// Gives back a large input buffer that is empty: the connection is about to be idle.
+    /// Gives back large buffers that are empty: the connection is about to be idle.
     pub fn shrink(&self) {
         let mut input = self.input.borrow_mut();
         if input.is_empty() && input.capacity() > KEEP {
             input.shrink_to(0);
+        }
+        let mut out = self.out.borrow_mut();
+        if out.waiting == 0 && out.tail.capacity() + out.queue.capacity() * size_of::<Bytes>() > KEEP {
+            *out = Out::default();
         }
     }
     /// Reads what comes; at the end of input `eof` is set.
@@ -245,6 +252,7 @@ impl Wire {
     /// The head is final; the body follows by `push`.
     pub fn start(&self, reply: Reply, head: Vec<u8>) {
         self.reply.set(Some(reply));
+        self.sent.set(0);
         let mut out = self.out.borrow_mut();
         out.waiting += head.len();
         if out.tail.is_empty() { out.tail = head } else { out.tail.extend_from_slice(&head) }
@@ -257,6 +265,7 @@ impl Wire {
         if bytes.is_empty() {
             return;
         }
+        self.sent.set(self.sent.get() + bytes.len() as u64);
         match self.reply.get().map(|reply| reply.framing) {
             Some(Framing::Chunked) => {
                 self.append(format!("{:x}\r\n", bytes.len()).as_bytes());
@@ -276,6 +285,14 @@ impl Wire {
             // (a failure shows at the next look at `gone`)
             let _ = self.write_now();
         }
+    }
+    /// The response came to its end, and is as long as its head says: the client knows where the next one begins.
+    pub fn whole(&self) -> bool {
+        let length = match self.reply.get().map(|reply| reply.framing) {
+            Some(Framing::Length(length)) => length,
+            _ => self.sent.get(),
+        };
+        self.ended.get() && length == self.sent.get()
     }
     fn push(&self, bytes: Bytes) {
         if bytes.len() < LARGE {

@@ -122,7 +122,7 @@ fn blank(live: Rc<Live>, client: Rc<Connection>) -> Request {
     }
 }
 
-/// The whole answer to a head that was refused, logged.
+/// The whole answer to a head that was refused, logged; empty where nothing is answered.
 pub fn refuse(worker: &Rc<Worker>, client: &Rc<Connection>, listen: usize, bad: &Bad) -> Vec<u8> {
     let http = &worker.http;
     let server = http.servers[http.listens[listen].default].clone();
@@ -133,6 +133,10 @@ pub fn refuse(worker: &Rc<Worker>, client: &Rc<Connection>, listen: usize, bad: 
     request.headers = bad.headers.clone();
     live.refused_bytes.set(bad.length as u64);
     live.say(&request, bad.level, &bad.reason);
+    if bad.status == 408 {
+        write_access_log(&live, &request);
+        return Vec::new();
+    }
     let page = status::page(bad.status, live.server_words(), false).unwrap_or_default();
     request.response.headers.add("Content-Type", "text/html");
     request.response.headers.add("Content-Length", page.len().to_string());

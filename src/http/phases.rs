@@ -367,7 +367,8 @@ async fn text_response(live: &Live, request: &mut Request, code: u16, text: Vec<
 
 /// Answers with an error: by `error_page` where one is configured (Some: the phase to go on with), else the built-in page.
 pub async fn error_response(live: &Live, request: &mut Request, code: u16) -> Option<Phase> {
-    if code == 444 || code == 499 {
+    // A client that is too slow, or gone, gets no answer.
+    if matches!(code, 408 | 444 | 499) && !request.is_subrequest {
         live.keep_alive.set(false);
         live.logged_status.set(code);
         return None;
