@@ -196,3 +196,43 @@ fn large_files_arrive_whole() {
     let body = part.split_once("\n\n").map_or("", |(_, body)| body).trim_end_matches("<closed>");
     assert!(part.starts_with("HTTP/1.1 206 ") && body == &text[1000..201_000]);
 }
+
+/// What is wrong is refused, and what is cut off is never taken for whole.
+#[test]
+fn hostile_clients() {
+    let http = r#"client_header_timeout 200ms; client_body_timeout 200ms;
+        server { listen 127.0.0.1:PORT;
+            location / { return 200 "hi"; }
+            location /slow { return 408; }
+            location /read { content_by_lua_block { ngx.req.read_body() ngx.print("read") } }
+            location /short { content_by_lua_block { ngx.header.content_length = 9 ngx.print("abc") } }
+            location /long { content_by_lua_block { ngx.header.content_length = 1 ngx.print("abc") } }
+        }"#;
+    let server = Server::start(http, &[]);
+    let next = "GET / HTTP/1.1\r\nHost: h\r\n\r\n";
+    let long_tail = "x".repeat(1 << 20);
+    for (request, expected) in [
+        ("\x16\x03\x01\x02\x00\x01".to_string(), "400 closed"),
+        ("get /".to_string(), "400 closed"),
+        ("GET / HTTP/9.9\r\n".to_string(), "505 closed"),
+        ("GET / HT".to_string(), "closed"),
+        ("GET /slow HTTP/1.1\r\nHost: h\r\n\r\n".to_string(), "closed"),
+        ("POST /read HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nab".to_string(), "closed"),
+        (format!("GET /short HTTP/1.1\r\nHost: h\r\n\r\n{next}"), "200 closed"),
+        (format!("GET /long HTTP/1.1\r\nHost: h\r\n\r\n{next}"), "200 closed"),
+        (
+            format!("POST /read HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n{long_tail}"),
+            "400 closed",
+        ),
+        (format!("{next}{next}"), "200 200"),
+    ] {
+        let answer = server.raw(request.as_bytes());
+        let mut seen: Vec<&str> = answer.split("HTTP/1.1 ").skip(1).map(|head| &head[..3]).collect();
+        if answer.ends_with("<closed>") {
+            seen.push("closed");
+        }
+        assert_eq!(seen.join(" "), expected, "{:?}: {answer}", &request[..request.len().min(200)]);
+    }
+    let log = server.log();
+    assert!(log.contains("client timed out (110: Connection timed out) while reading client request line"), "{log}");
+}

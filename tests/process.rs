@@ -111,3 +111,19 @@ fn identity() {
         assert!(text.contains(words), "{text}");
     }
 }
+
+/// After a reload with fewer workers, every socket that the kernel hands connections to is still served.
+#[test]
+fn fewer_workers() {
+    let http =
+        r#"server { listen 127.0.0.1:PORT; location / { content_by_lua_block { ngx.print(ngx.worker.count()) } } }"#;
+    let server = Server::with_main("worker_processes 4;", http, &[]);
+    assert_eq!(server.body("/"), "4");
+    let conf = server.prefix.read("conf/nginx.conf");
+    server.prefix.write("conf/nginx.conf", &conf.replace("worker_processes 4", "worker_processes 1"));
+    server.signal("HUP");
+    std::thread::sleep(Duration::from_millis(500));
+    for _ in 0..20 {
+        assert_eq!(server.body("/"), "1", "{}", server.log());
+    }
+}

@@ -14,6 +14,7 @@ pub fn main(args: &[String]) -> ExitCode {
     let mut chunks = Vec::new();
     let mut path = Vec::new();
     let mut at = 0;
+    let mut scripted = false;
     while let Some(arg) = args.get(at) {
         at += 1;
         match (arg.as_str(), args.get(at)) {
@@ -32,6 +33,7 @@ pub fn main(args: &[String]) -> ExitCode {
             }
             (name, _) => {
                 chunks.insert(0, script::arg_table(&args[at - 1..], 0));
+                scripted = true;
                 let source = Source::File(PathBuf::from(name));
                 chunks.push(Chunk { source, name: format!("@{name}").into_bytes() });
                 break;
@@ -41,6 +43,9 @@ pub fn main(args: &[String]) -> ExitCode {
     if chunks.is_empty() {
         eprintln!("{USAGE}");
         return ExitCode::FAILURE;
+    }
+    if !scripted {
+        chunks.insert(0, script::arg_table(&[], 0));
     }
     if !path.is_empty() {
         path.extend_from_slice(b";;");

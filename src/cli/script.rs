@@ -97,6 +97,10 @@ impl Exchange for Stdout {
     fn send<'a>(&'a self, request: &'a mut Request, _: bool, _: bool) -> Local<'a, Result<(), ClientGone>> {
         let mut out = self.out.borrow_mut();
         let done = out.write_all(&request.output.pending).and_then(|()| out.flush());
+        if done.as_ref().is_err_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe) {
+            // Nobody reads any more (`| head`): a script that prints for ever ends here, as others do by SIGPIPE.
+            std::process::exit(1);
+        }
         request.output.pending.clear();
         request.output.flush = false;
         request.response.sent = true;
@@ -130,9 +134,10 @@ pub fn arg_table(words: &[String], script: usize) -> Chunk {
     Chunk { source: Source::Inline(Arc::from(source)), name: b"=(arguments)".to_vec() }
 }
 
-/// On a command line `print` is for the terminal, not for the log.
+/// On a command line `print` is for the terminal, not for the log; in timers too, where `ngx.say` is not allowed.
 const PRINT: &str = "rawset(_G, 'print', function(...) local t = {...} \
-    for i = 1, select('#', ...) do t[i] = tostring(t[i]) end ngx.say(table.concat(t, '\\t')) end) ";
+    for i = 1, select('#', ...) do t[i] = tostring(t[i]) end local line = table.concat(t, '\\t') \
+    if ngx.get_phase() == 'content' then ngx.say(line) else io.write(line, '\\n') end end) ";
 
 /// As a Lua string.
 pub fn quoted(text: &[u8]) -> Vec<u8> {
