@@ -1,13 +1,10 @@
 //! `perilune lua [options] [script [args]]`: the lua command.
 
-use std::io::Read;
-use std::path::PathBuf;
+use std::io::{Read, Write};
 use std::process::ExitCode;
-use std::sync::Arc;
 
-use ngx::code::Source;
-
-use super::script::{self, Chunk};
+use vm::value::table::TableRef;
+use vm::{Value, Vm};
 
 const USAGE: &str = "usage: perilune lua [options] [script [args]].\n\
     Available options are:\n  \
@@ -18,8 +15,8 @@ const USAGE: &str = "usage: perilune lua [options] [script [args]].\n\
     -        execute stdin and stop handling options";
 
 pub fn main(args: &[String]) -> ExitCode {
-    let mut chunks = Vec::new();
-    let inline = |text: &[u8], name: &[u8]| Chunk { source: Source::Inline(Arc::from(text)), name: name.to_vec() };
+    // Chunks to run in their order: (name, source).
+    let mut chunks: Vec<(String, Vec<u8>)> = Vec::new();
     let mut at = 0;
     let mut version = false;
     while let Some(arg) = args.get(at).filter(|arg| arg.starts_with('-') && *arg != "-") {
@@ -42,12 +39,11 @@ pub fn main(args: &[String]) -> ExitCode {
                     eprintln!("perilune lua: '{option}' needs argument\n{USAGE}");
                     return ExitCode::FAILURE;
                 };
-                chunks.push(match option {
-                    "-e" => inline(value.as_bytes(), b"=(command line)"),
-                    _ => {
-                        inline(&[b"require(", &script::quoted(value.as_bytes())[..], b")"].concat(), b"=(command line)")
-                    }
-                });
+                let source = match option {
+                    "-e" => value.into_bytes(),
+                    _ => [b"require(", &super::script::quoted(value.as_bytes())[..], b")"].concat(),
+                };
+                chunks.push(("=(command line)".into(), source));
             }
             _ => {
                 eprintln!("perilune lua: unrecognized option '{arg}'\n{USAGE}");
@@ -58,27 +54,60 @@ pub fn main(args: &[String]) -> ExitCode {
     if version {
         println!("perilune {} (Lua 5.1, LuaJIT's dialect)", super::identity::VERSION);
     }
-    match args.get(at).map(String::as_str) {
-        Some("-") => chunks.extend(stdin()),
-        Some(name) => {
-            let source = Source::File(PathBuf::from(name));
-            chunks.push(Chunk { source, name: format!("@{name}").into_bytes() });
+    let source = match args.get(at).map(String::as_str) {
+        None if !chunks.is_empty() || version => None,
+        Some("-") | None => Some(("=stdin".to_string(), stdin())),
+        Some(name) => Some((format!("@{name}"), std::fs::read(name).map_err(|e| cannot("open", name, &e)))),
+    };
+    if let Some((name, source)) = source {
+        match source {
+            Ok(source) => chunks.push((name, source)),
+            Err(message) => {
+                eprintln!("perilune lua: {message}");
+                return ExitCode::FAILURE;
+            }
         }
-        None if chunks.is_empty() && !version => chunks.extend(stdin()),
-        None => {}
     }
-    if chunks.is_empty() {
-        return ExitCode::SUCCESS;
-    }
-    chunks.insert(0, script::arg_table(args, at));
-    script::run(chunks, Vec::new())
+    run(args, at, &chunks)
 }
 
-fn stdin() -> Option<Chunk> {
-    let mut text = Vec::new();
-    if let Err(error) = std::io::stdin().read_to_end(&mut text) {
-        eprintln!("perilune lua: cannot read stdin: {error}");
-        return None;
+/// Runs the chunks in one machine. `script` is the script's place among the arguments: those behind it are its own.
+fn run(args: &[String], script: usize, chunks: &[(String, Vec<u8>)]) -> ExitCode {
+    let vm = Vm::new();
+    vm.enter(|cx| {
+        stdlib::open(cx);
+        // As the lua command sets it: the script at 0, its arguments behind it, the program and its options before it.
+        let arg = cx.table(args.len(), 0);
+        for (n, word) in std::iter::once("perilune lua").chain(args.iter().map(String::as_str)).enumerate() {
+            // (a number is never refused)
+            let _ = arg.set(cx.mc, Value::num(n as f64 - 1.0 - script as f64), cx.str(word.as_bytes()));
+        }
+        cx.set_field(cx.globals(), "arg", Value::table(arg));
+    });
+    let own: Vec<&[u8]> = args.iter().skip(script + 1).map(|arg| arg.as_bytes()).collect();
+    for (name, source) in chunks {
+        if let Err(failure) = stdlib::runner::run(&vm, source, name.as_bytes(), &own) {
+            let mut text = [b"perilune lua: ", &failure.message[..], b"\n"].concat();
+            if !failure.traceback.is_empty() {
+                text.extend_from_slice(&failure.traceback);
+                text.push(b'\n');
+            }
+            // (where the error output is closed there is nobody to tell)
+            let _ = std::io::stderr().write_all(&text);
+            return ExitCode::FAILURE;
+        }
     }
-    Some(Chunk { source: Source::Inline(Arc::from(text)), name: b"=stdin".to_vec() })
+    ExitCode::SUCCESS
+}
+
+fn cannot(what: &str, name: &str, e: &std::io::Error) -> String {
+    format!("cannot {what} {name}: {}", stdlib::io_error(e))
+}
+
+fn stdin() -> Result<Vec<u8>, String> {
+    let mut text = Vec::new();
+    match std::io::stdin().read_to_end(&mut text) {
+        Ok(_) => Ok(text),
+        Err(e) => Err(cannot("read", "stdin", &e)),
+    }
 }

@@ -1,4 +1,4 @@
-//! What `perilune run` and `perilune lua` share: a worker without a server, whose output is standard output.
+//! What `perilune run` runs on: a worker without a server, whose output is standard output.
 
 use std::cell::RefCell;
 use std::io::Write;

@@ -18,7 +18,7 @@ fn main() -> std::process::ExitCode {
     };
     let vm = vm::Vm::new();
     vm.enter(stdlib::open);
-    match stdlib::runner::run(&vm, &source, format!("@{path}").as_bytes()) {
+    match stdlib::runner::run(&vm, &source, format!("@{path}").as_bytes(), &[]) {
         Ok(()) => 0.into(),
         Err(failure) => {
             let mut stderr = std::io::stderr().lock();

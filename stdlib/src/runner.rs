@@ -14,9 +14,12 @@ pub struct Failure {
     pub traceback: Vec<u8>,
 }
 
-/// Calls a function without arguments; its results are dropped.
-pub fn call(vm: &Vm, function: &Stashed) -> Result<(), Failure> {
-    let id = vm.start(function);
+/// Calls a function with strings as arguments; its results are dropped.
+pub fn call(vm: &Vm, function: &Stashed, args: &[&[u8]]) -> Result<(), Failure> {
+    let id = vm.enter(|cx| {
+        let args: Vec<_> = args.iter().map(|arg| cx.str(arg)).collect();
+        cx.spawn(cx.fetch(function), &args).0
+    });
     loop {
         let mut fuel = SLICE;
         let step = vm.run(id, Wake::Go, Lent { host: &mut (), phase: 0, fuel: &mut fuel });
@@ -52,11 +55,11 @@ fn failure(vm: &Vm, id: vm::ThreadId) -> Failure {
     failure
 }
 
-/// Compiles and runs a chunk.
-pub fn run(vm: &Vm, source: &[u8], chunk_name: &[u8]) -> Result<(), Failure> {
+/// Compiles and runs a chunk; the arguments are its `...`.
+pub fn run(vm: &Vm, source: &[u8], chunk_name: &[u8], args: &[&[u8]]) -> Result<(), Failure> {
     let function = vm.enter(|cx| match cx.load(source, chunk_name, cx.globals()) {
         Ok(f) => Ok(cx.stash(vm::Value::closure(f))),
         Err(e) => Err(Failure { message: cx.raw_tostring(e), traceback: Vec::new() }),
     })?;
-    call(vm, &function)
+    call(vm, &function, args)
 }

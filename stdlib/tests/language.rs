@@ -36,7 +36,7 @@ fn check(program: &Path) {
         cx.register(cx.globals(), PRINT);
     });
     PRINTED.take();
-    if let Err(failure) = stdlib::runner::run(&vm, &source, b"=t") {
+    if let Err(failure) = stdlib::runner::run(&vm, &source, b"=t", &[]) {
         panic!("{}: {}", program.display(), failure.message.escape_ascii());
     }
     let printed = PRINTED.take();
