@@ -68,6 +68,21 @@ fn usr1_reopens_the_logs() {
 }
 
 #[test]
+fn other_signals_are_noted_only() {
+    let server = Server::start(ECHO, &[]);
+    for (signal, line) in [
+        ("ALRM", "signal 14 (SIGALRM) received"),
+        ("IO", "signal 29 (SIGIO) received"),
+        ("USR2", "signal 12 (SIGUSR2) received, ignoring"),
+        ("WINCH", "signal 28 (SIGWINCH) received, ignoring"),
+    ] {
+        server.signal(signal);
+        wait_for(signal, || server.log().contains(line));
+    }
+    assert!(!server.body("/").is_empty());
+}
+
+#[test]
 fn quit_and_term_end_it() {
     for signal in ["QUIT", "TERM", "INT"] {
         let mut server = Server::with_main("worker_processes 2;", ECHO, &[]);

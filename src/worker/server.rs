@@ -134,6 +134,10 @@ struct Signals {
     hup: Signal,
     usr1: Signal,
     winch: Signal,
+    /// Caught, since they would end the process otherwise: nginx takes note of them and goes on.
+    usr2: Signal,
+    alrm: Signal,
+    io: Signal,
 }
 
 /// From here on the signals are caught: before a port is open or a pid file tells of the process.
@@ -145,6 +149,9 @@ fn catch_signals() -> std::io::Result<Signals> {
         hup: signal(SignalKind::hangup())?,
         usr1: signal(SignalKind::user_defined1())?,
         winch: signal(SignalKind::window_change())?,
+        usr2: signal(SignalKind::user_defined2())?,
+        alrm: signal(SignalKind::alarm())?,
+        io: signal(SignalKind::io())?,
     })
 }
 
@@ -156,7 +163,7 @@ async fn follow(
     counts: &Arc<Counts>,
     pid: &mut Option<PidFile>,
 ) {
-    let Signals { mut term, mut int, mut quit, mut hup, mut usr1, mut winch } = signals;
+    let Signals { mut term, mut int, mut quit, mut hup, mut usr1, mut winch, mut usr2, mut alrm, mut io } = signals;
     if daemon::is_child() {
         daemon::ready();
     }
@@ -168,15 +175,19 @@ async fn follow(
             _ = quit.recv() => (3, "SIGQUIT", Some(Order::Quit)),
             _ = hup.recv() => (1, "SIGHUP", None),
             _ = usr1.recv() => (10, "SIGUSR1", None),
-            _ = winch.recv() => (28, "SIGWINCH", Some(Order::Quit)),
+            _ = usr2.recv() => (12, "SIGUSR2", None),
+            _ = winch.recv() => (28, "SIGWINCH", None),
+            _ = alrm.recv() => (14, "SIGALRM", None),
+            _ = io.recv() => (29, "SIGIO", None),
         };
         let plain = Plain(now.main.error_log.clone());
         let what = match (number, order) {
-            (28, _) => continue,
             (_, Some(Order::Quit)) => ", shutting down",
             (_, Some(_)) => ", exiting",
-            (1, None) => ", reconfiguring",
-            _ => ", reopening logs",
+            (1, _) => ", reconfiguring",
+            (10, _) => ", reopening logs",
+            (12 | 28, _) => ", ignoring",
+            _ => "",
         };
         plain.say(Level::Notice, &format!("signal {number} ({name}) received{what}"));
         match (order, number) {
@@ -210,13 +221,14 @@ async fn follow(
                     plain.say(Level::Emerg, &error);
                 }
             }
-            (None, _) => {
+            (None, 1) => {
                 old.retain(|generation| !generation.threads.iter().all(JoinHandle::is_finished));
                 if let Some(next) = reload(origin, &now, sockets, counts, pid) {
                     let _ = now.orders.send(Order::Quit);
                     old.push(std::mem::replace(&mut now, next));
                 }
             }
+            (None, _) => {}
         }
     }
 }
