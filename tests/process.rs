@@ -53,6 +53,9 @@ fn reload_swaps_the_configuration_and_a_bad_one_does_not() {
     server.signal("HUP");
     wait_for("the complaint", || server.log().contains("[emerg]"));
     assert!(server.log().contains("unknown directive \"nonsense\" in "));
+    let told = server.prefix.run(&["-s", "reload"]);
+    let error = String::from_utf8_lossy(&told.stderr).into_owned();
+    assert!(!told.status.success() && error.contains(": [emerg] unknown directive \"nonsense\" in "), "{error}");
     assert_eq!(server.body("/"), "two");
 }
 

@@ -69,10 +69,15 @@ fn serve(flags: &Flags, bare: bool) -> ExitCode {
         early.say(level, text);
     };
     if let Some(Signal(name)) = &flags.signal {
-        return match conf::load(&origin, &mut Vec::new()).and_then(|main| pid::signal(&main.pid, name)) {
+        let sent = match conf::load(&origin, &mut Vec::new()) {
+            Err(error) => Err((Level::Emerg, error)),
+            Ok(main) => pid::signal(&main.pid, name)
+                .map_err(|error| (if error.starts_with("kill(") { Level::Alert } else { Level::Error }, error)),
+        };
+        return match sent {
             Ok(()) => ExitCode::SUCCESS,
-            Err(error) => {
-                tell(if error.starts_with("kill(") { Level::Alert } else { Level::Error }, &error);
+            Err((level, error)) => {
+                tell(level, &error);
                 ExitCode::FAILURE
             }
         };
