@@ -247,10 +247,10 @@ impl<'gc> Exec<'_, 'gc> {
         enter!();
         loop {
             // SAFETY: rule 1: code ends with a return.
-            let op = unsafe { (*pc).get() };
+            let op = unsafe { &*(*pc).as_ptr() };
             // SAFETY: as above.
             pc = unsafe { pc.add(1) };
-            match op {
+            match *op {
                 Op::Move { a, b } => SET!(a, R!(b)),
                 Op::LoadK { a, k } => SET!(a, K!(k)),
                 Op::LoadNil { a, n } => {
