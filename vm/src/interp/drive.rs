@@ -2,7 +2,6 @@
 //!
 //! Nothing here recurses: a native that calls a function whose native calls a function ... is a chain of `Act`s. The interpreter
 //! loop handles the common cases of calls and returns itself and comes here for the rest.
-use smallvec::SmallVec;
 
 use super::Exec;
 use crate::native::{Call, Outcome, Reply, Row};
@@ -16,13 +15,14 @@ const MAX_MEMORY_ERRORS: u32 = 16;
 static NOTHING: Row = crate::native::row("nothing", |_| Ok(Outcome::Return), "nothing() -> nothing");
 
 /// How the interpreter loop goes on.
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Flow {
     /// With the next instruction of the same function (its registers may have moved).
     Next,
     /// With the top frame.
     Reload,
-    /// Not at all.
-    Leave(Step),
+    /// Not at all: `Exec::leaving` says why.
+    Leave,
 }
 
 /// What is to be done next.
@@ -32,15 +32,6 @@ pub(crate) enum Act<'gc> {
         func: usize,
         nargs: usize,
         nret: i16,
-    },
-    /// A native has returned.
-    Replied {
-        base: usize,
-        nargs: usize,
-        nres: usize,
-        dst: usize,
-        nret: i16,
-        reply: Reply<'gc>,
     },
     /// A call is over: `n` results at `src` go to `dst`.
     Results {
@@ -61,16 +52,19 @@ impl<'gc> Exec<'_, 'gc> {
                 // Natives that call natives never reach the loop, where fuel is looked at.
                 Act::Call { func, nargs, nret } if self.fuel < 0 => {
                     self.push_native(FrameKind::Pending, func + 1, nargs, func, nret);
-                    return Flow::Leave(Step::OutOfFuel);
+                    self.leave(Step::OutOfFuel)
                 }
                 Act::Call { func, nargs, nret } => self.call(func, nargs, nret),
-                Act::Replied { base, nargs, nres, dst, nret, reply } => {
-                    self.replied(base, nargs, nres, dst, nret, reply)
-                }
                 Act::Results { dst, nret, src, n } => self.results(dst, nret, src, n),
                 Act::Throw(error) => self.throw(error),
             }
         }
+    }
+
+    /// Ends the slice.
+    pub(super) fn leave(&mut self, step: Step) -> Act<'gc> {
+        self.leaving = Some(step);
+        Act::Go(Flow::Leave)
     }
 
     /// Runs `f` with a native's view of its call; tells how many arguments (`set_len` may have changed it) and results there are.
@@ -123,7 +117,7 @@ impl<'gc> Exec<'_, 'gc> {
     fn call_row(&mut self, row: &'static Row, func: usize, nargs: usize, nret: i16) -> Act<'gc> {
         let base = func + 1;
         let (reply, nargs, nres) = self.run_row(row, base, nargs);
-        Act::Replied { base, nargs, nres, dst: func, nret, reply }
+        self.replied(base, nargs, nres, func, nret, reply)
     }
 
     /// Runs a native, if the host's phase allows it.
@@ -202,7 +196,7 @@ impl<'gc> Exec<'_, 'gc> {
         });
     }
 
-    fn replied(
+    pub(super) fn replied(
         &mut self,
         base: usize,
         nargs: usize,
@@ -213,7 +207,7 @@ impl<'gc> Exec<'_, 'gc> {
     ) -> Act<'gc> {
         let src = base + nargs;
         match reply {
-            Ok(Outcome::Return) => Act::Results { dst, nret, src, n: nres },
+            Ok(Outcome::Return) => self.over(dst, nret, src, nres),
             Err(error) => {
                 // For the traceback: the native is part of it.
                 self.push_native(FrameKind::Native, base, nargs, dst, nret);
@@ -253,11 +247,11 @@ impl<'gc> Exec<'_, 'gc> {
             }
             Ok(Outcome::Park(parked)) => {
                 self.push_native(FrameKind::Native, base, nargs, dst, nret);
-                Act::Go(Flow::Leave(Step::Park(parked)))
+                self.leave(Step::Park(parked))
             }
             Ok(Outcome::Yield(until)) => {
                 self.push_native(FrameKind::Native, base, nargs, dst, nret);
-                Act::Go(Flow::Leave(Step::Yield(until)))
+                self.leave(Step::Yield(until))
             }
             Ok(Outcome::Pause(sequence)) => {
                 self.push_native(FrameKind::Sequence, base, nargs, dst, nret);
@@ -267,9 +261,9 @@ impl<'gc> Exec<'_, 'gc> {
                 self.st.stack[src..].fill(Value::NIL);
                 self.st.stack[src] = Value::row(&NOTHING);
                 self.push_native(FrameKind::Pending, src + 1, 0, src, nret::NATIVE);
-                Act::Go(Flow::Leave(Step::OutOfFuel))
+                self.leave(Step::OutOfFuel)
             }
-            Ok(Outcome::Exit) => Act::Go(Flow::Leave(Step::Exit)),
+            Ok(Outcome::Exit) => self.leave(Step::Exit),
             Ok(Outcome::Resume) => {
                 let co = self.st.stack[base].as_thread();
                 self.push_native(FrameKind::Resume, base, nargs, dst, nret);
@@ -306,29 +300,35 @@ impl<'gc> Exec<'_, 'gc> {
             return self.resume_failed(text);
         };
         self.fuel -= 4;
-        let args: SmallVec<[Value<'gc>; 8]> = self.st.stack[src..src + n].into();
-        let mc = self.cx.mc;
-        {
-            let mut parent = self.cur.borrow_mut(mc);
-            parent.state = std::mem::take(&mut self.st);
-            parent.status = Status::Normal;
-        }
-        let fresh = {
-            let mut child = co.borrow_mut(mc);
-            let fresh = child.is_fresh();
+        let waiting = {
+            let mut child = co.borrow_mut(self.cx.mc);
             child.resumer = Some(self.cur);
-            child.status = Status::Running;
-            self.st = std::mem::take(&mut child.state);
-            fresh
+            child.state.frames.pop()
         };
-        self.cur = co;
-        if fresh {
-            self.st.ensure(1 + args.len());
-            self.st.stack[1..1 + args.len()].copy_from_slice(&args);
-            return Act::Call { func: 0, nargs: args.len(), nret: nret::THREAD };
-        }
-        let Some(frame) = self.st.frames.pop() else { return Act::Go(Flow::Leave(Step::Gone)) };
-        self.hand_over(frame, &args)
+        let Some(frame) = waiting else {
+            self.switch(co, Status::Normal, src, n, 1);
+            return Act::Call { func: 0, nargs: n, nret: nret::THREAD };
+        };
+        // They are the results of the native call (of yield, most likely) whose frame this was.
+        let at = frame.base as usize + frame.pc as usize;
+        self.switch(co, Status::Normal, src, n, at);
+        self.over(frame.func as usize, frame.nret, at, n)
+    }
+
+    /// Goes on in `to`, with the `n` values at `src` of this coroutine's stack in its own at `at`; this one gets a status.
+    #[inline(always)]
+    fn switch(&mut self, to: Thread<'gc>, status: Status, src: usize, n: usize, at: usize) {
+        let mc = self.cx.mc;
+        let mut next = to.borrow_mut(mc);
+        next.status = Status::Running;
+        next.state.ensure(at + n);
+        next.state.stack[at..at + n].copy_from_slice(&self.st.stack[src..src + n]);
+        let mut last = self.cur.borrow_mut(mc);
+        last.status = status;
+        // (a running coroutine's own place is empty)
+        std::mem::swap(&mut self.st, &mut last.state);
+        std::mem::swap(&mut self.st, &mut next.state);
+        self.cur = to;
     }
 
     /// The values become the results of the native call whose frame this was.
@@ -336,7 +336,7 @@ impl<'gc> Exec<'_, 'gc> {
         let src = frame.base as usize + frame.pc as usize;
         self.st.ensure(src + values.len());
         self.st.stack[src..src + values.len()].copy_from_slice(values);
-        Act::Results { dst: frame.func as usize, nret: frame.nret, src, n: values.len() }
+        self.over(frame.func as usize, frame.nret, src, values.len())
     }
 
     /// A resume that did not succeed, in the resumer: false and the error, or for a wrap function the error itself.
@@ -370,16 +370,23 @@ impl<'gc> Exec<'_, 'gc> {
         self.push_native(FrameKind::Native, base, nargs, dst, nret);
         let Some(resumer) = resumer else {
             // A light thread yields to the others.
-            return Act::Go(Flow::Leave(Step::Yield(crate::native::Until::NextTurn)));
+            return self.leave(Step::Yield(crate::native::Until::NextTurn));
         };
-        let values: SmallVec<[Value<'gc>; 8]> = self.st.stack[base..base + nargs].into();
-        {
-            let mut child = self.cur.borrow_mut(mc);
-            child.state = std::mem::take(&mut self.st);
-            child.status = Status::Suspended;
+        self.give_back(resumer, Status::Suspended, base, nargs)
+    }
+
+    /// The `n` values at `src` go to the resumer, for which this coroutine is over for now or for good.
+    fn give_back(&mut self, resumer: Thread<'gc>, status: Status, src: usize, n: usize) -> Act<'gc> {
+        let waiting = resumer.borrow_mut(self.cx.mc).state.frames.pop();
+        let Some(frame) = waiting else { return self.leave(Step::Gone) };
+        let at = frame.base as usize + frame.pc as usize;
+        let lead = usize::from(frame.kind == FrameKind::Resume);
+        self.switch(resumer, status, src, n, at + lead);
+        if lead == 1 {
+            self.st.ensure(at + 1);
+            self.st.stack[at] = Value::TRUE;
         }
-        self.back_to(resumer);
-        self.resumed(&values)
+        self.over(frame.func as usize, frame.nret, at, lead + n)
     }
 
     fn back_to(&mut self, resumer: Thread<'gc>) {
@@ -390,48 +397,41 @@ impl<'gc> Exec<'_, 'gc> {
         self.cur = resumer;
     }
 
-    /// In the resumer: the coroutine has given these values.
-    fn resumed(&mut self, values: &[Value<'gc>]) -> Act<'gc> {
-        let Some(frame) = self.st.frames.pop() else { return Act::Go(Flow::Leave(Step::Gone)) };
-        let src = frame.base as usize + frame.pc as usize;
-        let lead = usize::from(frame.kind == FrameKind::Resume);
-        let n = lead + values.len();
-        self.st.ensure(src + n);
-        if lead == 1 {
-            self.st.stack[src] = Value::TRUE;
+    /// A call is over. Where Lua registers want the results they go there at once; the rest is for `results`.
+    #[inline(always)]
+    fn over(&mut self, dst: usize, nret: i16, src: usize, n: usize) -> Act<'gc> {
+        if nret < nret::MULTI {
+            return Act::Results { dst, nret, src, n };
         }
-        self.st.stack[src + lead..src + n].copy_from_slice(values);
-        Act::Results { dst: frame.func as usize, nret: frame.nret, src, n }
+        if nret == nret::MULTI {
+            self.st.ensure(dst + n);
+            self.st.stack.copy_within(src..src + n, dst);
+            self.st.top = dst + n;
+        } else {
+            let wanted = nret as usize;
+            self.st.ensure(dst + wanted);
+            for i in 0..wanted {
+                self.st.stack[dst + i] = if i < n { self.st.stack[src + i] } else { Value::NIL };
+            }
+        }
+        Act::Go(Flow::Reload)
     }
 
-    pub(crate) fn results(&mut self, dst: usize, nret: i16, src: usize, n: usize) -> Act<'gc> {
+    fn results(&mut self, dst: usize, nret: i16, src: usize, n: usize) -> Act<'gc> {
         match nret {
-            nret::MULTI => {
-                self.st.ensure(dst + n);
-                self.st.stack.copy_within(src..src + n, dst);
-                self.st.top = dst + n;
-                Act::Go(Flow::Reload)
-            }
             nret::FINISH => {
                 let v = if n > 0 { self.st.stack[src] } else { Value::NIL };
                 self.finish(v)
             }
             nret::THREAD => self.thread_done(src, n),
             nret::NATIVE => self.native_results(src, n),
-            wanted => {
-                let wanted = wanted as usize;
-                self.st.ensure(dst + wanted);
-                for i in 0..wanted {
-                    self.st.stack[dst + i] = if i < n { self.st.stack[src + i] } else { Value::NIL };
-                }
-                Act::Go(Flow::Reload)
-            }
+            _ => self.over(dst, nret, src, n),
         }
     }
 
     /// Results for the native whose frame is on top.
     fn native_results(&mut self, src: usize, n: usize) -> Act<'gc> {
-        let Some(frame) = self.st.frames.pop() else { return Act::Go(Flow::Leave(Step::Gone)) };
+        let Some(frame) = self.st.frames.pop() else { return self.leave(Step::Gone) };
         let (base, nargs) = (frame.base as usize, frame.pc as usize);
         let (dst, nret) = (frame.func as usize, frame.nret);
         match frame.kind {
@@ -441,28 +441,27 @@ impl<'gc> Exec<'_, 'gc> {
                 self.st.ensure(at + n + 1);
                 self.st.stack.copy_within(src..src + n, at);
                 self.st.stack[at - 1] = Value::TRUE;
-                Act::Results { dst, nret, src: at - 1, n: n + 1 }
+                self.over(dst, nret, at - 1, n + 1)
             }
             FrameKind::Sequence => {
                 let at = base + nargs;
                 self.st.ensure(at + n);
                 self.st.stack.copy_within(src..src + n, at);
-                let Some(sequence) = self.st.sequences.pop() else { return Act::Go(Flow::Leave(Step::Gone)) };
+                let Some(sequence) = self.st.sequences.pop() else { return self.leave(Step::Gone) };
                 let (reply, nargs, nres) = self.with_call(base, nargs, n, |call| sequence.step(call));
-                Act::Replied { base, nargs, nres, dst, nret, reply }
+                self.replied(base, nargs, nres, dst, nret, reply)
             }
             FrameKind::Handler => {
                 let v = if n > 0 { self.st.stack[src] } else { Value::NIL };
                 self.unwind(frame.pc as usize, v)
             }
-            _ => Act::Go(Flow::Leave(Step::Gone)),
+            _ => self.leave(Step::Gone),
         }
     }
 
     fn thread_done(&mut self, src: usize, n: usize) -> Act<'gc> {
         let mc = self.cx.mc;
         let resumer = self.cur.borrow_mut(mc).resumer.take();
-        let values: SmallVec<[Value<'gc>; 8]> = self.st.stack[src..src + n].into();
         match resumer {
             None => {
                 self.st.stack.copy_within(src..src + n, 0);
@@ -470,13 +469,13 @@ impl<'gc> Exec<'_, 'gc> {
                 let mut t = self.cur.borrow_mut(mc);
                 t.status = Status::Done;
                 t.results = n;
-                Act::Go(Flow::Leave(Step::Done))
+                self.leave(Step::Done)
             }
             Some(resumer) => {
-                self.st = State::default();
-                self.cur.borrow_mut(mc).status = Status::Done;
-                self.back_to(resumer);
-                self.resumed(&values)
+                let over = self.cur;
+                let act = self.give_back(resumer, Status::Done, src, n);
+                over.borrow_mut(mc).state = State::default();
+                act
             }
         }
     }
@@ -561,7 +560,7 @@ impl<'gc> Exec<'_, 'gc> {
         let mut t = self.cur.borrow_mut(self.cx.mc);
         t.status = Status::Failed;
         t.results = 1;
-        Act::Go(Flow::Leave(Step::Error))
+        self.leave(Step::Error)
     }
 
     /// Cuts back to a pcall or xpcall frame, which returns false and the value.
@@ -572,7 +571,7 @@ impl<'gc> Exec<'_, 'gc> {
         self.st.ensure(src + 2);
         self.st.stack[src] = Value::FALSE;
         self.st.stack[src + 1] = value;
-        Act::Results { dst: frame.func as usize, nret: frame.nret, src, n: 2 }
+        self.over(frame.func as usize, frame.nret, src, 2)
     }
 
     /// Removes frames from `at` on, and their sequences.
@@ -605,6 +604,6 @@ impl<'gc> Exec<'_, 'gc> {
         self.st.frames.truncate(at);
         let (base, nargs) = (frame.base as usize, frame.pc as usize);
         let (reply, nargs, nres) = self.with_call(base, nargs, 0, |call| sequence.fail(call, error));
-        Act::Replied { base, nargs, nres, dst: frame.func as usize, nret: frame.nret, reply }
+        self.replied(base, nargs, nres, frame.func as usize, frame.nret, reply)
     }
 }

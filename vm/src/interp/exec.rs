@@ -130,7 +130,7 @@ impl<'gc> Exec<'_, 'gc> {
                     // SAFETY: rule 2.
                     Flow::Next => base = unsafe { self.st.stack.as_mut_ptr().add(base_i) },
                     Flow::Reload => enter!(),
-                    Flow::Leave(step) => return step,
+                    Flow::Leave => return self.left(),
                 }
             }};
         }
@@ -667,7 +667,7 @@ impl<'gc> Exec<'_, 'gc> {
                             // SAFETY: rule 2.
                             base = unsafe { self.st.stack.as_mut_ptr().add(base_i) };
                         } else {
-                            let act = Act::Replied { base: func + 1, nargs, nres, dst: func, nret: want, reply };
+                            let act = self.replied(func + 1, nargs, nres, func, want, reply);
                             flow!(self.drive(act));
                         }
                     } else {

@@ -3,7 +3,7 @@
 //! Each call is a coroutine of its own that is resumed once: if it yields, it is forgotten; its errors concern nobody here
 //! (`collectgarbage` raises them, as LuaJIT does).
 use super::Exec;
-use super::drive::{Act, Flow};
+use super::drive::Flow;
 use crate::native::{Call, Outcome, Reply, Row, Sequence, row};
 use crate::thread::{FrameKind, nret};
 use crate::value::Value;
@@ -62,7 +62,8 @@ pub(super) fn begin(exec: &mut Exec<'_, '_>) -> Flow {
     exec.st.ensure(base + 8);
     let sequence = Box::new(Finalizers { top: Some(exec.st.top) });
     let (reply, nargs, nres) = exec.with_call(base, 0, 0, |call| sequence.next(call));
-    exec.drive(Act::Replied { base, nargs, nres, dst: base - 1, nret: 0, reply })
+    let act = exec.replied(base, nargs, nres, base - 1, 0, reply);
+    exec.drive(act)
 }
 
 const _: () = assert!(nret::MULTI < 0 && FrameKind::Lua as u8 == 0, "a fixed number of results, 0, is no special case");

@@ -21,6 +21,8 @@ pub(crate) struct Exec<'a, 'gc> {
     st: State<'gc>,
     lent: Lent<'a>,
     fuel: i64,
+    /// Why the slice ends, where `drive` said that it does.
+    leaving: Option<Step>,
 }
 
 /// Runs a light thread for one slice.
@@ -33,7 +35,7 @@ pub(crate) fn run<'gc>(cx: Cx<'gc>, id: ThreadId, wake: Wake, lent: Lent<'_>) ->
     // A panic loses the state, and with it the thread: as it should be.
     let st = std::mem::take(&mut cur.borrow_mut(cx.mc).state);
     let fuel = *lent.fuel;
-    let mut exec = Exec { cx, base, cur, st, lent, fuel };
+    let mut exec = Exec { cx, base, cur, st, lent, fuel, leaving: None };
     let step = exec.enter(wake);
     *exec.lent.fuel = exec.fuel;
     let Exec { base, cur, st, .. } = exec;
@@ -68,13 +70,20 @@ impl<'gc> Exec<'_, 'gc> {
             }
         };
         match flow {
-            Flow::Leave(step) => step,
+            Flow::Leave => self.left(),
             _ => self.exec(),
         }
     }
 
+    fn left(&mut self) -> Step {
+        self.leaving.take().unwrap_or(Step::Gone)
+    }
+
     fn wake(&mut self, wake: Wake) -> Flow {
-        let Some(frame) = self.st.frames.pop() else { return Flow::Leave(Step::Gone) };
+        let Some(frame) = self.st.frames.pop() else {
+            self.leaving = Some(Step::Gone);
+            return Flow::Leave;
+        };
         let (base, nargs) = (frame.base as usize, frame.pc as usize);
         let (dst, nret) = (frame.func as usize, frame.nret);
         let src = base + nargs;
@@ -88,7 +97,8 @@ impl<'gc> Exec<'_, 'gc> {
             Wake::Go => {}
             Wake::Resume(mut parked) => {
                 let (reply, nargs, nres) = self.with_call(base, nargs, 0, |call| parked.as_mut().finish(call));
-                return self.drive(Act::Replied { base, nargs, nres, dst, nret, reply });
+                let act = self.replied(base, nargs, nres, dst, nret, reply);
+                return self.drive(act);
             }
             Wake::Spawned(child) => {
                 let v = self.cx.thread(child).map_or(Value::NIL, Value::thread);
