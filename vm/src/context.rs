@@ -44,6 +44,8 @@ pub(crate) struct Root<'gc> {
     /// Constants with the same bytes share one string, so inline caches hit by address. Only an optimisation: it is emptied
     /// when it has grown too large.
     pub interned: Table<'gc>,
+    /// The strings of one byte, and last the empty one: loops over characters make no objects.
+    pub tiny: Box<[Str<'gc>]>,
     pub threads: Gc<'gc, RefLock<Vec<Slot<Thread<'gc>>>>>,
     pub stash: Gc<'gc, RefLock<Vec<Slot<Value<'gc>>>>>,
     /// Userdata that may have a `__gc`, oldest first; and dead ones whose `__gc` is still to be called, next one last.
@@ -137,7 +139,8 @@ pub struct Cx<'gc> {
 impl<'gc> Root<'gc> {
     pub fn new(mc: &Mutation<'gc>) -> Root<'gc> {
         let table = || Gc::new(mc, RefLock::new(TableObj::default()));
-        let text = |s: &str| Gc::new(mc, StrObj::new(s.as_bytes()));
+        let bytes = |s: &[u8]| Gc::new(mc, StrObj::new(s));
+        let text = |s: &str| bytes(s.as_bytes());
         let interned = table();
         let meta_names: Box<[_]> = META_NAMES.iter().map(|s| text(s)).collect();
         for name in &meta_names {
@@ -152,6 +155,7 @@ impl<'gc> Root<'gc> {
             meta_names,
             no_memory,
             interned,
+            tiny: (0..=u8::MAX).map(|c| bytes(&[c])).chain([bytes(b"")]).collect(),
             threads: Gc::new(mc, RefLock::new(Vec::new())),
             stash: Gc::new(mc, RefLock::new(Vec::new())),
             finalizable: Gc::new(mc, RefLock::new(Vec::new())),
@@ -178,9 +182,16 @@ impl<'gc> Cx<'gc> {
     }
     #[inline]
     pub fn string(self, bytes: &[u8]) -> Str<'gc> {
-        Gc::new(self.mc, StrObj::new(bytes))
+        match bytes {
+            [] => self.root.tiny[256],
+            [c] => self.root.tiny[usize::from(*c)],
+            _ => Gc::new(self.mc, StrObj::new(bytes)),
+        }
     }
     pub fn str_vec(self, bytes: Vec<u8>) -> Value<'gc> {
+        if bytes.len() < 2 {
+            return self.str(&bytes);
+        }
         Value::str(Gc::new(self.mc, StrObj::from_vec(bytes)))
     }
     /// A string that shares its object with the constants of the same bytes: right for field names.

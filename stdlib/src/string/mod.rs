@@ -2,6 +2,7 @@
 mod format;
 mod pattern;
 
+use smallvec::SmallVec;
 use vm::context::Meta;
 use vm::value::Kind;
 use vm::value::table::TableRef;
@@ -55,6 +56,13 @@ fn range(i: i64, j: i64, len: usize) -> std::ops::Range<usize> {
 fn byte<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     let s = call.bytes(0)?;
     let i = call.opt_integer(1, 1)?;
+    if call.len() < 3 && i > 0 {
+        // One character, the usual case.
+        if let Some(c) = s.get(i as usize - 1) {
+            call.push(Value::num(f64::from(*c)));
+        }
+        return Ok(Outcome::Return);
+    }
     let j = call.opt_integer(2, position(i, s.len()))?;
     let range = range(i, j, s.len());
     if range.len() > 100_000 {
@@ -68,14 +76,15 @@ fn byte<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
 }
 
 fn char<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
-    let mut out = Vec::with_capacity(call.len());
+    let mut out = SmallVec::<[u8; 32]>::new();
     for i in 0..call.len() {
         match u8::try_from(call.integer(i)?) {
             Ok(c) => out.push(c),
             Err(_) => return Err(call.arg_error(i, "invalid value")),
         }
     }
-    let v = call.string(out)?;
+    call.reserve(out.len())?;
+    let v = call.cx.str(&out);
     call.ret(v)
 }
 
@@ -172,33 +181,17 @@ fn push_captures<'gc>(
     Ok(())
 }
 
-/// The first match at or after `init` (counting from 0).
+/// The first match at or after `init` (counting from 0), paid for.
 fn search<'gc>(
     call: &mut Call<'_, 'gc>,
     m: &mut Matcher<'_, '_>,
     anchored: bool,
     init: usize,
-    len: usize,
 ) -> Result<Option<(usize, usize)>, Value<'gc>> {
-    let mut found = None;
-    for at in init..=len {
-        match m.match_at(at) {
-            Ok(Some(end)) => {
-                found = Some((at, end));
-                break;
-            }
-            Ok(None) => {}
-            Err(e) => {
-                call.charge((m.steps / 8) as usize);
-                return Err(call.error(e));
-            }
-        }
-        if anchored {
-            break;
-        }
-    }
-    call.charge((m.steps / 8) as usize);
-    Ok(found)
+    let before = m.steps;
+    let found = m.find(init, anchored);
+    call.charge(((m.steps - before) / 8) as usize);
+    found.map_err(|e| call.error(e))
 }
 
 fn unanchored(pat: &[u8]) -> (bool, &[u8]) {
@@ -235,7 +228,7 @@ fn find_or_match<'gc>(call: &mut Call<'_, 'gc>, find: bool) -> Reply<'gc> {
     }
     let (anchored, body) = unanchored(pat);
     let mut m = Matcher::new(s, body);
-    let Some((start, end)) = search(call, &mut m, anchored, init, s.len())? else {
+    let Some((start, end)) = search(call, &mut m, anchored, init)? else {
         return call.ret(Value::NIL);
     };
     if find {
@@ -263,7 +256,7 @@ fn gmatch_step<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     if from > s.len() {
         return call.ret(Value::NIL);
     }
-    let Some((start, end)) = search(call, &mut m, false, from, s.len())? else {
+    let Some((start, end)) = search(call, &mut m, false, from)? else {
         call.set_upvalue(2, Value::num((s.len() + 1) as f64));
         return call.ret(Value::NIL);
     };
@@ -308,57 +301,39 @@ impl Gsub {
         let template = if repl.is_function() || repl.as_table().is_some() { None } else { Some(call.bytes(2)?) };
         let mut m = Matcher::new(s, pat);
         while self.count < self.max && self.at <= s.len() {
-            let found = match m.match_at(self.at) {
-                Ok(found) => found,
-                Err(e) => return Err(call.error(e)),
-            };
-            match found {
-                Some(end) => {
-                    let start = self.at;
-                    self.count += 1;
-                    if let Some(template) = template {
-                        self.expand(call, &m, template, start, end)?;
-                    } else {
-                        let key = m.capture(0, start, end).map_err(|e| call.error(e))?;
-                        let key = match key {
-                            Capture::Text(text) => call.cx.str(text),
-                            Capture::Position(at) => Value::num(at as f64),
-                        };
-                        match repl.as_table() {
-                            Some(t) => {
-                                let v = t.get(key);
-                                let handler = if v.is_nil() { call.metamethod(repl, Meta::Index) } else { Value::NIL };
-                                if handler.is_nil() {
-                                    self.replace(call, v, start, end)?;
-                                } else {
-                                    call.charge((m.steps / 8) as usize);
-                                    self.pending = Some((start, end));
-                                    return self.ask_index(call, repl, key);
-                                }
-                            }
-                            None => {
-                                call.charge((m.steps / 8) as usize);
-                                self.pending = Some((start, end));
-                                call.push(repl);
-                                push_captures(call, &m, start, end, true)?;
-                                return Ok(Outcome::Call(self));
-                            }
+            let Some((start, end)) = search(call, &mut m, anchored, self.at)? else { break };
+            self.out.extend_from_slice(&s[self.at..start]);
+            self.count += 1;
+            if let Some(template) = template {
+                self.expand(call, &m, template, start, end)?;
+            } else {
+                let key = match m.capture(0, start, end).map_err(|e| call.error(e))? {
+                    Capture::Text(text) => call.cx.str(text),
+                    Capture::Position(at) => Value::num(at as f64),
+                };
+                match repl.as_table() {
+                    Some(t) => {
+                        let v = t.get(key);
+                        let handler = if v.is_nil() { call.metamethod(repl, Meta::Index) } else { Value::NIL };
+                        if !handler.is_nil() {
+                            self.pending = Some((start, end));
+                            return self.ask_index(call, repl, key);
                         }
+                        self.replace(call, v, start, end)?;
                     }
-                    self.step_over(s, start, end);
-                }
-                None => {
-                    if self.at < s.len() {
-                        self.out.push(s[self.at]);
+                    None => {
+                        self.pending = Some((start, end));
+                        call.push(repl);
+                        push_captures(call, &m, start, end, true)?;
+                        return Ok(Outcome::Call(self));
                     }
-                    self.at += 1;
                 }
             }
+            self.step_over(s, start, end);
             if anchored {
                 break;
             }
         }
-        call.charge((m.steps / 8) as usize);
         call.reserve(s.len())?;
         let v = if self.count == 0 && call.arg(0).as_str().is_some() {
             call.arg(0)

@@ -2,6 +2,7 @@
 //!
 //! Recursion is counted, and so are the steps: a pattern that backtracks for ever ends with "pattern too complex" instead of
 //! holding the worker.
+use smallvec::SmallVec;
 
 /// As LuaJIT: more captures are an error.
 const MAX_CAPTURES: usize = 32;
@@ -25,36 +26,116 @@ pub enum Capture<'s> {
 pub struct Matcher<'s, 'p> {
     src: &'s [u8],
     pat: &'p [u8],
-    level: usize,
-    captures: [(usize, isize); MAX_CAPTURES],
+    /// Where each begins, and its length or one of the marks.
+    captures: SmallVec<[(usize, isize); 6]>,
     depth: usize,
     /// Work done so far: to be charged.
     pub steps: u64,
+    /// Why there is no match and none will be looked for any more.
+    error: Option<&'static str>,
 }
 
-type Match = Result<Option<usize>, &'static str>;
+/// The end of the match. (An error is none, with `Matcher::error` set: two registers to return instead of memory.)
+type Match = Option<usize>;
+
+/// What one character of the subject is held against.
+#[derive(Clone, Copy)]
+enum Single<'p> {
+    Any,
+    Byte(u8),
+    /// Bits of `CLASSES`, or their complement.
+    Class(u16, bool),
+    Set(&'p [u8]),
+}
+
+impl Single<'_> {
+    #[inline(always)]
+    fn fits(self, c: u8) -> bool {
+        match self {
+            Single::Any => true,
+            Single::Byte(b) => b == c,
+            Single::Class(mask, not) => (CLASSES[usize::from(c)] & mask != 0) != not,
+            Single::Set(inside) => set(c, inside),
+        }
+    }
+}
 
 impl<'s, 'p> Matcher<'s, 'p> {
     /// `pat` without its anchor.
     pub fn new(src: &'s [u8], pat: &'p [u8]) -> Matcher<'s, 'p> {
-        Matcher { src, pat, level: 0, captures: [(0, 0); MAX_CAPTURES], depth: 0, steps: 0 }
+        Matcher { src, pat, captures: SmallVec::new(), depth: 0, steps: 0, error: None }
     }
 
-    /// Matches at `at`; the end of the match.
-    pub fn match_at(&mut self, at: usize) -> Match {
-        self.level = 0;
-        self.depth = 0;
-        self.go(at, 0)
+    /// The first match at or after `from` (just there, if `anchored`): where it begins and ends.
+    pub fn find(&mut self, from: usize, anchored: bool) -> Result<Option<(usize, usize)>, &'static str> {
+        let first = if anchored { None } else { self.first() };
+        let mut at = from;
+        while at <= self.src.len() {
+            if let Some(first) = first {
+                // Only where its first character fits can the pattern match.
+                let rest = &self.src[at..];
+                let skip = match first {
+                    Single::Byte(b) => memchr::memchr(b, rest),
+                    _ => rest.iter().position(|c| first.fits(*c)),
+                };
+                self.steps += skip.unwrap_or(rest.len()) as u64 / 8;
+                match skip {
+                    Some(skip) => at += skip,
+                    None => return Ok(None),
+                }
+            }
+            self.captures.clear();
+            self.depth = 0;
+            if let Some(end) = self.go(at, 0) {
+                return Ok(Some((at, end)));
+            }
+            if let Some(error) = self.error {
+                return Err(error);
+            }
+            if anchored {
+                break;
+            }
+            at += 1;
+        }
+        Ok(None)
+    }
+
+    /// What every match begins with, if that is one character of a kind.
+    fn first(&mut self) -> Option<Single<'p>> {
+        let mut p = 0;
+        while self.pat_at(p) == Some(b'(') && self.pat_at(p + 1) != Some(b')') {
+            p += 1;
+        }
+        self.required(p)
+    }
+
+    /// The character that has to come next for the pattern from `p` on, where that is plain to see.
+    fn required(&mut self, p: usize) -> Option<Single<'p>> {
+        match self.pat_at(p)? {
+            b'(' | b')' => return None,
+            b'$' if p + 1 == self.pat.len() => return None,
+            ESCAPE => match self.pat_at(p + 1)? {
+                b'b' | b'f' | b'0'..=b'9' => return None,
+                _ => {}
+            },
+            _ => {}
+        }
+        let ep = self.class_end(p);
+        // (a malformed pattern is found out by the match itself)
+        if self.error.take().is_some() || matches!(self.pat_at(ep), Some(b'*' | b'?' | b'-')) {
+            return None;
+        }
+        Some(self.item(p, ep))
     }
 
     /// How many captures there are, the whole match counting as one if there is none and `whole`.
     pub fn count(&self, whole: bool) -> usize {
-        if self.level == 0 && whole { 1 } else { self.level }
+        if self.captures.is_empty() && whole { 1 } else { self.captures.len() }
     }
 
     /// The i-th capture of a match from `start` to `end`; without captures, the whole match is the first.
     pub fn capture(&self, i: usize, start: usize, end: usize) -> Result<Capture<'s>, &'static str> {
-        if i >= self.level {
+        if i >= self.captures.len() {
             return if i == 0 { Ok(Capture::Text(&self.src[start..end])) } else { Err("invalid capture index") };
         }
         match self.captures[i] {
@@ -68,120 +149,134 @@ impl<'s, 'p> Matcher<'s, 'p> {
         self.pat.get(p).copied()
     }
 
+    #[cold]
+    fn fail<T: Default>(&mut self, error: &'static str) -> T {
+        self.error = Some(error);
+        T::default()
+    }
+
     /// The index behind the single-character class that begins at `p`.
-    fn class_end(&self, p: usize) -> Result<usize, &'static str> {
-        let c = self.pat[p];
-        let mut p = p + 1;
-        if c == ESCAPE {
-            if p >= self.pat.len() {
-                return Err("malformed pattern (ends with '%')");
-            }
-            return Ok(p + 1);
+    #[inline(always)]
+    fn class_end(&mut self, p: usize) -> usize {
+        match self.pat[p] {
+            ESCAPE if p + 1 >= self.pat.len() => self.fail("malformed pattern (ends with '%')"),
+            ESCAPE => p + 2,
+            b'[' => self.set_end(p + 1),
+            _ => p + 1,
         }
-        if c == b'[' {
-            if self.pat_at(p) == Some(b'^') {
+    }
+
+    fn set_end(&mut self, mut p: usize) -> usize {
+        if self.pat_at(p) == Some(b'^') {
+            p += 1;
+        }
+        // A ] right at the beginning is an ordinary character.
+        loop {
+            let Some(c) = self.pat_at(p) else { return self.fail("malformed pattern (missing ']')") };
+            p += 1;
+            if c == ESCAPE {
+                if p >= self.pat.len() {
+                    return self.fail("malformed pattern (missing ']')");
+                }
                 p += 1;
             }
-            // A ] right at the beginning is an ordinary character.
-            loop {
-                let Some(c) = self.pat_at(p) else { return Err("malformed pattern (missing ']')") };
-                p += 1;
-                if c == ESCAPE {
-                    if p >= self.pat.len() {
-                        return Err("malformed pattern (missing ']')");
-                    }
-                    p += 1;
-                }
-                if self.pat_at(p) == Some(b']') {
-                    return Ok(p + 1);
-                }
+            if self.pat_at(p) == Some(b']') {
+                return p + 1;
             }
         }
-        Ok(p)
+    }
+
+    /// The single character between `p` and `ep`.
+    #[inline(always)]
+    fn item(&self, p: usize, ep: usize) -> Single<'p> {
+        match self.pat[p] {
+            b'.' => Single::Any,
+            ESCAPE => {
+                let letter = self.pat[p + 1];
+                match LETTERS[usize::from(letter)] {
+                    0 => Single::Byte(letter),
+                    mask => Single::Class(mask, letter.is_ascii_uppercase()),
+                }
+            }
+            b'[' => Single::Set(&self.pat[p + 1..ep - 1]),
+            other => Single::Byte(other),
+        }
     }
 
     #[inline(always)]
-    fn single(&self, s: usize, p: usize, ep: usize) -> bool {
-        let Some(&c) = self.src.get(s) else { return false };
-        match self.pat[p] {
-            b'.' => true,
-            ESCAPE => class(c, self.pat[p + 1]),
-            b'[' => set(c, &self.pat[p + 1..ep - 1]),
-            other => other == c,
-        }
+    fn fits(&self, item: Single<'p>, s: usize) -> bool {
+        self.src.get(s).is_some_and(|c| item.fits(*c))
     }
 
     fn go(&mut self, mut s: usize, mut p: usize) -> Match {
         self.depth += 1;
         if self.depth > MAX_DEPTH {
-            return Err("pattern too complex");
+            return self.fail("pattern too complex");
         }
         let result = loop {
             self.steps += 1;
             if self.steps > MAX_STEPS {
-                return Err("pattern too complex");
+                return self.fail("pattern too complex");
             }
             let Some(c) = self.pat_at(p) else { break Some(s) };
             match c {
                 b'(' => {
                     break if self.pat_at(p + 1) == Some(b')') {
-                        self.open(s, p + 2, POSITION)?
+                        self.open(s, p + 2, POSITION)
                     } else {
-                        self.open(s, p + 1, UNCLOSED)?
+                        self.open(s, p + 1, UNCLOSED)
                     };
                 }
-                b')' => break self.close(s, p + 1)?,
+                b')' => break self.close(s, p + 1),
                 b'$' if p + 1 == self.pat.len() => break (s == self.src.len()).then_some(s),
-                ESCAPE if self.pat_at(p + 1) == Some(b'b') => match self.balance(s, p + 2)? {
-                    Some(end) => {
-                        s = end;
-                        p += 4;
-                        continue;
-                    }
-                    None => break None,
-                },
-                ESCAPE if self.pat_at(p + 1) == Some(b'f') => {
-                    p += 2;
-                    if self.pat_at(p) != Some(b'[') {
-                        return Err("missing '[' after '%f' in pattern");
-                    }
-                    let ep = self.class_end(p)?;
-                    let before = if s == 0 { 0 } else { self.src[s - 1] };
-                    let here = self.src.get(s).copied().unwrap_or(0);
-                    let inside = &self.pat[p + 1..ep - 1];
-                    if !set(before, inside) && set(here, inside) {
-                        p = ep;
-                        continue;
-                    }
-                    break None;
-                }
-                ESCAPE if self.pat_at(p + 1).is_some_and(|d| d.is_ascii_digit()) => {
-                    match self.back_reference(s, self.pat[p + 1])? {
+                ESCAPE => match self.pat_at(p + 1) {
+                    Some(b'b') => match self.balance(s, p + 2) {
+                        Some(end) => {
+                            s = end;
+                            p += 4;
+                            continue;
+                        }
+                        None => break None,
+                    },
+                    Some(b'f') => match self.frontier(s, p + 2) {
+                        Some(ep) => {
+                            p = ep;
+                            continue;
+                        }
+                        None => break None,
+                    },
+                    Some(digit @ b'0'..=b'9') => match self.back_reference(s, digit) {
                         Some(end) => {
                             s = end;
                             p += 2;
                             continue;
                         }
                         None => break None,
-                    }
-                }
+                    },
+                    _ => {}
+                },
                 _ => {}
             }
-            let ep = self.class_end(p)?;
+            let ep = self.class_end(p);
+            if self.error.is_some() {
+                return None;
+            }
+            let item = self.item(p, ep);
             match self.pat_at(ep) {
                 Some(b'?') => {
-                    if self.single(s, p, ep) {
-                        if let Some(end) = self.go(s + 1, ep + 1)? {
-                            break Some(end);
+                    if self.fits(item, s) {
+                        let end = self.go(s + 1, ep + 1);
+                        if end.is_some() || self.error.is_some() {
+                            break end;
                         }
                     }
                     p = ep + 1;
                 }
-                Some(b'*') => break self.longest(s, p, ep, 0)?,
-                Some(b'+') => break self.longest(s, p, ep, 1)?,
-                Some(b'-') => break self.shortest(s, p, ep)?,
+                Some(b'*') => break self.longest(s, item, ep, 0),
+                Some(b'+') => break self.longest(s, item, ep, 1),
+                Some(b'-') => break self.shortest(s, item, ep),
                 _ => {
-                    if !self.single(s, p, ep) {
+                    if !self.fits(item, s) {
                         break None;
                     }
                     s += 1;
@@ -190,74 +285,97 @@ impl<'s, 'p> Matcher<'s, 'p> {
             }
         };
         self.depth -= 1;
-        Ok(result)
+        result
     }
 
-    fn longest(&mut self, s: usize, p: usize, ep: usize, least: usize) -> Match {
-        let mut n = 0;
-        while self.single(s + n, p, ep) {
-            n += 1;
-        }
+    fn longest(&mut self, s: usize, item: Single<'p>, ep: usize, least: usize) -> Match {
+        let rest = self.src.get(s..).unwrap_or(b"");
+        let over = match item {
+            Single::Any => None,
+            Single::Byte(b) => rest.iter().position(|c| *c != b),
+            Single::Class(mask, not) => rest.iter().position(|c| (CLASSES[usize::from(*c)] & mask != 0) == not),
+            Single::Set(inside) => rest.iter().position(|c| !set(*c, inside)),
+        };
+        let mut n = over.unwrap_or(rest.len());
         self.steps += n as u64 / 4;
         if ep + 1 == self.pat.len() {
             // Nothing follows: the longest match is the answer.
-            return Ok((n >= least).then_some(s + n));
+            return (n >= least).then_some(s + n);
         }
+        let next = self.required(ep + 1);
         while n + 1 > least {
-            if let Some(end) = self.go(s + n, ep + 1)? {
-                return Ok(Some(end));
+            if next.is_none_or(|next| self.fits(next, s + n)) {
+                let end = self.go(s + n, ep + 1);
+                if end.is_some() || self.error.is_some() {
+                    return end;
+                }
             }
             if n == 0 {
                 break;
             }
             n -= 1;
         }
-        Ok(None)
+        None
     }
 
-    fn shortest(&mut self, mut s: usize, p: usize, ep: usize) -> Match {
+    fn shortest(&mut self, mut s: usize, item: Single<'p>, ep: usize) -> Match {
         loop {
-            if let Some(end) = self.go(s, ep + 1)? {
-                return Ok(Some(end));
+            let end = self.go(s, ep + 1);
+            if end.is_some() || self.error.is_some() {
+                return end;
             }
-            if !self.single(s, p, ep) {
-                return Ok(None);
+            if !self.fits(item, s) {
+                return None;
             }
             s += 1;
         }
     }
 
     fn open(&mut self, s: usize, p: usize, what: isize) -> Match {
-        if self.level >= MAX_CAPTURES {
-            return Err("too many captures");
+        if self.captures.len() >= MAX_CAPTURES {
+            return self.fail("too many captures");
         }
-        self.captures[self.level] = (s, what);
-        self.level += 1;
-        let end = self.go(s, p)?;
+        self.captures.push((s, what));
+        let end = self.go(s, p);
         if end.is_none() {
-            self.level -= 1;
+            self.captures.pop();
         }
-        Ok(end)
+        end
     }
 
     fn close(&mut self, s: usize, p: usize) -> Match {
-        let Some(l) = (0..self.level).rev().find(|l| self.captures[*l].1 == UNCLOSED) else {
-            return Err("invalid pattern capture");
+        let Some(l) = self.captures.iter().rposition(|c| c.1 == UNCLOSED) else {
+            return self.fail("invalid pattern capture");
         };
         self.captures[l].1 = (s - self.captures[l].0) as isize;
-        let end = self.go(s, p)?;
+        let end = self.go(s, p);
         if end.is_none() {
             self.captures[l].1 = UNCLOSED;
         }
-        Ok(end)
+        end
+    }
+
+    /// `%f[set]`: the index behind it in the pattern, if a run of the set begins at `s`.
+    fn frontier(&mut self, s: usize, p: usize) -> Option<usize> {
+        if self.pat_at(p) != Some(b'[') {
+            return self.fail("missing '[' after '%f' in pattern");
+        }
+        let ep = self.class_end(p);
+        if self.error.is_some() {
+            return None;
+        }
+        let before = if s == 0 { 0 } else { self.src[s - 1] };
+        let here = self.src.get(s).copied().unwrap_or(0);
+        let inside = &self.pat[p + 1..ep - 1];
+        (!set(before, inside) && set(here, inside)).then_some(ep)
     }
 
     fn balance(&mut self, s: usize, p: usize) -> Match {
         let (Some(open), Some(close)) = (self.pat_at(p), self.pat_at(p + 1)) else {
-            return Err("unbalanced pattern");
+            return self.fail("unbalanced pattern");
         };
         if self.src.get(s) != Some(&open) {
-            return Ok(None);
+            return None;
         }
         let mut nesting = 1;
         for (i, &c) in self.src.iter().enumerate().skip(s + 1) {
@@ -265,46 +383,80 @@ impl<'s, 'p> Matcher<'s, 'p> {
                 nesting -= 1;
                 if nesting == 0 {
                     self.steps += (i - s) as u64 / 4;
-                    return Ok(Some(i + 1));
+                    return Some(i + 1);
                 }
             } else if c == open {
                 nesting += 1;
             }
         }
         self.steps += (self.src.len() - s) as u64 / 4;
-        Ok(None)
+        None
     }
 
     fn back_reference(&mut self, s: usize, digit: u8) -> Match {
         let l = (digit as usize).wrapping_sub(b'1' as usize);
-        if l >= self.level || self.captures[l].1 == UNCLOSED {
-            return Err("invalid capture index");
+        if l >= self.captures.len() || self.captures[l].1 == UNCLOSED {
+            return self.fail("invalid capture index");
         }
         let (at, len) = self.captures[l];
         let len = usize::try_from(len).unwrap_or(0);
         let text = &self.src[at..at + len];
         self.steps += len as u64 / 8;
-        Ok(self.src[s..].starts_with(text).then_some(s + len))
+        self.src[s..].starts_with(text).then_some(s + len)
     }
 }
 
+/// The bit of a class letter, of either case; 0: the character stands for itself.
+const LETTERS: [u16; 256] = {
+    let mut table = [0; 256];
+    let letters = b"acdglpsuwxz";
+    let mut i = 0;
+    while i < letters.len() {
+        table[letters[i] as usize] = 1 << i;
+        table[letters[i].to_ascii_uppercase() as usize] = 1 << i;
+        i += 1;
+    }
+    table
+};
+
+/// The classes of each character, as the bits of `LETTERS` (the C locale's).
+const CLASSES: [u16; 256] = {
+    let mut table = [0; 256];
+    let mut i = 0;
+    while i < 256 {
+        let c = i as u8;
+        let is = [
+            c.is_ascii_alphabetic(),
+            c.is_ascii_control(),
+            c.is_ascii_digit(),
+            c.is_ascii_graphic(),
+            c.is_ascii_lowercase(),
+            c.is_ascii_punctuation(),
+            matches!(c, b' ' | 9..=13),
+            c.is_ascii_uppercase(),
+            c.is_ascii_alphanumeric(),
+            c.is_ascii_hexdigit(),
+            c == 0,
+        ];
+        let mut bit = 0;
+        while bit < is.len() {
+            if is[bit] {
+                table[i] |= 1 << bit;
+            }
+            bit += 1;
+        }
+        i += 1;
+    }
+    table
+};
+
 /// A class letter; in upper case the complement; other characters stand for themselves.
+#[inline(always)]
 fn class(c: u8, letter: u8) -> bool {
-    let yes = match letter.to_ascii_lowercase() {
-        b'a' => c.is_ascii_alphabetic(),
-        b'c' => c.is_ascii_control(),
-        b'd' => c.is_ascii_digit(),
-        b'g' => c.is_ascii_graphic(),
-        b'l' => c.is_ascii_lowercase(),
-        b'p' => c.is_ascii_punctuation(),
-        b's' => matches!(c, b' ' | 9..=13),
-        b'u' => c.is_ascii_uppercase(),
-        b'w' => c.is_ascii_alphanumeric(),
-        b'x' => c.is_ascii_hexdigit(),
-        b'z' => c == 0,
-        _ => return letter == c,
-    };
-    yes != letter.is_ascii_uppercase()
+    match LETTERS[usize::from(letter)] {
+        0 => letter == c,
+        mask => (CLASSES[usize::from(c)] & mask != 0) != letter.is_ascii_uppercase(),
+    }
 }
 
 /// The inside of a `[set]`.

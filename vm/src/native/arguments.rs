@@ -8,31 +8,42 @@ impl<'gc> Call<'_, 'gc> {
     pub fn is_none(&self, i: usize) -> bool {
         i >= self.nargs
     }
+    #[inline]
     pub fn is_none_or_nil(&self, i: usize) -> bool {
         self.arg(i).is_nil()
     }
     /// A number, or a string that is one.
+    #[inline(always)]
     pub fn number(&self, i: usize) -> Result<f64, Value<'gc>> {
         let v = self.arg(i);
         if let Some(n) = v.as_num() {
             return Ok(n);
         }
-        to_number(v).ok_or_else(|| self.type_error(i, "number"))
+        self.converted(i)
     }
+    #[cold]
+    fn converted(&self, i: usize) -> Result<f64, Value<'gc>> {
+        to_number(self.arg(i)).ok_or_else(|| self.type_error(i, "number"))
+    }
+    #[inline]
     pub fn opt_number(&self, i: usize, default: f64) -> Result<f64, Value<'gc>> {
         if self.is_none_or_nil(i) { Ok(default) } else { self.number(i) }
     }
     /// A number cut to an integer, as luaL_checkinteger does.
+    #[inline]
     pub fn integer(&self, i: usize) -> Result<i64, Value<'gc>> {
         Ok(self.number(i)? as i64)
     }
+    #[inline]
     pub fn opt_integer(&self, i: usize, default: i64) -> Result<i64, Value<'gc>> {
         if self.is_none_or_nil(i) { Ok(default) } else { self.integer(i) }
     }
     /// A string, or a number as text. The bytes live as long as the arena is open: the native may go on using `self`.
+    #[inline]
     pub fn bytes(&self, i: usize) -> Result<&'gc [u8], Value<'gc>> {
         self.str(i).map(|s| gc_arena::Gc::as_ref(s).bytes())
     }
+    #[inline]
     pub fn str(&self, i: usize) -> Result<Str<'gc>, Value<'gc>> {
         let v = self.arg(i);
         match v.as_str() {
@@ -43,6 +54,7 @@ impl<'gc> Call<'_, 'gc> {
     pub fn opt_bytes(&self, i: usize) -> Result<Option<&'gc [u8]>, Value<'gc>> {
         if self.is_none_or_nil(i) { Ok(None) } else { self.bytes(i).map(Some) }
     }
+    #[inline]
     pub fn table(&self, i: usize) -> Result<Table<'gc>, Value<'gc>> {
         self.arg(i).as_table().ok_or_else(|| self.type_error(i, "table"))
     }
