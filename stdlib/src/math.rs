@@ -14,7 +14,7 @@ pub static NATIVES: &[Row] = &[
     row("cosh", |c| one(c, f64::cosh), "cosh(x)"),
     row("deg", |c| one(c, f64::to_degrees), "deg(x): radians to degrees"),
     row("exp", |c| one(c, f64::exp), "exp(x)"),
-    row("floor", |c| one(c, f64::floor), "floor(x)"),
+    row("floor", |c| one(c, vm::value::number::floor), "floor(x)"),
     row("fmod", |c| two(c, |x, y| x % y), "fmod(x, y)"),
     row("frexp", frexp, "frexp(x) -> m, e with x = m * 2^e"),
     row("ldexp", ldexp, "ldexp(m, e) -> m * 2^e"),

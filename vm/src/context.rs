@@ -62,6 +62,8 @@ pub(crate) struct Shared {
     pub free_stash: Cell<Vec<u32>>,
     /// Stash handles dropped since the last slice.
     pub dropped: Rc<std::cell::RefCell<Vec<u32>>>,
+    /// Where short texts are put together; empty in between.
+    pub scratch: Cell<Vec<u8>>,
     /// Bytes the VM may use; 0: no limit.
     pub memory_limit: Cell<usize>,
     /// The thread's allocation counter when the VM was made: what has been allocated since, and is not free yet, counts as the

@@ -25,6 +25,7 @@ use crate::native::Outcome;
 use crate::native::basic::{IPAIRS_STEP, NEXT};
 use crate::thread::{Frame, FrameKind, MAX_FRAMES, MAX_STACK, nret};
 use crate::value::function::ClosureObj;
+use crate::value::number::modulo;
 use crate::value::table::{TableObj, array_index};
 use crate::value::{Closure, Table, Value};
 use crate::vm::Step;
@@ -454,13 +455,13 @@ impl<'gc> Exec<'_, 'gc> {
                 Op::Sub { a, b, c } => arith!(a, R!(b), R!(c), Sub, |x, y| x - y),
                 Op::Mul { a, b, c } => arith!(a, R!(b), R!(c), Mul, |x, y| x * y),
                 Op::Div { a, b, c } => arith!(a, R!(b), R!(c), Div, |x, y| x / y),
-                Op::Mod { a, b, c } => arith!(a, R!(b), R!(c), Mod, |x, y| x - (x / y).floor() * y),
+                Op::Mod { a, b, c } => arith!(a, R!(b), R!(c), Mod, modulo),
                 Op::Pow { a, b, c } => arith!(a, R!(b), R!(c), Pow, power),
                 Op::AddK { a, b, k } => arith!(a, R!(b), K!(k), Add, |x, y| x + y),
                 Op::SubK { a, b, k } => arith!(a, R!(b), K!(k), Sub, |x, y| x - y),
                 Op::MulK { a, b, k } => arith!(a, R!(b), K!(k), Mul, |x, y| x * y),
                 Op::DivK { a, b, k } => arith!(a, R!(b), K!(k), Div, |x, y| x / y),
-                Op::ModK { a, b, k } => arith!(a, R!(b), K!(k), Mod, |x, y| x - (x / y).floor() * y),
+                Op::ModK { a, b, k } => arith!(a, R!(b), K!(k), Mod, modulo),
                 Op::Unm { a, b } => {
                     let x = R!(b);
                     match x.as_num() {

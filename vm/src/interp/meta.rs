@@ -11,7 +11,7 @@ use crate::code::Op;
 use crate::context::Meta;
 use crate::native::{to_number, write_text};
 use crate::thread::nret;
-use crate::value::{Int64Data, Kind, StrObj, Value};
+use crate::value::{Int64Data, Kind, Value};
 
 /// Longer `__index` chains are taken for loops.
 const MAX_CHAIN: usize = 100;
@@ -42,7 +42,7 @@ pub(crate) fn arith(op: Arith, x: f64, y: f64) -> f64 {
         Arith::Sub => x - y,
         Arith::Mul => x * y,
         Arith::Div => x / y,
-        Arith::Mod => x - (x / y).floor() * y,
+        Arith::Mod => crate::value::number::modulo(x, y),
         Arith::Pow => power(x, y),
     }
 }
@@ -354,26 +354,17 @@ impl<'gc> Exec<'_, 'gc> {
                     return Act::Throw(e);
                 }
                 self.fuel -= (total / 32) as i64 + 4;
-                let v = if total <= 64 {
-                    let mut short = smallvec::SmallVec::<[u8; 64]>::new();
-                    for i in first..n {
-                        match self.st.stack[from + i].kind() {
-                            Kind::Str(s) => short.extend_from_slice(s.bytes()),
-                            other => {
-                                let mut text = Vec::new();
-                                if let Kind::Num(x) = other {
-                                    crate::value::number::write_number(x, &mut text);
-                                }
-                                short.extend_from_slice(&text);
-                            }
-                        }
-                    }
-                    Value::str(Gc::new(self.cx.mc, StrObj::new(&short)))
+                let scratch = &self.cx.root.shared.scratch;
+                let mut text = if total <= 1024 { scratch.take() } else { Vec::with_capacity(total) };
+                for v in &self.st.stack[from + first..from + n] {
+                    write_text(*v, &mut text);
+                }
+                let v = if total <= 1024 {
+                    let v = self.cx.str(&text);
+                    text.clear();
+                    scratch.set(text);
+                    v
                 } else {
-                    let mut text = Vec::with_capacity(total);
-                    for i in first..n {
-                        write_text(self.st.stack[from + i], &mut text);
-                    }
                     self.cx.str_vec(text)
                 };
                 self.st.stack[from + first] = v;

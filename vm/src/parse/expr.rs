@@ -363,7 +363,7 @@ fn fold(op: BinaryOp, a: f64, b: f64) -> Option<f64> {
         BinaryOp::Sub => a - b,
         BinaryOp::Mul => a * b,
         BinaryOp::Div if b != 0.0 => a / b,
-        BinaryOp::Mod if b != 0.0 => a - (a / b).floor() * b,
+        BinaryOp::Mod if b != 0.0 => crate::value::number::modulo(a, b),
         BinaryOp::Pow => a.powf(b),
         _ => return None,
     };

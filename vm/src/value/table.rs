@@ -59,8 +59,11 @@ impl BadKey {
 /// The array index (counting from 0) that a number names, if it is an integer; too large ones find nothing.
 #[inline(always)]
 pub(crate) fn array_index(n: f64) -> Option<usize> {
-    let i = n as i64;
-    if i as f64 == n { Some((i as usize).wrapping_sub(1)) } else { None }
+    // Adding this leaves an integer of up to 51 bits, and nothing else, in the low bits of the sum; what is beyond them comes
+    // out greater than any array is long. (Cheaper than a conversion that saturates.)
+    const SHIFT: f64 = 6_755_399_441_055_744.0;
+    let sum = n + SHIFT;
+    if sum - SHIFT == n { Some(sum.to_bits().wrapping_sub(SHIFT.to_bits() + 1) as usize) } else { None }
 }
 
 /// Beyond this an integer key stays in the hash part.

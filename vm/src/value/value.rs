@@ -11,7 +11,7 @@ use gc_arena::collect::Trace;
 use gc_arena::{Collect, Gc};
 
 use super::function::{Cell, Closure, Int64, NativeFn, Userdata};
-use super::string::{Str, StrObj};
+use super::string::Str;
 use super::table::{Table, TableObj};
 use crate::native::Row;
 use crate::thread::Thread;
@@ -243,6 +243,13 @@ impl<'gc> Value<'gc> {
         unsafe { Gc::from_ptr(self.0.map_addr(|a| a & PAYLOAD & !LOW).cast()) }
     }
 
+    /// The pointer, if the tag is `tag` and the low bits are 0: what remains when the tag is taken off is an address.
+    #[inline(always)]
+    fn untagged(self, tag: usize) -> Option<*const ()> {
+        let p = self.0.map_addr(|a| a ^ (tag << SHIFT));
+        if p.addr() >> SHIFT == 0 { Some(p) } else { None }
+    }
+
     /// A number; every NaN becomes the canonical one.
     #[inline(always)]
     pub fn num(n: f64) -> Self {
@@ -308,18 +315,18 @@ impl<'gc> Value<'gc> {
     }
     #[inline(always)]
     pub fn as_str(self) -> Option<Str<'gc>> {
-        // SAFETY: the tag says so.
-        if self.tag() == STR { Some(unsafe { self.gc::<StrObj>() }) } else { None }
+        // SAFETY: the tag says what it points to, `pointer` was given it by `Gc::as_ptr`, and `'gc` keeps it alive.
+        self.untagged(STR).map(|p| unsafe { Gc::from_ptr(p.cast()) })
     }
     #[inline(always)]
     pub fn as_table(self) -> Option<Table<'gc>> {
-        // SAFETY: the tag says so.
-        if self.tag() == TABLE { Some(unsafe { self.gc() }) } else { None }
+        // SAFETY: the tag says what it points to, `pointer` was given it by `Gc::as_ptr`, and `'gc` keeps it alive.
+        self.untagged(TABLE).map(|p| unsafe { Gc::from_ptr(p.cast()) })
     }
     #[inline(always)]
     pub fn as_closure(self) -> Option<Closure<'gc>> {
-        // SAFETY: the tag says so.
-        if self.tag() == CLOSURE { Some(unsafe { self.gc() }) } else { None }
+        // SAFETY: the tag says what it points to, `pointer` was given it by `Gc::as_ptr`, and `'gc` keeps it alive.
+        self.untagged(CLOSURE).map(|p| unsafe { Gc::from_ptr(p.cast()) })
     }
     #[inline(always)]
     pub(crate) fn as_cell(self) -> Option<Cell<'gc>> {
