@@ -245,6 +245,51 @@ impl<'gc> Exec<'_, 'gc> {
             }};
         }
 
+        // Enters a Lua function: `n` arguments lie above `func`. The frame's pc is saved.
+        macro_rules! call_closure {
+            ($callee:expr, $func:expr, $n:expr, $want:expr) => {{
+                let (callee, func, n, want): (Closure<'gc>, usize, usize, i16) = ($callee, $func, $n, $want);
+                let proto = Gc::as_ref(callee.proto);
+                let need = func + 1 + n + proto.max_stack as usize;
+                let frames = self.st.frames.len();
+                if proto.vararg
+                    || need > self.st.stack.len()
+                    || need > MAX_STACK
+                    || frames == self.st.frames.capacity()
+                    || frames >= MAX_FRAMES
+                {
+                    self.fuel = fuel;
+                    match self.push_lua(callee, func, n, want) {
+                        Ok(()) => enter!(),
+                        Err(error) => flow!(self.drive(Act::Throw(error))),
+                    }
+                    continue;
+                }
+                let params = proto.params as usize;
+                base_i = func + 1;
+                // SAFETY: there is room for one more frame, and `need` slots exist.
+                unsafe {
+                    base = self.st.stack.as_mut_ptr().add(base_i);
+                    for i in n..params {
+                        *base.add(i) = Value::NIL;
+                    }
+                    self.st.frames.as_mut_ptr().add(frames).write(Frame {
+                        closure: Some(callee),
+                        pc: 0,
+                        base: base_i as u32,
+                        func: func as u32,
+                        nret: want,
+                        kind: FrameKind::Lua,
+                        tail: false,
+                    });
+                    self.st.frames.set_len(frames + 1);
+                }
+                closure = callee;
+                pc = proto.code.as_ptr();
+                consts = proto.consts.as_ptr();
+            }};
+        }
+
         enter!();
         loop {
             // SAFETY: rule 1: code ends with a return.
@@ -407,11 +452,22 @@ impl<'gc> Exec<'_, 'gc> {
                     let (o, v, key) = (R!(a), R!(b), K!(k));
                     if let Some(t) = o.as_table() {
                         // SAFETY: rule 4.
-                        if let Some(node) = unsafe { poke(mc, t, v) }.nodes.get_mut(ic as usize) {
-                            if node.key.identical(key) && !node.val.is_nil() {
-                                node.val = v;
-                                continue;
+                        let table = unsafe { poke(mc, t, v) };
+                        match table.nodes.get_mut(ic as usize) {
+                            Some(node) if node.key.identical(key) => {
+                                if !node.val.is_nil() {
+                                    node.val = v;
+                                    continue;
+                                }
                             }
+                            Some(_) if table.meta.is_none() => {
+                                // (the name is an object, too)
+                                mc.backward_barrier(Gc::erase(t), None);
+                                if table.insert_at(ic as usize, key, v) {
+                                    continue;
+                                }
+                            }
+                            _ => {}
                         }
                     }
                     drive!(self.set_index(o, key, v))
@@ -596,6 +652,11 @@ impl<'gc> Exec<'_, 'gc> {
                     let func = base_i + a + 4;
                     self.st.ensure(func + 3);
                     self.st.stack.copy_within(base_i + a..base_i + a + 3, func);
+                    if let Some(callee) = f.as_closure() {
+                        save!();
+                        call_closure!(callee, func, 2, i16::from(n));
+                        continue;
+                    }
                     drive!(Act::Call { func, nargs: 2, nret: i16::from(n) })
                 }
                 Op::ForInLoop { a, off } => {
@@ -621,44 +682,7 @@ impl<'gc> Exec<'_, 'gc> {
                     }
                     save!();
                     if let Some(callee) = f.as_closure() {
-                        let proto = Gc::as_ref(callee.proto);
-                        let need = func + 1 + n + proto.max_stack as usize;
-                        let frames = self.st.frames.len();
-                        if proto.vararg
-                            || need > self.st.stack.len()
-                            || need > MAX_STACK
-                            || frames == self.st.frames.capacity()
-                            || frames >= MAX_FRAMES
-                        {
-                            self.fuel = fuel;
-                            match self.push_lua(callee, func, n, want) {
-                                Ok(()) => enter!(),
-                                Err(error) => flow!(self.drive(Act::Throw(error))),
-                            }
-                            continue;
-                        }
-                        let params = proto.params as usize;
-                        base_i = func + 1;
-                        // SAFETY: there is room for one more frame, and `need` slots exist.
-                        unsafe {
-                            base = self.st.stack.as_mut_ptr().add(base_i);
-                            for i in n..params {
-                                *base.add(i) = Value::NIL;
-                            }
-                            self.st.frames.as_mut_ptr().add(frames).write(Frame {
-                                closure: Some(callee),
-                                pc: 0,
-                                base: base_i as u32,
-                                func: func as u32,
-                                nret: want,
-                                kind: FrameKind::Lua,
-                                tail: false,
-                            });
-                            self.st.frames.set_len(frames + 1);
-                        }
-                        closure = callee;
-                        pc = proto.code.as_ptr();
-                        consts = proto.consts.as_ptr();
+                        call_closure!(callee, func, n, want);
                     } else if let Some(row) = f.as_row() {
                         self.fuel = fuel;
                         let (reply, nargs, nres) = self.run_row(row, func + 1, n);

@@ -127,14 +127,22 @@ impl<'gc> Exec<'_, 'gc> {
                     self.learn(slot);
                     return self.put(dst, node.val);
                 }
-            } else if let Some(meta) = t.borrow().meta {
+            } else {
+                let meta = t.borrow().meta;
+                let handler = self.cx.meta_of(meta, Meta::Index);
+                if handler.is_nil() {
+                    return self.put(dst, Value::NIL);
+                }
+                if handler.is_function() {
+                    return self.call_meta(handler, &[o, key], Value::NIL);
+                }
                 // One step along the chain: the usual class.
-                let class = self.cx.meta_of(Some(meta), Meta::Index);
-                if let Some(class) = class.as_table() {
+                if let Some(class) = handler.as_table() {
                     if let Some(slot) = class.borrow().find_str(s) {
                         self.learn(slot);
                     }
                 }
+                return self.index(handler, key, dst);
             }
         }
         self.index(o, key, dst)

@@ -330,6 +330,23 @@ impl<'gc> TableObj<'gc> {
         self.used += 1;
         Some(at)
     }
+    /// Puts a new field into slot `at`, if that is where it belongs and free, as when objects of one shape are made. The caller
+    /// has taken the barrier.
+    #[inline(always)]
+    pub(crate) fn insert_at(&mut self, at: usize, key: Value<'gc>, v: Value<'gc>) -> bool {
+        let slots = self.nodes.len();
+        let Some(name) = key.as_str() else { return false };
+        if at != name.hash() as usize & slots.wrapping_sub(1) || (self.used as usize + 1) * 8 > slots * 7 || v.is_nil() {
+            return false;
+        }
+        match self.nodes.get_mut(at) {
+            Some(node) if node.key.is_nil() => *node = Node { key, val: v },
+            _ => return false,
+        }
+        self.used += 1;
+        self.absent.set(0);
+        true
+    }
     fn free_slot(&self, hash: u32) -> usize {
         let mask = self.nodes.len() - 1;
         let mut i = hash as usize & mask;
