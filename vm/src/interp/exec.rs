@@ -292,7 +292,7 @@ impl<'gc> Exec<'_, 'gc> {
 
         enter!();
         loop {
-            // SAFETY: rule 1: code ends with a return.
+            // SAFETY: rule 1: code ends with a return. The operands are copied out before anything can patch the instruction.
             let op = unsafe { &*(*pc).as_ptr() };
             // SAFETY: as above.
             pc = unsafe { pc.add(1) };
@@ -454,11 +454,9 @@ impl<'gc> Exec<'_, 'gc> {
                         // SAFETY: rule 4.
                         let table = unsafe { poke(mc, t, v) };
                         match table.nodes.get_mut(ic as usize) {
-                            Some(node) if node.key.identical(key) => {
-                                if !node.val.is_nil() {
-                                    node.val = v;
-                                    continue;
-                                }
+                            Some(node) if node.key.identical(key) && !node.val.is_nil() => {
+                                node.val = v;
+                                continue;
                             }
                             Some(_) if table.meta.is_none() => {
                                 // (the name is an object, too)

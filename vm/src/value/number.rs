@@ -48,7 +48,7 @@ pub fn write_integer(n: i64, out: &mut Vec<u8>) {
     let mut digits = [0u8; 20];
     let mut at = digits.len();
     let mut rest = n.unsigned_abs();
-    while let Err(_) = u32::try_from(rest) {
+    while u32::try_from(rest).is_err() {
         at -= 1;
         digits[at] = b'0' + (rest % 10) as u8;
         rest /= 10;

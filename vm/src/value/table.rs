@@ -336,7 +336,8 @@ impl<'gc> TableObj<'gc> {
     pub(crate) fn insert_at(&mut self, at: usize, key: Value<'gc>, v: Value<'gc>) -> bool {
         let slots = self.nodes.len();
         let Some(name) = key.as_str() else { return false };
-        if at != name.hash() as usize & slots.wrapping_sub(1) || (self.used as usize + 1) * 8 > slots * 7 || v.is_nil() {
+        if at != name.hash() as usize & slots.wrapping_sub(1) || (self.used as usize + 1) * 8 > slots * 7 || v.is_nil()
+        {
             return false;
         }
         match self.nodes.get_mut(at) {
