@@ -325,9 +325,7 @@ impl<'gc> Exec<'_, 'gc> {
         next.state.stack[at..at + n].copy_from_slice(&self.st.stack[src..src + n]);
         let mut last = self.cur.borrow_mut(mc);
         last.status = status;
-        // (a running coroutine's own place is empty)
-        std::mem::swap(&mut self.st, &mut last.state);
-        std::mem::swap(&mut self.st, &mut next.state);
+        self.st.change_over(&mut last.state, &mut next.state);
         self.cur = to;
     }
 

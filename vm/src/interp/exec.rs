@@ -681,7 +681,7 @@ impl<'gc> Exec<'_, 'gc> {
                     save!();
                     if let Some(callee) = f.as_closure() {
                         call_closure!(callee, func, n, want);
-                    } else if let Some(row) = f.as_row() {
+                    } else if let Some(row) = f.as_any_row() {
                         self.fuel = fuel;
                         let (reply, nargs, nres) = self.run_row(row, func + 1, n);
                         if let Ok(Outcome::Return) = reply {

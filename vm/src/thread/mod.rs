@@ -182,6 +182,19 @@ impl<'gc> State<'gc> {
     fn grow(&mut self, end: usize) {
         self.stack.resize((end + end / 2).max(16), Value::NIL);
     }
+    /// This, the running coroutine's, goes to `last`, its empty place; what was in `next` takes over.
+    ///
+    /// Field by field: a copy of the whole would read lengths that have just been written together with their neighbours, and
+    /// wait for the store.
+    #[inline(always)]
+    pub(crate) fn change_over(&mut self, last: &mut State<'gc>, next: &mut State<'gc>) {
+        use std::mem::{replace, take};
+        debug_assert!(last.stack.is_empty() && last.frames.is_empty() && last.sequences.is_empty());
+        last.frames = replace(&mut self.frames, take(&mut next.frames));
+        last.stack = replace(&mut self.stack, take(&mut next.stack));
+        last.sequences = replace(&mut self.sequences, take(&mut next.sequences));
+        last.top = replace(&mut self.top, take(&mut next.top));
+    }
     /// The first slot that no frame uses.
     pub(crate) fn end(&self) -> usize {
         match self.frames.last() {

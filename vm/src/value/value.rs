@@ -333,6 +333,14 @@ impl<'gc> Value<'gc> {
         // SAFETY: the tag and the low bits say so.
         if self.tag() == OTHER && self.0.addr() & LOW == O_CELL { Some(unsafe { self.gc() }) } else { None }
     }
+    /// The row behind a native function, with upvalues or without.
+    #[inline(always)]
+    pub(crate) fn as_any_row(self) -> Option<&'static Row> {
+        match self.as_row() {
+            Some(row) => Some(row),
+            None => if let Kind::Native(f) = self.kind() { Some(f.row) } else { None },
+        }
+    }
     pub fn as_thread(self) -> Option<Thread<'gc>> {
         if let Kind::Thread(t) = self.kind() { Some(t) } else { None }
     }
