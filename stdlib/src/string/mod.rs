@@ -480,31 +480,11 @@ impl Format {
             }
             let (spec, used) = Spec::parse(&fmt[self.at..]).map_err(|e| call.error(e))?;
             let conversion = fmt.get(self.at + used).copied().unwrap_or(0);
-            let shown = String::from_utf8_lossy(&fmt[self.at..(self.at + used + 1).min(fmt.len())]).into_owned();
+            let shown = &fmt[self.at..(self.at + used + 1).min(fmt.len())];
             self.at += used + 1;
             self.arg += 1;
             let i = self.arg;
-            if matches!(
-                conversion,
-                b'c' | b'd'
-                    | b'i'
-                    | b'u'
-                    | b'o'
-                    | b'x'
-                    | b'X'
-                    | b'e'
-                    | b'E'
-                    | b'f'
-                    | b'F'
-                    | b'g'
-                    | b'G'
-                    | b'a'
-                    | b'A'
-                    | b'q'
-                    | b's'
-                    | b'p'
-            ) && call.is_none(i)
-            {
+            if call.is_none(i) && b"cdiuoxXeEfFgGaAqsp".contains(&conversion) {
                 return Err(call.arg_error(i, "value expected"));
             }
             match conversion {
@@ -541,6 +521,11 @@ impl Format {
                 }
                 b's' => {
                     let v = call.arg(i);
+                    if let Some(s) = v.as_str() {
+                        call.reserve(s.len())?;
+                        spec.string(Call::as_bytes(s), &mut self.out);
+                        continue;
+                    }
                     match crate::base::text_of(call, v) {
                         Ok(text) => {
                             call.reserve(text.len())?;
@@ -555,7 +540,7 @@ impl Format {
                     }
                 }
                 _ => {
-                    return Err(call.error(format!("invalid option '%{shown}' to 'format'")));
+                    return Err(call.error([b"invalid option '%", shown, b"' to 'format'"].concat()));
                 }
             }
         }

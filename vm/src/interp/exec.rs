@@ -601,7 +601,7 @@ impl<'gc> Exec<'_, 'gc> {
                     }
                 }
                 Op::ForInPrep { a, off } => {
-                    SET!(a as usize + 3, Value::num_raw(0.0));
+                    SET!(a as usize + 3, Value::mark(0));
                     jump!(off);
                 }
                 Op::ForInCall { a, n } => {
@@ -615,7 +615,7 @@ impl<'gc> Exec<'_, 'gc> {
                             if let Some(at) = t.resume_at(control, hint) {
                                 match t.next_from(at) {
                                     Some((at, key, v)) => {
-                                        SET!(a + 3, Value::num_raw(at as f64));
+                                        SET!(a + 3, Value::mark(at));
                                         SET!(a + 4, key);
                                         if n >= 2 {
                                             SET!(a + 5, v);

@@ -479,7 +479,7 @@ impl<'gc> TableObj<'gc> {
         while let Some(v) = self.arr.get(at) {
             at += 1;
             if !v.is_nil() {
-                return Some((at, Value::num(at as f64), *v));
+                return Some((at, Value::num_raw(at as f64), *v));
             }
         }
         while let Some(node) = self.nodes.get(at - self.arr.len()) {
@@ -588,7 +588,7 @@ impl<'gc> TableObj<'gc> {
     /// None: the key is not in the table.
     #[inline]
     pub(crate) fn resume_at(&self, control: Value<'gc>, hint: Value<'gc>) -> Option<usize> {
-        let at = hint.as_num().unwrap_or(0.0) as usize;
+        let at = hint.as_mark();
         let holds = if at == 0 {
             control.is_nil()
         } else if at <= self.arr.len() {

@@ -261,6 +261,16 @@ impl<'gc> Value<'gc> {
         debug_assert!(n.to_bits() as usize <= MAX_NUMBER);
         Value::word(n.to_bits() as usize)
     }
+    /// A place that an instruction notes for itself: as a number it would be a tiny one.
+    #[inline(always)]
+    pub(crate) fn mark(at: usize) -> Self {
+        debug_assert!(at <= PAYLOAD);
+        Value::word(at)
+    }
+    #[inline(always)]
+    pub(crate) fn as_mark(self) -> usize {
+        self.0.addr()
+    }
     #[inline(always)]
     pub fn bool(b: bool) -> Self {
         Value::word(BOOL << SHIFT | usize::from(b))
@@ -338,7 +348,13 @@ impl<'gc> Value<'gc> {
     pub(crate) fn as_any_row(self) -> Option<&'static Row> {
         match self.as_row() {
             Some(row) => Some(row),
-            None => if let Kind::Native(f) = self.kind() { Some(f.row) } else { None },
+            None => {
+                if let Kind::Native(f) = self.kind() {
+                    Some(f.row)
+                } else {
+                    None
+                }
+            }
         }
     }
     pub fn as_thread(self) -> Option<Thread<'gc>> {
