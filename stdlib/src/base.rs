@@ -370,12 +370,11 @@ fn select<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
 
 fn type_<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     let v = call.any(0)?;
-    let name = call.cx.intern(v.type_name().as_bytes());
-    call.ret(Value::str(name))
+    call.ret(Value::str(call.cx.type_name(v)))
 }
 
 fn tonumber<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
-    let base = call.opt_integer(1, 10)?;
+    let base = if call.len() < 2 { 10 } else { call.opt_integer(1, 10)? };
     if base == 10 {
         let v = call.any(0)?;
         let n = match v.kind() {

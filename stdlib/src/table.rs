@@ -309,7 +309,8 @@ fn sort<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
 fn sort_plain<'gc>(call: &mut Call<'_, 'gc>, t: Table<'gc>, n: usize) -> bool {
     let mut table = t.borrow_mut(call.cx.mc);
     let Some(list) = table.array_mut().get_mut(..n) else { return false };
-    if list.iter().all(|v| v.is_num()) {
+    // (NaN has no place in an order)
+    if list.iter().all(|v| v.as_num().is_some_and(|n| !n.is_nan())) {
         list.sort_unstable_by(|a, b| a.as_num().partial_cmp(&b.as_num()).unwrap_or(std::cmp::Ordering::Equal));
         return true;
     }

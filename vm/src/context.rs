@@ -15,6 +15,7 @@ use crate::thread::{Thread, ThreadId, ThreadObj};
 use crate::value::function::{ClosureObj, NativeObj, ProtoObj};
 use crate::value::number::write_number;
 use crate::value::table::TableRef;
+use crate::value::value::TYPE_NAMES;
 use crate::value::{Closure, Int64Data, Kind, Proto, Str, StrObj, Table, TableObj, Userdata, UserdataObj, Value};
 
 macro_rules! metas {
@@ -40,6 +41,8 @@ pub(crate) struct Root<'gc> {
     /// Metatables of the types that have one a type: string, nil and boolean, number, function, thread, 64-bit integers.
     pub type_metas: Gc<'gc, Lock<TypeMetas<'gc>>>,
     pub meta_names: Box<[Str<'gc>]>,
+    /// In the order of `TYPE_NAMES`.
+    pub type_names: Box<[Str<'gc>]>,
     pub no_memory: Value<'gc>,
     /// Constants with the same bytes share one string, so inline caches hit by address. Only an optimisation: it is emptied
     /// when it has grown too large.
@@ -145,7 +148,8 @@ impl<'gc> Root<'gc> {
         let text = |s: &str| bytes(s.as_bytes());
         let interned = table();
         let meta_names: Box<[_]> = META_NAMES.iter().map(|s| text(s)).collect();
-        for name in &meta_names {
+        let type_names: Box<[_]> = TYPE_NAMES.iter().map(|s| text(s)).collect();
+        for name in meta_names.iter().chain(&type_names) {
             interned.borrow_mut(mc).set_hash(Value::str(*name), Value::TRUE);
         }
         let globals = table();
@@ -155,6 +159,7 @@ impl<'gc> Root<'gc> {
             registry: table(),
             type_metas: Gc::new(mc, Lock::new(TypeMetas::default())),
             meta_names,
+            type_names,
             no_memory,
             interned,
             tiny: (0..=u8::MAX).map(|c| bytes(&[c])).chain([bytes(b"")]).collect(),
@@ -196,6 +201,10 @@ impl<'gc> Cx<'gc> {
         }
         Value::str(Gc::new(self.mc, StrObj::from_vec(bytes)))
     }
+    /// A string from a buffer that is on the stack while it is short.
+    pub fn str_small(self, bytes: smallvec::SmallVec<[u8; 32]>) -> Value<'gc> {
+        if bytes.spilled() { self.str_vec(bytes.into_vec()) } else { self.str(&bytes) }
+    }
     /// A string that shares its object with the constants of the same bytes: right for field names.
     pub fn intern(self, bytes: &[u8]) -> Str<'gc> {
         if bytes.len() > 40 {
@@ -216,6 +225,10 @@ impl<'gc> Cx<'gc> {
         }
         known.set_hash(Value::str(fresh), Value::TRUE);
         fresh
+    }
+    /// What `type` says of a value.
+    pub fn type_name(self, v: Value<'gc>) -> Str<'gc> {
+        self.root.type_names[v.type_index()]
     }
     /// A field name as a value, interned.
     pub fn key(self, name: &str) -> Value<'gc> {

@@ -84,7 +84,7 @@ fn char<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
         }
     }
     call.reserve(out.len())?;
-    let v = call.cx.str(&out);
+    let v = call.cx.str_small(out);
     call.ret(v)
 }
 
@@ -102,12 +102,12 @@ fn len<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     call.ret(Value::num(n as f64))
 }
 
-fn map<'gc>(call: &mut Call<'_, 'gc>, f: impl FnOnce(&mut Vec<u8>)) -> Reply<'gc> {
+fn map<'gc>(call: &mut Call<'_, 'gc>, f: impl FnOnce(&mut [u8])) -> Reply<'gc> {
     let s = call.bytes(0)?;
     call.reserve(s.len())?;
-    let mut out = s.to_vec();
+    let mut out = SmallVec::<[u8; 32]>::from_slice(s);
     f(&mut out);
-    let v = call.string(out)?;
+    let v = call.cx.str_small(out);
     call.ret(v)
 }
 
@@ -209,6 +209,20 @@ fn match_<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     find_or_match(call, false)
 }
 
+/// Where `needle` first is. A searcher is worth its making only once the first byte has misled us a few times.
+fn find_plain(hay: &[u8], needle: &[u8]) -> Option<usize> {
+    let Some((first, rest)) = needle.split_first() else { return Some(0) };
+    let mut from = 0;
+    for _ in 0..8 {
+        let at = from + memchr::memchr(*first, hay.get(from..)?)?;
+        if hay[at + 1..].starts_with(rest) {
+            return Some(at);
+        }
+        from = at + 1;
+    }
+    memchr::memmem::find(&hay[from..], needle).map(|at| from + at)
+}
+
 fn find_or_match<'gc>(call: &mut Call<'_, 'gc>, find: bool) -> Reply<'gc> {
     let (s, pat) = (call.bytes(0)?, call.bytes(1)?);
     let init = position(call.opt_integer(2, 1)?, s.len()).max(1) as usize - 1;
@@ -217,7 +231,7 @@ fn find_or_match<'gc>(call: &mut Call<'_, 'gc>, find: bool) -> Reply<'gc> {
     }
     if find && (call.arg(3).truthy() || is_plain(pat)) {
         call.charge(s.len() / 64);
-        return match memchr::memmem::find(&s[init..], pat) {
+        return match find_plain(&s[init..], pat) {
             Some(at) => {
                 call.push(Value::num((init + at + 1) as f64));
                 call.push(Value::num((init + at + pat.len()) as f64));

@@ -447,6 +447,13 @@ impl<'gc> Exec<'_, 'gc> {
                 self.st.stack.copy_within(src..src + n, at);
                 let Some(sequence) = self.st.sequences.pop() else { return self.leave(Step::Gone) };
                 let (reply, nargs, nres) = self.with_call(base, nargs, n, |call| sequence.step(call));
+                if let Ok(Outcome::Call(sequence)) = reply {
+                    // Once more, as sort and gsub do.
+                    self.push_native(FrameKind::Sequence, base, nargs, dst, nret);
+                    self.st.sequences.push(sequence);
+                    self.fuel -= 2;
+                    return Act::Call { func: base + nargs, nargs: nres.saturating_sub(1), nret: nret::NATIVE };
+                }
                 self.replied(base, nargs, nres, dst, nret, reply)
             }
             FrameKind::Handler => {

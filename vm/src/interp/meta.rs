@@ -294,12 +294,12 @@ impl<'gc> Exec<'_, 'gc> {
     /// `x < y` or `x <= y` beyond numbers: the answer, or what has to be done for it.
     #[inline(never)]
     pub(super) fn compare(&mut self, how: Compare, x: Value<'gc>, y: Value<'gc>) -> Result<bool, Act<'gc>> {
+        if let (Some(a), Some(b)) = (x.as_str(), y.as_str()) {
+            self.fuel -= (a.len().min(b.len()) / 64) as i64;
+            return Ok(if how == Compare::Lt { a.bytes() < b.bytes() } else { a.bytes() <= b.bytes() });
+        }
         match (x.kind(), y.kind()) {
             (Kind::Num(a), Kind::Num(b)) => return Ok(if how == Compare::Lt { a < b } else { a <= b }),
-            (Kind::Str(a), Kind::Str(b)) => {
-                self.fuel -= (a.len().min(b.len()) / 64) as i64;
-                return Ok(if how == Compare::Lt { a.bytes() < b.bytes() } else { a.bytes() <= b.bytes() });
-            }
             (Kind::Int64(_), _) | (_, Kind::Int64(_)) => {
                 if let (Some(a), Some(b)) = (x.kind().int64_operand(), y.kind().int64_operand()) {
                     let less = if a.unsigned || b.unsigned { a.bits < b.bits } else { (a.bits as i64) < b.bits as i64 };

@@ -22,6 +22,13 @@ const MAX_EXPONENT: i64 = 1 << 20;
 /// `tonumber`'s rules: white space around, a sign, decimal, hexadecimal or binary digits; `inf` and `nan` by name.
 /// Suffixes are refused.
 pub fn parse(text: &[u8]) -> Option<f64> {
+    // A few digits, as most numbers in text are.
+    if text.len() < 16 && !text.is_empty() {
+        let digits = text.iter().try_fold(0u64, |n, c| c.is_ascii_digit().then(|| n * 10 + u64::from(c - b'0')));
+        if let Some(n) = digits {
+            return Some(n as f64);
+        }
+    }
     match scan(text)? {
         (Number::Double(n), false) => Some(n),
         _ => None,

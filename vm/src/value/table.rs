@@ -192,8 +192,12 @@ impl<'gc> TableObj<'gc> {
         }
     }
     /// `t[i]`, i counting from 1.
+    #[inline(always)]
     pub fn get_int(&self, i: usize) -> Value<'gc> {
-        self.get_num(i as f64)
+        match self.arr.get(i.wrapping_sub(1)) {
+            Some(v) => *v,
+            None => self.get_num_hash(i as f64),
+        }
     }
 
     /// Assigns without metamethods and without a barrier: the caller has taken it.
@@ -557,6 +561,7 @@ impl<'gc> TableRef<'gc> for Table<'gc> {
     fn get(self, key: Value<'gc>) -> Value<'gc> {
         self.borrow().get(key)
     }
+    #[inline]
     fn get_int(self, i: usize) -> Value<'gc> {
         self.borrow().get_int(i)
     }
@@ -566,8 +571,14 @@ impl<'gc> TableRef<'gc> for Table<'gc> {
     fn set(self, mc: &Mutation<'gc>, key: Value<'gc>, v: Value<'gc>) -> Result<(), BadKey> {
         self.borrow_mut(mc).set(key, v)
     }
+    #[inline]
     fn set_int(self, mc: &Mutation<'gc>, i: usize, v: Value<'gc>) {
-        self.borrow_mut(mc).set_num(i as f64, v);
+        let mut t = self.borrow_mut(mc);
+        let last = t.arr.len();
+        match t.arr.get_mut(i.wrapping_sub(1)) {
+            Some(item) if i < last => *item = v,
+            _ => t.set_num_edge(i as f64, v),
+        }
     }
     fn length(self) -> usize {
         self.borrow().len()

@@ -445,20 +445,27 @@ impl<'gc> Value<'gc> {
 
     /// What `type()` says.
     pub fn type_name(self) -> &'static str {
+        TYPE_NAMES[self.type_index()]
+    }
+    pub(crate) fn type_index(self) -> usize {
         match self.kind() {
-            Kind::Nil => "nil",
-            Kind::Bool(_) => "boolean",
-            Kind::Num(_) => "number",
-            Kind::Str(_) => "string",
-            Kind::Table(_) => "table",
-            Kind::Closure(_) | Kind::Row(_) | Kind::Native(_) => "function",
-            Kind::Thread(_) => "thread",
-            Kind::Userdata(_) | Kind::Light(_) => "userdata",
-            Kind::Int64(_) => "cdata",
-            Kind::Cell(_) => "upvalue",
+            Kind::Nil => 0,
+            Kind::Bool(_) => 1,
+            Kind::Num(_) => 2,
+            Kind::Str(_) => 3,
+            Kind::Table(_) => 4,
+            Kind::Closure(_) | Kind::Row(_) | Kind::Native(_) => 5,
+            Kind::Thread(_) => 6,
+            Kind::Userdata(_) | Kind::Light(_) => 7,
+            Kind::Int64(_) => 8,
+            Kind::Cell(_) => 9,
         }
     }
 }
+
+/// The names of the types, as `Value::type_index` counts them.
+pub(crate) const TYPE_NAMES: [&str; 10] =
+    ["nil", "boolean", "number", "string", "table", "function", "thread", "userdata", "cdata", "upvalue"];
 
 impl<'gc> Kind<'gc> {
     /// As an operand of 64-bit arithmetic: boxed integers, and numbers that are converted.
