@@ -79,3 +79,11 @@ line]], [==[a]]b]==])
 do local t = {} for i = 1, 120 do t[i] = i end local big = {1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31,32,33,34,35,36,37,38,39,40,41,42,43,44,45,46,47,48,49,50,51,52,53,54,55,56,57,58,59,60, x = 1, 61, id(62, 63)} show(#big, big[50], big[51], big[61], big[63], big.x) end
 do local t = setmetatable({}, {__index = function(t, k) return k .. "!" end, __call = function(self, ...) return "called", ... end, __add = function(a, b) return "add" end, __lt = function(a,b) return true end, __le = function() return false end, __eq = function() return true end, __concat = function(a, b) return "cat" end, __unm = function() return "unm" end})
  show(t.foo, t[1], t(1, 2), t + 1, 1 + t, t .. "x", "x" .. t, -t, t < t, t > t, t <= t, t >= t, 1 .. t .. 2) local u = setmetatable({}, getmetatable(t)) show(t == u, t ~= u, not (t == u), t == 1) end
+
+-- A list with NaNs has no order, but sorting it ends and loses nothing.
+local list = {}
+for i = 1, 200 do list[i] = i % 7 == 0 and 0 / 0 or i * 7919 % 100 end
+pcall(table.sort, list)
+local nans = 0
+for _, v in ipairs(list) do nans = nans + (v ~= v and 1 or 0) end
+print(#list, nans)
