@@ -1,20 +1,23 @@
-//! perilune's benchmarks: `cargo run --release -p perilune-bench -- vm` times the Lua machine against its peers.
+//! perilune's benchmarks: `cargo run --release -p perilune-bench -- vm` times the Lua machine against its peers, `-- ops` counts
+//! the instructions of single operations.
 //! (The HTTP benchmark is a script of its own: bench/http/bench.sh.)
 #![forbid(unsafe_code)]
 
 mod child;
+mod ops;
 mod peers;
 mod report;
 mod vm;
 
 use std::process::ExitCode;
 
-const USAGE: &str = "usage: perilune-bench vm [-r ROUNDS] [PROGRAM ...]\n       perilune-bench piccolo FILE";
+const USAGE: &str = "usage: perilune-bench vm [-r ROUNDS] [PROGRAM ...]\n       perilune-bench ops [NAME ...]\n       perilune-bench piccolo FILE";
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let done = match args.split_first().map(|(command, rest)| (command.as_str(), rest)) {
         Some(("vm", rest)) => vm::main(rest),
+        Some(("ops", rest)) => ops::main(rest),
         Some(("piccolo", [file])) => peers::piccolo(file),
         _ => Err(USAGE.to_string()),
     };

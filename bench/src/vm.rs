@@ -64,7 +64,7 @@ pub fn main(args: &[String]) -> Result<(), String> {
 }
 
 /// What is timed is the program as it ships, built beside this one.
-fn build(root: &Path, here: &Path) -> Result<(), String> {
+pub fn build(root: &Path, here: &Path) -> Result<(), String> {
     let Some(cargo) = std::env::var_os("CARGO") else {
         let program = here.join("perilune");
         return if program.exists() { Ok(()) } else { Err(format!("{} is not there", program.display())) };

@@ -1,7 +1,8 @@
 //! `perilune lua [options] [script [args]]`: the lua command.
 
-use std::io::{Read, Write};
+use std::io::{IsTerminal, Read, Write};
 use std::process::ExitCode;
+use std::rc::Rc;
 
 use vm::value::table::TableRef;
 use vm::{Value, Vm};
@@ -9,6 +10,7 @@ use vm::{Value, Vm};
 const USAGE: &str = "usage: perilune lua [options] [script [args]].\n\
     Available options are:\n  \
     -e stat  execute string 'stat'\n  \
+    -i       enter interactive mode after executing 'script'\n  \
     -l name  require library 'name'\n  \
     -v       show version information\n  \
     --       stop handling options\n  \
@@ -18,7 +20,7 @@ pub fn main(args: &[String]) -> ExitCode {
     // Chunks to run in their order: (name, source).
     let mut chunks: Vec<(String, Vec<u8>)> = Vec::new();
     let mut at = 0;
-    let mut version = false;
+    let (mut version, mut interactive) = (false, false);
     while let Some(arg) = args.get(at).filter(|arg| arg.starts_with('-') && *arg != "-") {
         at += 1;
         if arg == "--" {
@@ -34,6 +36,7 @@ pub fn main(args: &[String]) -> ExitCode {
         };
         match option {
             "-v" => version = true,
+            "-i" => interactive = true,
             "-e" | "-l" => {
                 let Some(value) = value() else {
                     eprintln!("perilune lua: '{option}' needs argument\n{USAGE}");
@@ -51,11 +54,14 @@ pub fn main(args: &[String]) -> ExitCode {
             }
         }
     }
-    if version {
+    if args.get(at).is_none() && chunks.is_empty() && !version && std::io::stdin().is_terminal() {
+        interactive = true;
+    }
+    if version || interactive {
         println!("perilune {} (Lua 5.1, LuaJIT's dialect)", super::identity::VERSION);
     }
     let source = match args.get(at).map(String::as_str) {
-        None if !chunks.is_empty() || version => None,
+        None if !chunks.is_empty() || version || interactive => None,
         Some("-") | None => Some(("=stdin".to_string(), stdin())),
         Some(name) => Some((format!("@{name}"), std::fs::read(name).map_err(|e| cannot("open", name, &e)))),
     };
@@ -68,12 +74,12 @@ pub fn main(args: &[String]) -> ExitCode {
             }
         }
     }
-    run(args, at, &chunks)
+    run(args, at, &chunks, interactive)
 }
 
 /// Runs the chunks in one machine. `script` is the script's place among the arguments: those behind it are its own.
-fn run(args: &[String], script: usize, chunks: &[(String, Vec<u8>)]) -> ExitCode {
-    let vm = Vm::new();
+fn run(args: &[String], script: usize, chunks: &[(String, Vec<u8>)], interactive: bool) -> ExitCode {
+    let vm = Rc::new(Vm::new());
     vm.enter(|cx| {
         stdlib::open(cx);
         // As the lua command sets it: the script at 0, its arguments behind it, the program and its options before it.
@@ -94,8 +100,14 @@ fn run(args: &[String], script: usize, chunks: &[(String, Vec<u8>)]) -> ExitCode
             }
             // (where the error output is closed there is nobody to tell)
             let _ = std::io::stderr().write_all(&text);
-            return ExitCode::FAILURE;
+            if !interactive {
+                return ExitCode::FAILURE;
+            }
+            break;
         }
+    }
+    if interactive {
+        super::prompt::run(vm);
     }
     ExitCode::SUCCESS
 }

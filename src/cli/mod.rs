@@ -4,6 +4,7 @@ pub mod demo;
 pub mod flags;
 pub mod identity;
 pub mod lua;
+mod prompt;
 pub mod run;
 mod script;
 

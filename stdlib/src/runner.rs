@@ -16,6 +16,11 @@ pub struct Failure {
 
 /// Calls a function with strings as arguments; its results are dropped.
 pub fn call(vm: &Vm, function: &Stashed, args: &[&[u8]]) -> Result<(), Failure> {
+    evaluate(vm, function, args).map(drop)
+}
+
+/// Calls a function with strings as arguments, and gives its results.
+pub fn evaluate(vm: &Vm, function: &Stashed, args: &[&[u8]]) -> Result<Vec<Stashed>, Failure> {
     let id = vm.enter(|cx| {
         let args: Vec<_> = args.iter().map(|arg| cx.str(arg)).collect();
         cx.spawn(cx.fetch(function), &args).0
@@ -27,8 +32,12 @@ pub fn call(vm: &Vm, function: &Stashed, args: &[&[u8]]) -> Result<(), Failure> 
         match step {
             Step::OutOfFuel => {}
             Step::Done | Step::Exit | Step::Gone => {
+                let results = vm.enter(|cx| {
+                    let values = cx.thread(id).and_then(|thread| cx.results_of(thread)).map_or(Vec::new(), |(_, v)| v);
+                    values.into_iter().map(|v| cx.stash(v)).collect()
+                });
                 vm.bury(id);
-                return Ok(());
+                return Ok(results);
             }
             Step::Error => return Err(failure(vm, id)),
             Step::Yield(_) | Step::Park(_) => {

@@ -90,6 +90,7 @@ ops! {
     JmpNeK { a: u8, k: u16, off: i32 } none "if R[a] ~= K[k] then pc += off, K[k] nil, boolean, number or string";
     ForPrep { a: u8, off: i32 } none "check R[a], R[a+1], R[a+2] are numbers (index, limit, step); pc += off if the loop runs no time, else R[a+3] := R[a]";
     ForLoop { a: u8, off: i32 } none "R[a] += R[a+2]; if it is within R[a+1] then { R[a+3] := R[a]; pc += off }; burns fuel";
+    ForUp { a: u8, off: i32 } none "as ForLoop where R[a+2] is a positive constant";
     ForInPrep { a: u8, off: i32 } none "R[a+3] := a place for the iteration's own position; pc += off";
     ForInCall { a: u8, n: u8 } none "R[a+4] .. R[a+3+n] := R[a](R[a+1], R[a+2]); R[a+3] is the loop's own";
     ForInLoop { a: u8, off: i32 } none "if R[a+4] ~= nil then { R[a+2] := R[a+4]; pc += off }; burns fuel";

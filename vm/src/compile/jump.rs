@@ -31,6 +31,7 @@ pub(super) fn set_offset(op: &mut Op, distance: i64) {
         | Op::JmpNeK { off, .. }
         | Op::ForPrep { off, .. }
         | Op::ForLoop { off, .. }
+        | Op::ForUp { off, .. }
         | Op::ForInPrep { off, .. }
         | Op::ForInLoop { off, .. } => *off = distance,
         _ => {}

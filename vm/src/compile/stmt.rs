@@ -154,7 +154,11 @@ impl FunctionCode<'_> {
         self.declare(&[stmt.var], base + 3, stmt.check_line);
         self.statements(&stmt.body.stmts)?;
         self.forget_locals(inner);
-        let end = self.emit(Op::ForLoop { a, off: 0 }, stmt.line);
+        let up = match stmt.step {
+            None => true,
+            Some(step) => matches!(*self.chunk.expr(step.expr), Expr::Number(n) if n > 0.0),
+        };
+        let end = self.emit(if up { Op::ForUp { a, off: 0 } } else { Op::ForLoop { a, off: 0 } }, stmt.line);
         self.patch(end, top);
         self.patch_here(&[prepare]);
         self.forget_locals(keep);

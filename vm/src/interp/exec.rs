@@ -602,6 +602,15 @@ impl<'gc> Exec<'_, 'gc> {
                         burn!();
                     }
                 }
+                Op::ForUp { a, off } => {
+                    let i = R!(a).bits() + R!(a as usize + 2).bits();
+                    if i <= R!(a as usize + 1).bits() {
+                        SET!(a, Value::num_raw(i));
+                        SET!(a as usize + 3, Value::num_raw(i));
+                        jump!(off);
+                        burn!();
+                    }
+                }
                 Op::ForInPrep { a, off } => {
                     SET!(a as usize + 3, Value::mark(0));
                     jump!(off);
