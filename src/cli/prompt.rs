@@ -9,15 +9,15 @@ use std::rc::Rc;
 
 use rustyline::completion::Completer;
 use rustyline::error::ReadlineError;
-use rustyline::history::FileHistory;
 use rustyline::highlight::Highlighter;
 use rustyline::hint::Hinter;
+use rustyline::history::FileHistory;
 use rustyline::validate::Validator;
 use rustyline::{Context, Editor, Helper};
 use stdlib::runner;
 use vm::value::Kind;
-use vm::value::table::TableRef;
 use vm::value::Table;
+use vm::value::table::TableRef;
 use vm::{Cx, Stashed, Value, Vm};
 
 const NAME: &[u8] = b"=stdin";
@@ -195,7 +195,11 @@ fn show_table<'gc>(cx: Cx<'gc>, t: Table<'gc>, above: &mut Vec<Table<'gc>>, out:
     } else {
         let line = |depth: usize| [b"\n".as_slice(), &b"  ".repeat(depth)].concat();
         let inner = line(above.len());
-        ([b"{".as_slice(), &inner].concat(), [b",".as_slice(), &inner].concat(), [&line(above.len() - 1)[..], b"}"].concat())
+        (
+            [b"{".as_slice(), &inner].concat(),
+            [b",".as_slice(), &inner].concat(),
+            [&line(above.len() - 1)[..], b"}"].concat(),
+        )
     };
     out.extend_from_slice(&open);
     out.extend_from_slice(&entries.join(&between[..]));
@@ -209,8 +213,28 @@ fn is_name(bytes: &[u8]) -> bool {
 }
 
 const KEYWORDS: &[&[u8]] = &[
-    b"and", b"break", b"do", b"else", b"elseif", b"end", b"false", b"for", b"function", b"goto", b"if", b"in", b"local",
-    b"nil", b"not", b"or", b"repeat", b"return", b"then", b"true", b"until", b"while",
+    b"and",
+    b"break",
+    b"do",
+    b"else",
+    b"elseif",
+    b"end",
+    b"false",
+    b"for",
+    b"function",
+    b"goto",
+    b"if",
+    b"in",
+    b"local",
+    b"nil",
+    b"not",
+    b"or",
+    b"repeat",
+    b"return",
+    b"then",
+    b"true",
+    b"until",
+    b"while",
 ];
 
 /// Completes names from the machine's tables.

@@ -118,7 +118,11 @@ fn clobbers(op: &Op, reg: u8) -> bool {
         Op::SelfField { a, .. } => reg == a.wrapping_add(1),
         Op::Concat { b, n, .. } => range(b, n),
         Op::Call { a, .. } | Op::TailCall { a, .. } => reg >= a,
-        Op::ForPrep { a, .. } | Op::ForLoop { a, .. } | Op::ForUp { a, .. } | Op::ForInPrep { a, .. } | Op::ForInLoop { a, .. } => reg >= a,
+        Op::ForPrep { a, .. }
+        | Op::ForLoop { a, .. }
+        | Op::ForUp { a, .. }
+        | Op::ForInPrep { a, .. }
+        | Op::ForInLoop { a, .. } => reg >= a,
         Op::ForInCall { a, .. } => u32::from(reg) >= u32::from(a) + 3,
         _ => false,
     }

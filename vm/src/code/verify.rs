@@ -133,7 +133,9 @@ impl Check<'_> {
             Op::JmpEqK { a, k, off } | Op::JmpNeK { a, k, off } => r(a)
                 .and(self.constant(k as usize, |constant| !matches!(constant, Const::Int64 { .. })))
                 .and(self.jump(at, off)),
-            Op::ForPrep { a, off } | Op::ForLoop { a, off } | Op::ForUp { a, off } => self.registers(a, 4).and(self.jump(at, off)),
+            Op::ForPrep { a, off } | Op::ForLoop { a, off } | Op::ForUp { a, off } => {
+                self.registers(a, 4).and(self.jump(at, off))
+            }
             Op::ForInPrep { a, off } => {
                 let call = self.proto.code.get((at as i64 + 1 + i64::from(off)) as usize).map(|op| op.get());
                 match call {

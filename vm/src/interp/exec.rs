@@ -535,6 +535,9 @@ impl<'gc> Exec<'_, 'gc> {
                             SET!(a, Value::num_raw(t.len() as f64));
                             continue;
                         }
+                    } else if let Some(s) = x.as_str() {
+                        SET!(a, Value::num_raw(s.len() as f64));
+                        continue;
                     }
                     drive!(self.length(x, base_i + a as usize))
                 }

@@ -138,8 +138,13 @@ impl<'gc> Exec<'_, 'gc> {
                 }
                 // One step along the chain: the usual class.
                 if let Some(class) = handler.as_table() {
-                    if let Some(slot) = class.borrow().find_str(s) {
+                    let class = class.borrow();
+                    if let Some(slot) = class.find_str(s) {
                         self.learn(slot);
+                        let v = class.nodes[slot].val;
+                        if !v.is_nil() {
+                            return self.put(dst, v);
+                        }
                     }
                 }
                 return self.index(handler, key, dst);
