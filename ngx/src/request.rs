@@ -6,9 +6,11 @@
 //! What must stay true: nothing here holds a GC pointer; dropping a request never enters the VM.
 use std::cell::Cell;
 use std::future::Future;
+use std::io;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
 
@@ -126,6 +128,17 @@ impl BodyError {
     }
 }
 
+/// The client's connection as `ngx.req.socket()` reads and writes it.
+pub trait Downstream {
+    /// How many bytes were read; 0: the end of the body, or (raw) of the client's side. `ConnectionAborted`: the client went
+    /// away before that.
+    fn poll_read(&self, cx: &mut Context<'_>, out: &mut [u8]) -> Poll<io::Result<usize>>;
+    /// How many bytes the kernel took.
+    fn try_write(&self, bytes: &[u8]) -> io::Result<usize>;
+    /// Resolves when it may take more.
+    fn writable<'a>(&'a self) -> Local<'a, io::Result<()>>;
+}
+
 /// What lies behind a request. Implemented by the server; all methods are called on the worker's thread.
 pub trait Exchange {
     /// Reads the whole request body, honouring client_max_body_size and the buffer directives. With `discard` the bytes are dropped.
@@ -149,6 +162,13 @@ pub trait Exchange {
 
     /// The lua_* directives in force at the request's location.
     fn lua_conf(&self) -> &LuaConf;
+
+    /// Lends the client's connection to Lua: the request body's bytes as they come or, `raw`, everything, with the response
+    /// in Lua's hands from now on and the connection ending with the request. Err: why not.
+    fn lend(&self, request: &Request, raw: bool) -> Result<Rc<dyn Downstream>, &'static str> {
+        let _ = (request, raw);
+        Err("no body")
+    }
 
     /// Resolves when the client has gone away (for lua_check_client_abort).
     fn client_gone<'a>(&'a self) -> Local<'a, ()>;
@@ -223,6 +243,7 @@ pub struct LuaConf {
     pub client_body_buffer_size: usize,
     /// The MIME type of a response without one, from default_type.
     pub default_type: Bytes,
+    pub tcp_nodelay: bool,
     /// Name servers of `resolver`, host:port; empty: none configured.
     pub resolvers: Rc<[String]>,
     pub resolver_timeout: u64,
@@ -245,6 +266,7 @@ impl Default for LuaConf {
             transform_underscores: true,
             client_body_buffer_size: 16 * 1024,
             default_type: Bytes::from_static(b"text/plain"),
+            tcp_nodelay: true,
             resolvers: Rc::from([]),
             resolver_timeout: 30_000,
         }

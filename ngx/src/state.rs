@@ -1,5 +1,5 @@
 //! What this crate keeps with each request between natives: opaque to the server.
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use vm::{Stashed, ThreadId};
@@ -23,6 +23,12 @@ pub struct LuaState {
     pub(crate) new_body_buffer: usize,
     /// What `ngx.on_abort` registered.
     pub(crate) on_abort: OnAbort,
+    /// A light thread reads the request body.
+    pub(crate) reading_body: Rc<Cell<bool>>,
+    /// The client's connection is Lua's (`ngx.req.socket(true)`).
+    pub(crate) raw_socket: bool,
+    /// The sockets it connected; they end with the request.
+    pub(crate) sockets: crate::cosocket::Sockets,
     /// Light threads that wait for subrequests.
     pub(crate) subrequests: Rc<RefCell<Vec<ThreadId>>>,
     /// How many requests this one is a subrequest of, one inside the other.

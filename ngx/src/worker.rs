@@ -63,7 +63,7 @@ pub struct Worker {
     pub(crate) log: Rc<dyn Log>,
     functions: RefCell<Vec<Option<Rc<Stashed>>>>,
     pub(crate) timers: Timers,
-    pub(crate) sockets: crate::cosocket::Pools,
+    pub(crate) sockets: Rc<crate::cosocket::Pools>,
     /// The time zone, as it was when the worker started.
     pub(crate) zone: crate::clock::Zone,
     /// Compiled patterns of ngx.re.
@@ -80,13 +80,14 @@ impl Worker {
         vm.limit_memory(setup.memory_limit);
         let timers = Timers::new(setup.max_running_timers, setup.max_pending_timers);
         let patterns = crate::api::re::Cache::new(setup.regex_cache_max_entries, setup.regex_match_limit);
+        let sockets = crate::cosocket::Pools::new(log.clone());
         let worker = Rc::new(Worker {
             vm,
             setup,
             log,
             functions: RefCell::default(),
             timers,
-            sockets: crate::cosocket::Pools::default(),
+            sockets,
             zone: crate::clock::Zone::local(),
             patterns,
             exiting: Cell::new(false),

@@ -5,6 +5,7 @@
 
 mod chunks;
 pub mod head;
+pub mod lent;
 pub mod wire;
 
 use std::future::Future;
@@ -120,6 +121,13 @@ async fn after(wire: &Wire) -> bool {
         // No response at all (444): the connection is cut as it is.
         return false;
     };
+    if wire.given_up.get() {
+        if !wire.eof.get() {
+            wire.stream.shutdown_write();
+            wire.stream.linger(LINGER).await;
+        }
+        return false;
+    }
     let whole = wire.whole();
     if wire.drained(true).await.is_err() || !whole {
         return false;

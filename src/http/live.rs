@@ -9,8 +9,8 @@ use bytes::Bytes;
 use ngx::log::{Level, Log};
 use ngx::phase::Phase;
 use ngx::request::{
-    Body, BodyError, ClientGone, Exchange, Local, LuaConf, NoVariable, Request, SubrequestOptions, SubrequestResult,
-    TempFile,
+    Body, BodyError, ClientGone, Downstream, Exchange, Local, LuaConf, NoVariable, Request, SubrequestOptions,
+    SubrequestResult, TempFile,
 };
 
 use super::subrequest::{self, Captured};
@@ -18,6 +18,7 @@ use super::{response, vars};
 use crate::conf::regex::Captures;
 use crate::conf::settings::Settings;
 use crate::conf::tree::{Http, Location, Server, VarKind};
+use crate::conn::lent;
 use crate::conn::wire::Wire;
 use crate::worker::Worker;
 
@@ -282,6 +283,25 @@ impl Exchange for Live {
 
     fn subrequest(self: Rc<Self>, parent: &Request, options: SubrequestOptions) -> Local<'static, SubrequestResult> {
         subrequest::run(self, parent, options)
+    }
+
+    fn lend(&self, _: &Request, raw: bool) -> Result<Rc<dyn Downstream>, &'static str> {
+        let Some(wire) = self.wire.clone() else { return Err("no body") };
+        if raw {
+            if !wire.give_up() {
+                return Err("pending data to write");
+            }
+            self.keep_alive.set(false);
+            self.complete.set(true);
+            let strict = self.settings().lua_check_client_abort.unwrap_or(false);
+            return Ok(Rc::new(lent::Raw { wire, strict }));
+        }
+        match self.content_length {
+            _ if wire.body_is_chunked() => Err("chunked request bodies not supported yet"),
+            None | Some(0) => Err("no body"),
+            _ if wire.expect_body().is_err() => Err("test expect failed"),
+            _ => Ok(Rc::new(lent::Body(wire))),
+        }
     }
 
     fn client_gone<'a>(&'a self) -> Local<'a, ()> {

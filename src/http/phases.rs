@@ -238,7 +238,6 @@ async fn after_lua(live: &Live, request: &mut Request, phase: Phase, code: &ngx:
         PhaseEnd::Done => Next::Go,
         PhaseEnd::Failed => fail(live, request, 500),
         PhaseEnd::Aborted => {
-            live.say(request, Level::Info, "client prematurely closed connection");
             live.logged_status.set(499);
             Next::Drop
         }

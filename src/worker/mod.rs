@@ -128,6 +128,7 @@ pub fn lua_conf(s: &Settings) -> LuaConf {
         socket_keepalive_timeout: s.lua_socket_keepalive_timeout.unwrap_or(d.socket_keepalive_timeout),
         socket_pool_size: number(s.lua_socket_pool_size, d.socket_pool_size),
         socket_buffer_size: number(s.lua_socket_buffer_size, d.socket_buffer_size),
+        tcp_nodelay: s.tcp_nodelay.unwrap_or(true),
         socket_log_errors: s.lua_socket_log_errors.unwrap_or(true),
         http10_buffering: s.lua_http10_buffering.unwrap_or(true),
         check_client_abort: s.lua_check_client_abort.unwrap_or(false),

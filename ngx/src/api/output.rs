@@ -43,6 +43,9 @@ fn emit<'gc>(call: &mut Call<'_, 'gc>, name: &str, newline: bool) -> Reply<'gc> 
     let single = call.arg(0).as_str().filter(|_| call.len() == 1).map(Call::as_bytes);
     let bytes = single.unwrap_or(&gathered);
     call.reserve(bytes.len() + 1)?;
+    if request(call)?.lua.raw_socket {
+        return call.ret_nil_err("raw request socket acquired");
+    }
     let head = request(call)?.method == "HEAD";
     let request = request(call)?;
     if request.output.eof {
@@ -63,7 +66,7 @@ fn emit<'gc>(call: &mut Call<'_, 'gc>, name: &str, newline: bool) -> Reply<'gc> 
 pub(crate) fn write_argument<'gc>(call: &Call<'_, 'gc>, i: usize, out: &mut Vec<u8>) -> Result<(), Value<'gc>> {
     let v = call.arg(i);
     match v.kind() {
-        Kind::Table(t) => write_list(t, out, 0).map_err(|bad| call.arg_error(i, &bad)),
+        Kind::Table(t) => write_list(t, out, false, 0).map_err(|bad| call.arg_error(i, &bad)),
         _ if write_scalar(v, out) => Ok(()),
         _ => Err(call.arg_error(
             i,
@@ -84,7 +87,8 @@ pub(crate) fn write_scalar(v: Value<'_>, out: &mut Vec<u8>) -> bool {
     true
 }
 
-fn write_list(t: Table<'_>, out: &mut Vec<u8>, depth: usize) -> Result<(), String> {
+/// The items of a list, lists inside it too, one after the other. `strict`: strings and numbers only.
+pub(crate) fn write_list(t: Table<'_>, out: &mut Vec<u8>, strict: bool, depth: usize) -> Result<(), String> {
     if depth > MAX_DEPTH {
         return Err("too many nested tables".into());
     }
@@ -104,7 +108,10 @@ fn write_list(t: Table<'_>, out: &mut Vec<u8>, depth: usize) -> Result<(), Strin
     for i in 1..=max as usize {
         let v = t.get_int(i);
         match v.kind() {
-            Kind::Table(inner) => write_list(inner, out, depth + 1)?,
+            Kind::Table(inner) => write_list(inner, out, strict, depth + 1)?,
+            Kind::Nil | Kind::Bool(_) | Kind::Light(_) if strict => {
+                return Err(format!("bad data type {} found", v.type_name()));
+            }
             _ if write_scalar(v, out) => {}
             _ => return Err(format!("bad data type {} found", v.type_name())),
         }
@@ -118,6 +125,9 @@ fn flush<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
         Kind::Bool(wait) => wait,
         _ => return Err(call.type_error(0, "boolean")),
     };
+    if request(call)?.lua.raw_socket {
+        return call.ret_nil_err("raw request socket acquired");
+    }
     let req = request(call)?;
     if req.output.eof {
         return call.ret_nil_err("seen eof");
@@ -146,6 +156,9 @@ fn flush<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
 }
 
 fn eof<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
+    if request(call)?.lua.raw_socket {
+        return call.ret_nil_err("raw request socket acquired");
+    }
     let request = request(call)?;
     if request.output.eof {
         return call.ret_nil_err("seen eof");

@@ -1,13 +1,11 @@
 //! ngx.socket.udp and its methods. As with streams, a socket is a table whose first item is the host object.
 use std::rc::Rc;
 
-use vm::value::Kind;
 use vm::value::table::TableRef;
 use vm::{Call, Cx, Outcome, Reply, Row, Value, What, row};
 
 use super::ngx_table::warn;
-use super::output::write_scalar;
-use super::socket::{fail, write_pieces};
+use super::socket::{fail, payload};
 use super::{request, row_in};
 use crate::cosocket::udp::{self, Busy, Socket};
 use crate::cosocket::{Failure, Target};
@@ -103,7 +101,7 @@ fn setpeername<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
 /// "closed", and a line in the log.
 fn closed<'gc>(call: &mut Call<'_, 'gc>, doing: &str) -> Reply<'gc> {
     let line = format!("attempt to {doing} data on a closed socket: u:0000000000000000, c:0000000000000000");
-    fail(call, &Failure { words: "closed".into(), log: Some(line), fatal: true })
+    fail(call, &Failure { log: Some(line), ..Failure::closed() })
 }
 
 fn send<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
@@ -115,17 +113,8 @@ fn send<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     if socket.busy.get() {
         return call.ret_nil_err("socket busy");
     }
-    let data = call.arg(1);
-    let mut bytes = Vec::new();
-    match data.kind() {
-        Kind::Table(t) => write_pieces(t, &mut bytes, 0).map_err(|bad| call.arg_error(1, &bad))?,
-        _ if write_scalar(data, &mut bytes) => {}
-        _ => {
-            let got = data.type_name();
-            let words = format!("string, number, boolean, nil, or array table expected, got {got}");
-            return Err(call.arg_error(1, &words));
-        }
-    }
+    let mut gathered = Vec::new();
+    let bytes = payload(call, &mut gathered)?.to_vec();
     call.charge(bytes.len() / 32 + 1);
     let (fd, len) = (peer.fd(), bytes.len());
     let job = async move { peer.send(&bytes).await };

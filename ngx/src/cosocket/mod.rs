@@ -9,13 +9,17 @@ pub(crate) mod udp;
 
 use std::cell::{Cell, RefCell};
 use std::io;
+use std::net::{IpAddr, SocketAddr};
 use std::rc::{Rc, Weak};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tokio::net::{TcpStream, UnixStream};
+use socket2::SockRef;
+use tokio::net::{TcpSocket, TcpStream, UnixStream};
 
-use crate::request::Request;
-pub(crate) use pool::Pools;
+use crate::log::{Level, Log};
+use crate::request::{Downstream, Request};
+pub(crate) use pool::{Entry, Pools, Queued, Seat, Unfit};
 pub(crate) use read::{Pattern, Until};
 
 use crate::stream::Stream;
@@ -27,20 +31,62 @@ pub(crate) enum Target {
     Unix(String),
 }
 
+/// What a socket reads and writes: a connection of its own, or the client's, lent for the length of the request.
+pub(crate) enum Source {
+    Peer(Stream),
+    Client(Rc<dyn Downstream>),
+}
+
 /// A connection that is being used: the stream, what was read ahead, how often it came out of a pool.
 pub(crate) struct Connected {
-    pub stream: Stream,
+    pub stream: Source,
     pub buffer: RefCell<Vec<u8>>,
     /// Bytes at the buffer's start that are used up already.
     pub start: Cell<usize>,
     pub reused: u64,
     pub pool: Vec<u8>,
-    pub pool_size: usize,
+    pub seat: Option<Seat>,
     /// The peer has closed, or an error made the stream useless for reading.
     pub eof: Cell<bool>,
+    /// A read failed: there will be no other.
+    pub read_closed: Cell<bool>,
+    /// A write failed: there will be no other.
+    pub write_closed: Cell<bool>,
+    /// The log knows already that Nagle's algorithm is off.
+    pub nodelay_told: Cell<bool>,
+    pub trace: Trace,
 }
 
-/// What `ngx.socket.tcp()` gives.
+/// Says in the debug log that a connection is given back, when it is.
+#[derive(Default)]
+pub(crate) struct Trace(Option<Rc<dyn Log>>);
+
+impl Trace {
+    pub fn new(request: &Request) -> Trace {
+        Trace(request.log.enabled(Level::Debug).then(|| request.log.clone()))
+    }
+}
+
+impl Drop for Trace {
+    fn drop(&mut self) {
+        if let Some(log) = &self.0 {
+            log.write(Level::Debug, b"lua finalize socket", None);
+        }
+    }
+}
+
+/// What a socket that has no connection yet is doing about it.
+#[derive(Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Stage {
+    #[default]
+    Idle,
+    /// Waiting for the name's addresses, or for a seat in the pool.
+    Resolving,
+    Connecting,
+}
+
+/// What `ngx.socket.tcp()` and `ngx.req.socket()` give.
+#[derive(Default)]
 pub(crate) struct Socket {
     pub connected: RefCell<Option<Rc<Connected>>>,
     /// Milliseconds; None: the directive's default.
@@ -49,7 +95,9 @@ pub(crate) struct Socket {
     pub read_timeout: Cell<Option<u64>>,
     pub reading: Cell<bool>,
     pub writing: Cell<bool>,
-    pub connecting: Cell<bool>,
+    pub stage: Cell<Stage>,
+    /// The address that `bind` asked for.
+    pub local: Cell<Option<IpAddr>>,
     pub owner: Owner,
 }
 
@@ -69,41 +117,75 @@ impl Owner {
 impl Socket {
     /// Whether a request may use it: it is not connected, or this one connected it.
     pub fn belongs_to(&self, request: &Request) -> bool {
-        self.connected.borrow().is_none() || self.owner.is(request)
-    }
-    pub fn new() -> Socket {
-        Socket {
-            connected: RefCell::new(None),
-            connect_timeout: Cell::new(None),
-            send_timeout: Cell::new(None),
-            read_timeout: Cell::new(None),
-            reading: Cell::new(false),
-            writing: Cell::new(false),
-            connecting: Cell::new(false),
-            owner: Owner::default(),
-        }
+        (self.connected.borrow().is_none() && self.stage.get() == Stage::Idle) || self.owner.is(request)
     }
     pub fn current(&self) -> Option<Rc<Connected>> {
         self.connected.borrow().clone()
     }
 }
 
-/// Sets a flag for as long as it lives: an operation that is cancelled clears it, too.
+/// The sockets that a request connected: its end is theirs.
+#[derive(Default)]
+pub(crate) struct Sockets {
+    known: Vec<Weak<Socket>>,
+    /// The place to look at next: one a time keeps the list at most twice as long as need be.
+    at: usize,
+}
+
+impl Sockets {
+    /// Whether the place of a socket that is no longer connected was used again.
+    pub fn add(&mut self, socket: &Rc<Socket>) -> bool {
+        let mine = Rc::downgrade(socket);
+        self.at = if self.at + 1 < self.known.len() { self.at + 1 } else { 0 };
+        match self.known.get_mut(self.at) {
+            Some(place) if place.upgrade().is_none_or(|known| known.connected.borrow().is_none()) => {
+                *place = mine;
+                true
+            }
+            _ => {
+                self.known.push(mine);
+                false
+            }
+        }
+    }
+}
+
+impl Drop for Sockets {
+    fn drop(&mut self) {
+        for socket in self.known.drain(..).filter_map(|socket| socket.upgrade()) {
+            drop(socket.connected.borrow_mut().take());
+        }
+    }
+}
+
+/// Marks a socket as busy for as long as it lives: an operation that is cancelled clears the mark, too.
 pub(crate) struct Busy {
     socket: Rc<Socket>,
-    which: fn(&Socket) -> &Cell<bool>,
+    free: fn(&Socket),
 }
 
 impl Busy {
-    pub fn new(socket: &Rc<Socket>, which: fn(&Socket) -> &Cell<bool>) -> Busy {
-        which(socket).set(true);
-        Busy { socket: socket.clone(), which }
+    pub fn reading(socket: &Rc<Socket>) -> Busy {
+        socket.reading.set(true);
+        Busy { socket: socket.clone(), free: |socket| socket.reading.set(false) }
+    }
+    pub fn writing(socket: &Rc<Socket>) -> Busy {
+        socket.writing.set(true);
+        Busy { socket: socket.clone(), free: |socket| socket.writing.set(false) }
+    }
+    pub fn connecting(socket: &Rc<Socket>) -> Busy {
+        socket.stage.set(Stage::Resolving);
+        Busy { socket: socket.clone(), free: |socket| socket.stage.set(Stage::Idle) }
+    }
+    /// Only the connection itself is missing.
+    pub fn resolved(&self) {
+        self.socket.stage.set(Stage::Connecting);
     }
 }
 
 impl Drop for Busy {
     fn drop(&mut self) {
-        (self.which)(&self.socket).set(false);
+        (self.free)(&self.socket);
     }
 }
 
@@ -113,32 +195,46 @@ pub(crate) struct Failure {
     pub words: String,
     /// What the error log says, if the log is to say something.
     pub log: Option<String>,
+    pub level: Level,
     /// The connection is of no more use.
     pub fatal: bool,
 }
 
 impl Failure {
+    /// Something that is no matter for the log.
+    pub fn silent(words: impl Into<String>) -> Failure {
+        Failure { words: words.into(), log: None, level: Level::Error, fatal: true }
+    }
     pub fn timeout(log: &str) -> Failure {
-        Failure { words: "timeout".into(), log: Some(log.into()), fatal: false }
+        Failure { log: Some(log.into()), fatal: false, ..Failure::silent("timeout") }
     }
     pub fn closed() -> Failure {
-        Failure { words: "closed".into(), log: None, fatal: true }
+        Failure::silent("closed")
     }
+    /// What Lua asked for cannot be done on a socket that is not connected (any more).
+    pub fn not_connected(doing: &str) -> Failure {
+        let line = format!("attempt to {doing} a closed socket: u:0000000000000000, c:0000000000000000, ft:0 eof:0");
+        Failure { log: Some(line), ..Failure::closed() }
+    }
+    /// A system call's error: `connect() failed (111: Connection refused)` in the log.
     pub fn io(call: &str, e: &io::Error) -> Failure {
-        let text = stdlib::io_error(e);
-        let words = match e.kind() {
-            io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset if call == "send" => {
-                return Failure { words: text.to_lowercase(), log: Some(error_line("send", e)), fatal: true };
-            }
-            _ => text.to_lowercase(),
-        };
-        Failure { words, log: Some(error_line(call, e)), fatal: true }
+        Failure { log: Some(error_line(&format!("{call}() "), e)), ..Failure::silent(system_words(e)) }
+    }
+    /// The same for a call that fails at once: nginx takes what is not the peer's fault more seriously.
+    fn at_once(call: &str, e: &io::Error) -> Failure {
+        use io::ErrorKind::{ConnectionRefused, ConnectionReset, HostUnreachable, NetworkUnreachable};
+        let peer = matches!(e.kind(), ConnectionRefused | ConnectionReset | HostUnreachable | NetworkUnreachable);
+        let level = if peer { Level::Error } else { Level::Crit };
+        Failure { log: Some(error_line(call, e)), level, ..Failure::silent(system_words(e)) }
     }
 }
 
-/// `connect() failed (111: Connection refused)`.
+fn system_words(e: &io::Error) -> String {
+    stdlib::io_error(e).to_lowercase()
+}
+
 fn error_line(call: &str, e: &io::Error) -> String {
-    format!("{call}() failed ({}: {})", e.raw_os_error().unwrap_or(0), stdlib::io_error(e))
+    format!("{call}failed ({}: {})", e.raw_os_error().unwrap_or(0), stdlib::io_error(e))
 }
 
 /// Runs an operation with a limit in milliseconds (0: none).
@@ -149,25 +245,41 @@ pub(crate) async fn within<T>(ms: u64, job: impl Future<Output = T>) -> Option<T
     tokio::time::timeout(Duration::from_millis(ms), job).await.ok()
 }
 
-/// Opens a connection.
-pub(crate) async fn connect(target: &Target, resolvers: &[String], ms: u64) -> Result<Stream, Failure> {
-    match target {
-        Target::Unix(path) => match within(ms, UnixStream::connect(path)).await {
-            Some(Ok(stream)) => Ok(Stream::from(stream)),
-            Some(Err(e)) => Err(Failure::io("connect", &e)),
-            None => Err(Failure::timeout("lua tcp socket connect timed out")),
-        },
+/// Where a connection goes to and comes from.
+#[derive(Clone, Debug)]
+pub(crate) struct Route {
+    pub target: Target,
+    pub local: Option<IpAddr>,
+    /// Name servers of the configuration.
+    pub resolvers: Rc<[String]>,
+    /// Milliseconds for connecting to one address.
+    pub ms: u64,
+}
+
+/// Opens a connection; `resolved` is called when all that is left is to connect.
+pub(crate) async fn connect(route: &Route, resolved: impl Fn()) -> Result<Stream, Failure> {
+    let ms = route.ms;
+    match &route.target {
+        Target::Unix(path) => {
+            resolved();
+            match within(ms, UnixStream::connect(path)).await {
+                Some(Ok(stream)) => Ok(Stream::from(stream)),
+                Some(Err(e)) => Err(Failure::at_once(&format!("connect() to unix:{path} "), &e)),
+                None => Err(Failure::timeout("lua tcp socket connect timed out")),
+            }
+        }
         Target::Tcp { host, port } => {
-            let addresses = resolve(host, *port, resolvers).await?;
+            let addresses = resolve(host, *port, &route.resolvers).await?;
+            resolved();
             let mut last = None;
             for address in addresses {
-                match within(ms, TcpStream::connect(address)).await {
+                match within(ms, connect_to(address, route.local)).await {
                     Some(Ok(stream)) => {
                         // (a socket that is gone already fails at its first use)
                         let _ = stream.set_nodelay(true);
                         return Ok(Stream::from(stream));
                     }
-                    Some(Err(e)) => last = Some(Failure::io("connect", &e)),
+                    Some(Err(failure)) => last = Some(failure),
                     None => {
                         let words = format!("lua tcp socket connect timed out, when connecting to {address}");
                         return Err(Failure::timeout(&words));
@@ -179,20 +291,30 @@ pub(crate) async fn connect(target: &Target, resolvers: &[String], ms: u64) -> R
     }
 }
 
+async fn connect_to(address: SocketAddr, local: Option<IpAddr>) -> Result<TcpStream, Failure> {
+    let refused = |e| Failure::io("connect", &e);
+    let Some(local) = local else { return TcpStream::connect(address).await.map_err(refused) };
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4(),
+        SocketAddr::V6(_) => TcpSocket::new_v6(),
+    };
+    let socket = socket.map_err(|e| Failure::io("socket", &e))?;
+    socket.bind((local, 0).into()).map_err(|e| Failure::at_once(&format!("bind({local}) "), &e))?;
+    socket.connect(address).await.map_err(refused)
+}
+
 fn not_found(host: &str) -> Failure {
-    let words = format!("{host} could not be resolved (3: Host not found)");
-    Failure { words, log: None, fatal: true }
+    Failure::silent(format!("{host} could not be resolved (3: Host not found)"))
 }
 
 /// Addresses as they are; names by the system's resolver, if the configuration has a `resolver` line.
-pub(crate) async fn resolve(host: &str, port: u16, resolvers: &[String]) -> Result<Vec<std::net::SocketAddr>, Failure> {
+pub(crate) async fn resolve(host: &str, port: u16, resolvers: &[String]) -> Result<Vec<SocketAddr>, Failure> {
     let bare = host.strip_prefix('[').and_then(|h| h.strip_suffix(']')).unwrap_or(host);
-    if let Ok(ip) = bare.parse::<std::net::IpAddr>() {
+    if let Ok(ip) = bare.parse::<IpAddr>() {
         return Ok(vec![(ip, port).into()]);
     }
     if resolvers.is_empty() {
-        let words = format!("no resolver defined to resolve \"{host}\"");
-        return Err(Failure { words, log: None, fatal: true });
+        return Err(Failure::silent(format!("no resolver defined to resolve \"{host}\"")));
     }
     match tokio::net::lookup_host((bare, port)).await {
         Ok(found) => {
@@ -204,17 +326,59 @@ pub(crate) async fn resolve(host: &str, port: u16, resolvers: &[String]) -> Resu
     }
 }
 
+impl Source {
+    pub fn poll_read(&self, cx: &mut Context<'_>, out: &mut [u8]) -> Poll<io::Result<usize>> {
+        match self {
+            Source::Peer(stream) => stream.poll_read(cx, out),
+            Source::Client(client) => client.poll_read(cx, out),
+        }
+    }
+    fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Source::Peer(stream) => stream.try_write(bytes),
+            Source::Client(client) => client.try_write(bytes),
+        }
+    }
+    async fn writable(&self) -> io::Result<()> {
+        match self {
+            Source::Peer(stream) => stream.writable().await,
+            Source::Client(client) => client.writable().await,
+        }
+    }
+    /// Reads or sets an option of the socket; the client's has none for Lua.
+    pub fn options<T>(&self, job: impl FnOnce(&SockRef<'_>) -> io::Result<T>) -> io::Result<T> {
+        match self {
+            Source::Peer(stream) => job(&SockRef::from(&stream.as_fd())),
+            Source::Client(_) => Err(io::ErrorKind::Unsupported.into()),
+        }
+    }
+    /// The socket's number, for the debug log; -1: not ours.
+    pub fn fd(&self) -> i32 {
+        match self {
+            Source::Peer(stream) => stream.fd(),
+            Source::Client(_) => -1,
+        }
+    }
+}
+
 impl Connected {
-    pub fn new(stream: Stream, pool: Vec<u8>, pool_size: usize) -> Connected {
+    pub fn new(stream: Source, pool: Vec<u8>) -> Connected {
         Connected {
             stream,
             buffer: RefCell::default(),
             start: Cell::new(0),
             reused: 0,
             pool,
-            pool_size,
+            seat: None,
             eof: Cell::new(false),
+            read_closed: Cell::new(false),
+            write_closed: Cell::new(false),
+            nodelay_told: Cell::new(false),
+            trace: Trace::default(),
         }
+    }
+    pub fn is_client(&self) -> bool {
+        matches!(self.stream, Source::Client(_))
     }
 
     /// Writes what the kernel takes at once; how many bytes that was.

@@ -69,7 +69,7 @@ impl Datagrams {
         };
         match sent {
             Ok(n) if n == bytes.len() => Ok(()),
-            Ok(_) => Err(Failure { words: "partial write".into(), log: None, fatal: false }),
+            Ok(_) => Err(Failure { fatal: false, ..Failure::silent("partial write") }),
             Err(e) => Err(Failure::io("send", &e)),
         }
     }

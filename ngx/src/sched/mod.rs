@@ -146,10 +146,13 @@ impl Run {
             }
             match self.next(request).await {
                 Some((id, wait)) => self.ready.push_back((id, Wake::Resume(wait))),
-                None => match std::mem::replace(&mut request.lua.on_abort, OnAbort::Started) {
-                    OnAbort::Registered(callback) => self.start_callback(request, &callback),
-                    _ => return PhaseEnd::Aborted,
-                },
+                None => {
+                    self.worker.log_for(request, Level::Info, b"client prematurely closed connection");
+                    match std::mem::replace(&mut request.lua.on_abort, OnAbort::Started) {
+                        OnAbort::Registered(callback) => self.start_callback(request, &callback),
+                        _ => return PhaseEnd::Aborted,
+                    }
+                }
             }
         }
     }
