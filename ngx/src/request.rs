@@ -10,6 +10,7 @@ use std::io;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -17,6 +18,7 @@ use bytes::Bytes;
 use crate::headers::Headers;
 use crate::log::Log;
 use crate::phase::Phase;
+use crate::resolver::Servers;
 
 /// A future that stays on its worker's thread.
 pub type Local<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;
@@ -198,6 +200,8 @@ pub struct SubrequestOptions {
     /// The subrequest sees the parent's variables themselves, or (copy) their present values.
     pub share_all_vars: bool,
     pub copy_all_vars: bool,
+    /// An error is answered with its page, as to a client; otherwise the status alone says it.
+    pub error_pages: bool,
     /// The table that is its `ngx.ctx`: for `Request::set_ctx`.
     pub ctx: Option<vm::Stashed>,
 }
@@ -244,8 +248,8 @@ pub struct LuaConf {
     /// The MIME type of a response without one, from default_type.
     pub default_type: Bytes,
     pub tcp_nodelay: bool,
-    /// Name servers of `resolver`, host:port; empty: none configured.
-    pub resolvers: Rc<[String]>,
+    /// The `resolver` directive; None: there is none.
+    pub resolver: Option<Arc<Servers>>,
     pub resolver_timeout: u64,
 }
 
@@ -267,7 +271,7 @@ impl Default for LuaConf {
             client_body_buffer_size: 16 * 1024,
             default_type: Bytes::from_static(b"text/plain"),
             tcp_nodelay: true,
-            resolvers: Rc::from([]),
+            resolver: None,
             resolver_timeout: 30_000,
         }
     }
@@ -312,6 +316,7 @@ impl Request {
     pub fn set_parent(&mut self, parent: &Request) {
         self.is_subrequest = true;
         self.lua.depth = parent.lua.depth + 1;
+        self.lua.sockets = parent.lua.sockets.get_or_init(Rc::default).clone().into();
     }
 
     /// Makes a table of the same worker's VM this request's `ngx.ctx`.

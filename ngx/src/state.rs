@@ -1,9 +1,10 @@
 //! What this crate keeps with each request between natives: opaque to the server.
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::rc::Rc;
 
 use vm::{Stashed, ThreadId};
 
+use crate::cosocket::Sockets;
 use crate::worker::Worker;
 
 #[derive(Default)]
@@ -27,8 +28,8 @@ pub struct LuaState {
     pub(crate) reading_body: Rc<Cell<bool>>,
     /// The client's connection is Lua's (`ngx.req.socket(true)`).
     pub(crate) raw_socket: bool,
-    /// The sockets it connected; they end with the request.
-    pub(crate) sockets: crate::cosocket::Sockets,
+    /// The sockets that it and its subrequests connected; they end with it.
+    pub(crate) sockets: OnceCell<Rc<RefCell<Sockets>>>,
     /// Light threads that wait for subrequests.
     pub(crate) subrequests: Rc<RefCell<Vec<ThreadId>>>,
     /// How many requests this one is a subrequest of, one inside the other.

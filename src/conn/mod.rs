@@ -157,6 +157,11 @@ async fn next_head(worker: &Worker, wire: &Wire, waiting: &Waiting, mut alarm: P
     }
     let mut since = Instant::now();
     let mut begun = !wire.with_input(<[u8]>::is_empty);
+    // (the alarm is not touched per request unless it would be late)
+    let limit = |begun: bool| if begun || waiting.served == 0 { waiting.header_timeout } else { waiting.keepalive };
+    if since + limit(begun) < alarm.deadline() {
+        alarm.as_mut().reset(since + limit(begun));
+    }
     let mut quit = pin!(worker.quit.notified());
     loop {
         let woken = std::future::poll_fn(|cx| {
@@ -169,8 +174,7 @@ async fn next_head(worker: &Worker, wire: &Wire, waiting: &Waiting, mut alarm: P
             }
             // A lazy deadline: nothing is reset per request; when it fires, see what the connection is waiting for.
             while alarm.as_mut().poll(cx).is_ready() {
-                let limit = if begun || waiting.served == 0 { waiting.header_timeout } else { waiting.keepalive };
-                let deadline = since + limit;
+                let deadline = since + limit(begun);
                 if deadline <= Instant::now() {
                     let late = || Next::Refused(wire.with_input(Bad::timed_out));
                     return Poll::Ready(Some(if begun { late() } else { Next::TimedOut }));
@@ -189,6 +193,9 @@ async fn next_head(worker: &Worker, wire: &Wire, waiting: &Waiting, mut alarm: P
         if !begun && !wire.with_input(<[u8]>::is_empty) {
             begun = true;
             since = Instant::now();
+            if since + limit(true) < alarm.deadline() {
+                alarm.as_mut().reset(since + limit(true));
+            }
         }
     }
 }

@@ -134,7 +134,8 @@ fn find_location(live: &Live, request: &mut Request) -> Next {
     if location.internal && !request.internal {
         return Next::Status(404);
     }
-    if location.settings.keepalive_timeout == Some(0) {
+    let last = request.connection.requests.get() >= location.settings.keepalive_requests.unwrap_or(1000);
+    if last || location.settings.keepalive_timeout == Some(0) {
         live.keep_alive.set(false);
     }
     let limit = location.settings.client_max_body_size.unwrap_or(1 << 20);
@@ -380,7 +381,7 @@ pub async fn error_response(live: &Live, request: &mut Request, code: u16) -> Op
     if status::closes(code) {
         live.keep_alive.set(false);
     }
-    if request.is_subrequest {
+    if live.capture.as_ref().is_some_and(|captured| !captured.error_pages) {
         // The parent gets the status alone: neither a page nor an error_page stands for it.
         for name in [&b"content-type"[..], b"content-length", b"last-modified", b"accept-ranges"] {
             request.response.headers.remove(name);

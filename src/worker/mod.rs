@@ -137,7 +137,7 @@ pub fn lua_conf(s: &Settings) -> LuaConf {
         transform_underscores: s.lua_transform_underscores.unwrap_or(true),
         client_body_buffer_size: number(s.client_body_buffer_size, d.client_body_buffer_size),
         default_type: s.default_type.clone().unwrap_or(Bytes::from_static(b"text/plain")),
-        resolvers: s.resolver.as_deref().unwrap_or_default().iter().cloned().collect(),
+        resolver: s.resolver.clone(),
         resolver_timeout: s.resolver_timeout.unwrap_or(d.resolver_timeout),
     }
 }

@@ -274,7 +274,8 @@ fn getreusedtimes<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
 /// Notes a socket that got its connection with the request, whose end is the connection's.
 fn adopt(request: &mut Request, socket: &Rc<Socket>) {
     socket.owner.set(request);
-    if request.lua.sockets.add(socket) {
+    let sockets = request.lua.sockets.get_or_init(Rc::default);
+    if sockets.borrow_mut().add(socket) {
         super::ngx_table::warn(request, crate::log::Level::Debug, b"lua http cleanup reuse");
     }
 }

@@ -5,10 +5,10 @@ use vm::value::table::TableRef;
 use vm::{Call, Cx, Outcome, Reply, Row, Value, What, row};
 
 use super::ngx_table::warn;
-use super::socket::{fail, payload};
-use super::{request, row_in};
+use super::socket::{address, fail, payload};
+use super::{request, row_in, worker};
 use crate::cosocket::udp::{self, Busy, Socket};
-use crate::cosocket::{Failure, Target};
+use crate::cosocket::{Failure, Names, Target};
 use crate::log::Level;
 use crate::phase::{ANY, Phase};
 
@@ -17,6 +17,7 @@ static NATIVES: &[Row] =
 
 static METHODS: &[Row] = &[
     row("setpeername", setpeername, "sock:setpeername(host, port) or (\"unix:/path\") -> 1, or nil and a message"),
+    row("bind", bind, "sock:bind(address) -> true, or nil and a message: the local address for setpeername"),
     row("send", send, "sock:send(data) -> 1, or nil and a message"),
     row("receive", receive, "sock:receive([size]) -> data, or nil and a message"),
     row("settimeout", settimeout, "sock:settimeout(ms)"),
@@ -83,11 +84,13 @@ fn setpeername<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
         warn(request, Level::Debug, b"lua reuse socket upstream ctx");
     }
     socket.owner.set(request(call)?);
-    let resolvers = request(call)?.exchange.lua_conf().resolvers.clone();
+    let owner = worker(call)?;
+    let names = Names::new(owner, request(call)?.exchange.lua_conf());
+    let local = socket.local.get();
     let busy = Busy::new(&socket);
     let job = async move {
         let _busy = busy;
-        udp::open(&target, &resolvers).await
+        udp::open(&target, &names, local).await
     };
     Outcome::park(What::Connect, job, move |call, opened| match opened {
         Ok(peer) => {
@@ -96,6 +99,17 @@ fn setpeername<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
         }
         Err(failure) => fail(call, &failure),
     })
+}
+
+fn bind<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
+    if call.len() != 2 {
+        return Err(call.error(format!("expecting 2 arguments, but got {}", call.len())));
+    }
+    let socket = socket(call)?;
+    let Some(address) = address(call.bytes(1)?) else { return call.ret_nil_err("bad address") };
+    socket.local.set(Some(address));
+    super::log::debug(call, |_| format!("lua udp socket bind ip: {address}"));
+    call.ret(Value::TRUE)
 }
 
 /// "closed", and a line in the log.

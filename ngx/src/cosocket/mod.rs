@@ -11,6 +11,7 @@ use std::cell::{Cell, RefCell};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::{Rc, Weak};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -18,7 +19,9 @@ use socket2::SockRef;
 use tokio::net::{TcpSocket, TcpStream, UnixStream};
 
 use crate::log::{Level, Log};
-use crate::request::{Downstream, Request};
+use crate::request::{Downstream, LuaConf, Request};
+use crate::resolver::Servers;
+use crate::worker::Worker;
 pub(crate) use pool::{Entry, Pools, Queued, Seat, Unfit};
 pub(crate) use read::{Pattern, Until};
 
@@ -246,12 +249,11 @@ pub(crate) async fn within<T>(ms: u64, job: impl Future<Output = T>) -> Option<T
 }
 
 /// Where a connection goes to and comes from.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct Route {
     pub target: Target,
     pub local: Option<IpAddr>,
-    /// Name servers of the configuration.
-    pub resolvers: Rc<[String]>,
+    pub names: Names,
     /// Milliseconds for connecting to one address.
     pub ms: u64,
 }
@@ -269,7 +271,7 @@ pub(crate) async fn connect(route: &Route, resolved: impl Fn()) -> Result<Stream
             }
         }
         Target::Tcp { host, port } => {
-            let addresses = resolve(host, *port, &route.resolvers).await?;
+            let addresses = resolve(host, *port, &route.names).await?;
             resolved();
             let mut last = None;
             for address in addresses {
@@ -307,22 +309,33 @@ fn not_found(host: &str) -> Failure {
     Failure::silent(format!("{host} could not be resolved (3: Host not found)"))
 }
 
-/// Addresses as they are; names by the system's resolver, if the configuration has a `resolver` line.
-pub(crate) async fn resolve(host: &str, port: u16, resolvers: &[String]) -> Result<Vec<SocketAddr>, Failure> {
+/// Who knows names, and what the configuration says about it.
+#[derive(Clone)]
+pub(crate) struct Names {
+    worker: Rc<Worker>,
+    servers: Option<Arc<Servers>>,
+    ms: u64,
+}
+
+impl Names {
+    pub fn new(worker: Rc<Worker>, conf: &LuaConf) -> Names {
+        Names { worker, servers: conf.resolver.clone(), ms: conf.resolver_timeout }
+    }
+}
+
+/// Addresses as they are; names by the `resolver` directive's servers.
+pub(crate) async fn resolve(host: &str, port: u16, names: &Names) -> Result<Vec<SocketAddr>, Failure> {
     let bare = host.strip_prefix('[').and_then(|h| h.strip_suffix(']')).unwrap_or(host);
     if let Ok(ip) = bare.parse::<IpAddr>() {
         return Ok(vec![(ip, port).into()]);
     }
-    if resolvers.is_empty() {
+    let Some(servers) = &names.servers else {
         return Err(Failure::silent(format!("no resolver defined to resolve \"{host}\"")));
-    }
-    match tokio::net::lookup_host((bare, port)).await {
-        Ok(found) => {
-            // nginx asks for A records first.
-            let (four, six): (Vec<_>, Vec<_>) = found.partition(|a| a.is_ipv4());
-            Ok(if four.is_empty() { six } else { four })
-        }
-        Err(_) => Err(not_found(host)),
+    };
+    // (on the heap: those who have an address should not carry it)
+    match Box::pin(names.worker.names.resolve(servers, host, names.ms)).await {
+        Ok(found) => Ok(found.iter().map(|ip| (*ip, port).into()).collect()),
+        Err(e) => Err(Failure::silent(format!("{host} could not be resolved {}", e.words()))),
     }
 }
 

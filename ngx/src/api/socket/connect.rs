@@ -9,7 +9,7 @@ use super::{OWN, Quiet, adopt, busy, count, fail, new_socket, own_socket, socket
 use crate::api::log::debug;
 use crate::api::{request, worker};
 use crate::cosocket::{
-    self, Busy, Connected, Entry, Failure, Queued, Route, Seat, Socket, Source, Target, Trace, Unfit, within,
+    self, Busy, Connected, Entry, Failure, Names, Queued, Route, Seat, Socket, Source, Target, Trace, Unfit, within,
 };
 
 /// The options of `connect`.
@@ -113,7 +113,8 @@ fn start<'gc>(call: &mut Call<'_, 'gc>, give_socket: bool) -> Reply<'gc> {
     let conf = request(call)?.exchange.lua_conf();
     let size = options.pool_size.or(options.backlog.map(|_| conf.socket_pool_size));
     let ms = socket.connect_timeout.get().unwrap_or(conf.socket_connect_timeout);
-    let route = Route { target, local: socket.local.get(), resolvers: conf.resolvers.clone(), ms };
+    let names = Names::new(owner.clone(), conf);
+    let route = Route { target, local: socket.local.get(), names, ms };
     let known = owner.sockets.find(&key);
     let pool = match (known, size) {
         (None, Some(size)) => {
@@ -231,7 +232,7 @@ pub fn bind<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
         return Err(call.error(format!("expecting 2 arguments, but got {}", call.len())));
     }
     let socket = socket(call)?;
-    let Some(address) = crate::api::socket::address(call.bytes(1)?) else {
+    let Some(address) = super::address(call.bytes(1)?) else {
         return call.ret_nil_err("bad address");
     };
     socket.local.set(Some(address));
