@@ -72,12 +72,12 @@ pub fn open(cx: Cx<'_>) {
     let kinds: [(&str, &[&[Row]]); 3] =
         [(OWN, &[METHODS, WRITING, READING]), (RAW, &[WRITING, READING]), (BODY, &[READING])];
     for (name, families) in kinds {
-        let meta = cx.table(0, 1);
-        let methods = cx.table(0, 16);
+        // (the methods are in the metatable itself, as in OpenResty)
+        let meta = cx.table(0, 16);
         for rows in families {
-            cx.register(methods, rows);
+            cx.register(meta, rows);
         }
-        cx.set_field(meta, "__index", Value::table(methods));
+        cx.set_field(meta, "__index", Value::table(meta));
         cx.set_field(cx.registry(), name, Value::table(meta));
     }
 }

@@ -40,6 +40,37 @@ pub(crate) enum Source {
     Client(Rc<dyn Downstream>),
 }
 
+impl Target {
+    /// A host, which may name its port itself. Err: nginx's words for what it is not.
+    pub fn tcp(host: &str, port: u16) -> Result<Target, &'static str> {
+        let plain = |host: &str| Ok(Target::Tcp { host: host.to_string(), port });
+        if host.is_empty() {
+            return Err("no host");
+        }
+        if host.parse::<IpAddr>().is_ok() {
+            return plain(host);
+        }
+        let (name, rest) = match host.strip_prefix('[') {
+            Some(inner) => {
+                let end = inner.find(']').ok_or("invalid host")?;
+                (&host[..end + 2], &host[end + 2..])
+            }
+            None => host.split_at(host.find(':').unwrap_or(host.len())),
+        };
+        if name.is_empty() {
+            return Err("no host");
+        }
+        match rest.strip_prefix(':') {
+            None if rest.is_empty() => plain(name),
+            None => Err("invalid host"),
+            Some(digits) => match digits.parse() {
+                Ok(port @ 1..) => Ok(Target::Tcp { host: name.to_string(), port }),
+                _ => Err("invalid port"),
+            },
+        }
+    }
+}
+
 /// A connection that is being used: the stream, what was read ahead, how often it came out of a pool.
 pub(crate) struct Connected {
     pub stream: Source,

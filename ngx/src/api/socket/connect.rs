@@ -62,10 +62,14 @@ fn options<'gc>(call: &Call<'_, 'gc>) -> Result<Options, Value<'gc>> {
     Ok(found)
 }
 
-/// What the arguments name, and the pool's name unless an option gives another; Err: the words for nil and a message.
-fn target<'gc>(call: &Call<'_, 'gc>) -> Result<Result<(Target, Vec<u8>), String>, Value<'gc>> {
+/// Where the arguments say that it goes (or what is wrong with the host), the pool's name unless an option gives another, and
+/// how the log shows it.
+type Asked = (Result<Target, &'static str>, Vec<u8>, String);
+
+/// Err: the words for nil and a message.
+fn target<'gc>(call: &Call<'_, 'gc>) -> Result<Result<Asked, String>, Value<'gc>> {
     let bytes = call.bytes(1)?;
-    let host = String::from_utf8_lossy(bytes).into_owned();
+    let host = String::from_utf8_lossy(bytes);
     let port = vm::native::to_number(call.arg(2)).filter(|_| call.len() > 2);
     if let Some(port) = port {
         let port = port.trunc();
@@ -73,10 +77,11 @@ fn target<'gc>(call: &Call<'_, 'gc>) -> Result<Result<(Target, Vec<u8>), String>
             return Ok(Err(format!("bad port number: {}", port as i64)));
         }
         let pool = [bytes, b":", &call.cx.raw_tostring(call.arg(2))].concat();
-        return Ok(Ok((unix(&host).unwrap_or(Target::Tcp { host, port: port as u16 }), pool)));
+        let target = unix(&host).map_or_else(|| Target::tcp(&host, port as u16), Ok);
+        return Ok(Ok((target, pool, format!("{host}:{port}"))));
     }
     Ok(match unix(&host) {
-        Some(target) => Ok((target, bytes.to_vec())),
+        Some(target) => Ok((Ok(target), bytes.to_vec(), format!("{host}:0"))),
         None => Err("missing the port number".into()),
     })
 }
@@ -95,10 +100,11 @@ fn start<'gc>(call: &mut Call<'_, 'gc>, give_socket: bool) -> Reply<'gc> {
     }
     let socket = socket(call)?;
     let options = options(call)?;
-    let (target, key) = match target(call)? {
+    let (target, key, to) = match target(call)? {
         Ok(found) => found,
         Err(words) => return call.ret_nil_err(words),
     };
+    let host = call.bytes(1)?.to_vec();
     let key = options.pool.unwrap_or(key);
     own_socket(call)?;
     if let Some(words) = busy(&socket, Quiet::Both) {
@@ -114,7 +120,12 @@ fn start<'gc>(call: &mut Call<'_, 'gc>, give_socket: bool) -> Reply<'gc> {
     let size = options.pool_size.or(options.backlog.map(|_| conf.socket_pool_size));
     let ms = socket.connect_timeout.get().unwrap_or(conf.socket_connect_timeout);
     let names = Names::new(owner.clone(), conf);
-    let route = Route { target, local: socket.local.get(), names, ms };
+    let local = socket.local.get();
+    // (a host that is none is told of when its turn has come)
+    let route = target.map(|target| Route { target, local, names, ms }).map_err(|wrong| {
+        let host = String::from_utf8_lossy(&host);
+        Failure::silent(format!("failed to parse host name \"{host}\": {wrong}"))
+    });
     let known = owner.sockets.find(&key);
     let pool = match (known, size) {
         (None, Some(size)) => {
@@ -143,14 +154,14 @@ fn start<'gc>(call: &mut Call<'_, 'gc>, give_socket: bool) -> Reply<'gc> {
         }
     }
     if queued.is_none() {
-        if let Some(words) = unparsable(&route.target) {
-            return call.ret_nil_err(words);
+        if let Err(failure) = &route {
+            return call.ret_nil_err(&failure.words);
         }
         debug(call, |_| format!("lua tcp socket connect timeout: {ms}"));
     }
     let busy = Busy::connecting(&socket);
     let job = async move {
-        let made = make(route, key, seat, queued, &busy).await;
+        let made = make(route, ms, to, key, seat, queued, &busy).await;
         drop(busy);
         made
     };
@@ -162,19 +173,17 @@ fn start<'gc>(call: &mut Call<'_, 'gc>, give_socket: bool) -> Reply<'gc> {
 
 /// Waits for a seat if need be, and connects.
 async fn make(
-    route: Route,
+    route: Result<Route, Failure>,
+    ms: u64,
+    to: String,
     key: Vec<u8>,
     mut seat: Option<Seat>,
     queued: Option<Queued>,
     busy: &Busy,
 ) -> Result<Connected, Failure> {
     if let Some(queued) = queued {
-        if within(route.ms, queued.turn()).await.is_none() {
+        if within(ms, queued.turn()).await.is_none() {
             queued.late();
-            let to = match &route.target {
-                Target::Tcp { host, port } => format!("{host}:{port}"),
-                Target::Unix(path) => format!("unix:{path}:0"),
-            };
             let line = format!("lua tcp socket queued connect timed out, when trying to connect to {to}");
             return Err(Failure::timeout(&line));
         }
@@ -182,22 +191,11 @@ async fn make(
             Ok(connected) => return Ok(connected),
             Err(free) => seat = free,
         }
-        if let Some(words) = unparsable(&route.target) {
-            return Err(Failure::silent(words));
-        }
     }
-    let stream = cosocket::connect(&route, || busy.resolved()).await?;
+    let stream = cosocket::connect(&route?, || busy.resolved()).await?;
     let mut connected = Connected::new(Source::Peer(stream), key);
     connected.seat = seat;
     Ok(connected)
-}
-
-/// Why a host is none, in nginx's words.
-fn unparsable(target: &Target) -> Option<String> {
-    match target {
-        Target::Tcp { host, .. } if host.is_empty() => Some(format!("failed to parse host name \"{host}\": no host")),
-        _ => None,
-    }
 }
 
 fn tell_pool<'gc>(call: &mut Call<'_, 'gc>, key: &[u8], size: usize, backlog: Option<usize>) {
