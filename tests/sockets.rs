@@ -223,6 +223,28 @@ fn clients_that_leave() {
 }
 
 #[test]
+fn a_body_cut_short_is_a_bad_request() {
+    let server = Server::start(
+        "log_format s '$uri $status'; access_log logs/access.log s;
+        server { listen 127.0.0.1:PORT;
+            location = /lua { content_by_lua_block { ngx.req.read_body() ngx.log(ngx.ERR, 'went on') } }
+            location = /echo { echo_read_request_body; echo done; } }",
+        &[],
+    );
+    for (n, path) in ["/lua", "/echo"].into_iter().enumerate() {
+        let mut client = TcpStream::connect(("127.0.0.1", server.port)).unwrap();
+        client.write_all(post(path, 10, "abc").as_bytes()).unwrap();
+        client.shutdown(Shutdown::Write).unwrap();
+        let mut answer = String::new();
+        let _ = client.read_to_string(&mut answer);
+        assert_eq!(answer, "", "{path}");
+        assert_eq!(server.log().matches("client prematurely closed connection").count(), n + 1, "{}", server.log());
+    }
+    assert_eq!(server.prefix.read("logs/access.log"), "/lua 400\n/echo 400\n");
+    assert!(!server.log().contains("went on"), "{}", server.log());
+}
+
+#[test]
 fn idle_clients_have_the_time_the_location_gives() {
     let server = Server::start(
         "keepalive_timeout 100ms; server { listen 127.0.0.1:PORT;

@@ -16,7 +16,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 
 use crate::headers::Headers;
-use crate::log::Log;
+use crate::log::{Level, Log};
 use crate::phase::Phase;
 use crate::resolver::Servers;
 
@@ -120,11 +120,12 @@ pub enum BodyError {
 }
 
 impl BodyError {
-    /// What the error log says of it; None: nothing (the client went away, or it was said already).
-    pub fn words(&self) -> Option<&'static str> {
+    /// What the error log says of it; None: nothing, or it was said already.
+    pub fn words(&self) -> Option<(Level, &'static str)> {
         match self {
-            BodyError::Status(400) => Some("client sent invalid chunked body"),
-            BodyError::Status(413) => Some("client intended to send too large chunked body"),
+            BodyError::Status(400) => Some((Level::Error, "client sent invalid chunked body")),
+            BodyError::Status(413) => Some((Level::Error, "client intended to send too large chunked body")),
+            BodyError::Status(499) => Some((Level::Info, "client prematurely closed connection")),
             BodyError::Status(_) => None,
         }
     }

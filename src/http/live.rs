@@ -52,6 +52,8 @@ pub struct Live {
     pub own_location: Cell<bool>,
     /// `$limit_rate`: kept, not enforced.
     pub limit_rate: Cell<u64>,
+    /// The client went away before its body was whole.
+    pub body_cut_short: Cell<bool>,
     /// How long a refused head was.
     pub refused_bytes: Cell<u64>,
     /// The status of an answer by `error_page`; 0: the answer's own.
@@ -112,6 +114,7 @@ impl Live {
             error_answered: Cell::new(false),
             own_location: Cell::new(false),
             limit_rate: Cell::new(0),
+            body_cut_short: Cell::new(false),
             refused_bytes: Cell::new(0),
             err_status: Cell::new(0),
             header_only: Cell::new(false),
@@ -213,6 +216,7 @@ impl Exchange for Live {
                     Ok(None) => break,
                     Ok(Some(Err(ClientGone))) => {
                         // A client that went away is nobody to answer to.
+                        self.body_cut_short.set(!wire.bad_body.get());
                         return Err(BodyError::Status(if wire.bad_body.get() { 400 } else { 499 }));
                     }
                     Ok(Some(Ok(piece))) => piece,

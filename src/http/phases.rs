@@ -174,8 +174,8 @@ pub async fn read_body(live: &Live, request: &mut Request) -> Next {
             Next::Go
         }
         Err(error) => {
-            if let Some(words) = error.words() {
-                live.say(request, Level::Error, words);
+            if let Some((level, words)) = error.words() {
+                live.say(request, level, words);
             }
             let BodyError::Status(code) = error;
             Next::Status(code)
@@ -371,7 +371,9 @@ pub async fn error_response(live: &Live, request: &mut Request, code: u16) -> Op
     // A client that is too slow, or gone, gets no answer.
     if matches!(code, 408 | 444 | 499) && !request.is_subrequest {
         live.keep_alive.set(false);
-        live.logged_status.set(code);
+        // (in the middle of the request's body it is a bad request to nginx's log)
+        let cut_short = code == 499 && live.body_cut_short.get();
+        live.logged_status.set(if cut_short { 400 } else { code });
         return None;
     }
     if request.response.sent {

@@ -102,8 +102,8 @@ fn fetch<'gc>(call: &mut Call<'_, 'gc>, discard: bool) -> Reply<'gc> {
             Ok(_) => Ok(Outcome::Return),
             Err(error) => {
                 let BodyError::Status(status) = error;
-                if let Some(words) = error.words() {
-                    super::ngx_table::warn(request, crate::log::Level::Error, words.as_bytes());
+                if let Some((level, words)) = error.words() {
+                    warn(request, level, words.as_bytes());
                 }
                 request.finish.get_or_insert(Finish::Exit(i32::from(status)));
                 Ok(Outcome::Exit)
