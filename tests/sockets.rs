@@ -223,6 +223,25 @@ fn clients_that_leave() {
 }
 
 #[test]
+fn output_that_nobody_reads_is_refused() {
+    let server = server(&[(
+        "/t",
+        "for i = 1, 10000 do local ok, err = ngx.say(('x'):rep(2000)) if not ok then ngx.log(ngx.NOTICE, 'say: ', err) break end ngx.flush(true) end",
+    )]);
+    let mut client = TcpStream::connect(("127.0.0.1", server.port)).unwrap();
+    client.write_all(b"GET /t HTTP/1.1\r\nHost: h\r\n\r\n").unwrap();
+    client.read_exact(&mut [0; 100]).unwrap();
+    drop(client);
+    for _ in 0..400 {
+        if server.log().contains("say: nginx output filter error") {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    panic!("{}", server.log());
+}
+
+#[test]
 fn a_body_cut_short_is_a_bad_request() {
     let server = Server::start(
         "log_format s '$uri $status'; access_log logs/access.log s;

@@ -36,8 +36,6 @@ pub struct Connection {
     pub https: bool,
     /// `$connection_requests`.
     pub requests: Cell<u64>,
-    /// The client has closed its side, or the connection broke.
-    pub aborted: Cell<bool>,
 }
 
 /// The request body, as far as it has been read.
@@ -98,6 +96,8 @@ pub struct Output {
     pub eof: bool,
     /// Bytes of body handed to the connection so far.
     pub sent: u64,
+    /// A write failed: the client is gone.
+    pub broken: bool,
 }
 
 /// Why a phase (and with it maybe the request) is to end, as asked by a native. The first one wins.

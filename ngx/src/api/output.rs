@@ -6,6 +6,7 @@ use vm::{Call, Outcome, Reply, Row, Table, Value, What};
 
 use super::{NULL, request, row_in};
 use crate::phase::REQUEST;
+use crate::request::Request;
 
 pub static NATIVES: &[Row] = &[
     row_in("print", print, REQUEST, "ngx.print(...) -> 1, or nil and a message: sends the arguments"),
@@ -43,8 +44,8 @@ fn emit<'gc>(call: &mut Call<'_, 'gc>, name: &str, newline: bool) -> Reply<'gc> 
     let single = call.arg(0).as_str().filter(|_| call.len() == 1).map(Call::as_bytes);
     let bytes = single.unwrap_or(&gathered);
     call.reserve(bytes.len() + 1)?;
-    if request(call)?.lua.raw_socket {
-        return call.ret_nil_err("raw request socket acquired");
+    if let Some(words) = mute(request(call)?) {
+        return call.ret_nil_err(words);
     }
     let head = request(call)?.method == "HEAD";
     let request = request(call)?;
@@ -119,14 +120,22 @@ pub(crate) fn write_list(t: Table<'_>, out: &mut Vec<u8>, strict: bool, depth: u
     Ok(())
 }
 
+/// Why nothing can be sent.
+fn mute(request: &Request) -> Option<&'static str> {
+    if request.lua.raw_socket {
+        return Some("raw request socket acquired");
+    }
+    request.output.broken.then_some("nginx output filter error")
+}
+
 fn flush<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     let wait = match call.arg(0).kind() {
         Kind::Nil => false,
         Kind::Bool(wait) => wait,
         _ => return Err(call.type_error(0, "boolean")),
     };
-    if request(call)?.lua.raw_socket {
-        return call.ret_nil_err("raw request socket acquired");
+    if let Some(words) = mute(request(call)?) {
+        return call.ret_nil_err(words);
     }
     let req = request(call)?;
     if req.output.eof {
@@ -148,7 +157,7 @@ fn flush<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     }
     // The scheduler sends between slices: by the time this is resumed the bytes are on their way.
     Outcome::park(What::Flush, std::future::ready(()), |call, ()| {
-        if request(call)?.connection.aborted.get() {
+        if request(call)?.output.broken {
             return call.ret_nil_err("client aborted");
         }
         call.ret(Value::num(1.0))
@@ -156,8 +165,8 @@ fn flush<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
 }
 
 fn eof<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
-    if request(call)?.lua.raw_socket {
-        return call.ret_nil_err("raw request socket acquired");
+    if let Some(words) = mute(request(call)?) {
+        return call.ret_nil_err(words);
     }
     let request = request(call)?;
     if request.output.eof {

@@ -41,6 +41,14 @@ pub(crate) enum Source {
 }
 
 impl Target {
+    /// What is to be done first to get there.
+    pub fn stage(&self) -> Stage {
+        match self {
+            Target::Tcp { host, .. } if bare(host).parse::<IpAddr>().is_err() => Stage::Resolving,
+            _ => Stage::Connecting,
+        }
+    }
+
     /// A host, which may name its port itself. Err: nginx's words for what it is not.
     pub fn tcp(host: &str, port: u16) -> Result<Target, &'static str> {
         let plain = |host: &str| Ok(Target::Tcp { host: host.to_string(), port });
@@ -114,7 +122,9 @@ impl Drop for Trace {
 pub(crate) enum Stage {
     #[default]
     Idle,
-    /// Waiting for the name's addresses, or for a seat in the pool.
+    /// Waiting for a seat in the pool.
+    Queued,
+    /// Waiting for the name's addresses.
     Resolving,
     Connecting,
 }
@@ -207,13 +217,38 @@ impl Busy {
         socket.writing.set(true);
         Busy { socket: socket.clone(), free: |socket| socket.writing.set(false) }
     }
-    pub fn connecting(socket: &Rc<Socket>) -> Busy {
-        socket.stage.set(Stage::Resolving);
-        Busy { socket: socket.clone(), free: |socket| socket.stage.set(Stage::Idle) }
+}
+
+/// Marks a socket as connecting, and says in the debug log if that is broken off.
+pub(crate) struct Connecting {
+    socket: Rc<Socket>,
+    log: Option<Rc<dyn Log>>,
+}
+
+impl Connecting {
+    pub fn new(socket: &Rc<Socket>, stage: Stage, request: &Request) -> Connecting {
+        socket.stage.set(stage);
+        Connecting { socket: socket.clone(), log: request.log.enabled(Level::Debug).then(|| request.log.clone()) }
     }
-    /// Only the connection itself is missing.
-    pub fn resolved(&self) {
-        self.socket.stage.set(Stage::Connecting);
+    pub fn at(&self, stage: Stage) {
+        self.socket.stage.set(stage);
+    }
+    /// It came to its end.
+    pub fn over(mut self) {
+        self.log = None;
+    }
+}
+
+impl Drop for Connecting {
+    fn drop(&mut self) {
+        let words = match self.socket.stage.replace(Stage::Idle) {
+            Stage::Resolving => "lua tcp socket abort resolver",
+            Stage::Connecting => "lua finalize socket",
+            Stage::Idle | Stage::Queued => return,
+        };
+        if let Some(log) = &self.log {
+            log.write(Level::Debug, words.as_bytes(), None);
+        }
     }
 }
 
@@ -354,10 +389,14 @@ impl Names {
     }
 }
 
+/// An IPv6 address without its brackets.
+fn bare(host: &str) -> &str {
+    host.strip_prefix('[').and_then(|h| h.strip_suffix(']')).unwrap_or(host)
+}
+
 /// Addresses as they are; names by the `resolver` directive's servers.
 pub(crate) async fn resolve(host: &str, port: u16, names: &Names) -> Result<Vec<SocketAddr>, Failure> {
-    let bare = host.strip_prefix('[').and_then(|h| h.strip_suffix(']')).unwrap_or(host);
-    if let Ok(ip) = bare.parse::<IpAddr>() {
+    if let Ok(ip) = bare(host).parse::<IpAddr>() {
         return Ok(vec![(ip, port).into()]);
     }
     let Some(servers) = &names.servers else {

@@ -129,8 +129,11 @@ impl Run {
                 if self.output_due(request) {
                     let flush = std::mem::take(&mut request.output.flush);
                     let last = request.output.eof;
-                    if self.send(request, flush, last).await.is_err() && self.worker.aborts(request) {
-                        return PhaseEnd::Aborted;
+                    if self.send(request, flush, last).await.is_err() {
+                        request.output.broken = true;
+                        if self.worker.aborts(request) {
+                            return PhaseEnd::Aborted;
+                        }
                     }
                 }
             }

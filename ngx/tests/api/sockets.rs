@@ -1,4 +1,6 @@
 //! Stream sockets: against a server that answers each line in capitals, and name servers of our own.
+#![allow(clippy::unwrap_used)]
+
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::sync::Arc;

@@ -9,7 +9,8 @@ use super::{OWN, Quiet, adopt, busy, count, fail, new_socket, own_socket, socket
 use crate::api::log::debug;
 use crate::api::{request, worker};
 use crate::cosocket::{
-    self, Busy, Connected, Entry, Failure, Names, Queued, Route, Seat, Socket, Source, Target, Trace, Unfit, within,
+    self, Connected, Connecting, Entry, Failure, Names, Queued, Route, Seat, Socket, Source, Stage, Target, Trace,
+    Unfit, within,
 };
 
 /// The options of `connect`.
@@ -159,10 +160,15 @@ fn start<'gc>(call: &mut Call<'_, 'gc>, give_socket: bool) -> Reply<'gc> {
         }
         debug(call, |_| format!("lua tcp socket connect timeout: {ms}"));
     }
-    let busy = Busy::connecting(&socket);
+    let stage = match &route {
+        _ if queued.is_some() => Stage::Queued,
+        Ok(route) => route.target.stage(),
+        Err(_) => Stage::Idle,
+    };
+    let connecting = Connecting::new(&socket, stage, request(call)?);
     let job = async move {
-        let made = make(route, ms, to, key, seat, queued, &busy).await;
-        drop(busy);
+        let made = make(route, ms, to, key, seat, queued, &connecting).await;
+        connecting.over();
         made
     };
     Outcome::park(What::Connect, job, move |call, result| match result {
@@ -179,7 +185,7 @@ async fn make(
     key: Vec<u8>,
     mut seat: Option<Seat>,
     queued: Option<Queued>,
-    busy: &Busy,
+    connecting: &Connecting,
 ) -> Result<Connected, Failure> {
     if let Some(queued) = queued {
         if within(ms, queued.turn()).await.is_none() {
@@ -192,7 +198,9 @@ async fn make(
             Err(free) => seat = free,
         }
     }
-    let stream = cosocket::connect(&route?, || busy.resolved()).await?;
+    let route = route?;
+    connecting.at(route.target.stage());
+    let stream = cosocket::connect(&route, || connecting.at(Stage::Connecting)).await?;
     let mut connected = Connected::new(Source::Peer(stream), key);
     connected.seat = seat;
     Ok(connected)
