@@ -242,6 +242,39 @@ fn output_that_nobody_reads_is_refused() {
 }
 
 #[test]
+fn output_that_is_not_held_back_fails_at_once() {
+    let server = Server::start(
+        "init_by_lua_block { begun = {} } server { listen 127.0.0.1:PORT; postpone_output 1;
+            location = /say { content_by_lua_block {
+                begun.say = true while not gone do ngx.sleep(0.001) end
+                ngx.log(ngx.NOTICE, 'say: ', select(2, ngx.say('x')))
+            } }
+            location = /eof { content_by_lua_block {
+                begun.eof = true while not gone do ngx.sleep(0.001) end
+                ngx.log(ngx.NOTICE, 'eof: ', select(2, ngx.eof()))
+            } }
+            location = /begun { content_by_lua_block { ngx.print(begun.say and begun.eof and 'both') } }
+            location = /gone { content_by_lua_block { gone = true ngx.say(ngx.say('first')) } } }",
+        &[],
+    );
+    let clients = ["/say", "/eof"].map(|path| {
+        let mut client = TcpStream::connect(("127.0.0.1", server.port)).unwrap();
+        client.write_all(format!("GET {path} HTTP/1.1\r\nHost: h\r\n\r\n").as_bytes()).unwrap();
+        client
+    });
+    while server.body("/begun") != "both" {}
+    drop(clients);
+    assert_eq!(server.body("/gone"), "first\n1\n");
+    for text in ["say: nginx output filter error", "eof: nginx output filter error"] {
+        let found = (0..400).any(|_| {
+            std::thread::sleep(Duration::from_millis(5));
+            server.log().contains(text)
+        });
+        assert!(found, "{text} in {}", server.log());
+    }
+}
+
+#[test]
 fn a_body_cut_short_is_a_bad_request() {
     let server = Server::start(
         "log_format s '$uri $status'; access_log logs/access.log s;

@@ -1,6 +1,6 @@
 //! What this crate keeps with each request between natives: opaque to the server.
-use std::cell::{Cell, OnceCell, RefCell};
-use std::rc::Rc;
+use std::cell::{OnceCell, RefCell};
+use std::rc::{Rc, Weak};
 
 use vm::{Stashed, ThreadId};
 
@@ -24,8 +24,8 @@ pub struct LuaState {
     pub(crate) new_body_buffer: usize,
     /// What `ngx.on_abort` registered.
     pub(crate) on_abort: OnAbort,
-    /// A light thread reads the request body.
-    pub(crate) reading_body: Rc<Cell<bool>>,
+    /// Alive while a light thread reads the request body.
+    pub(crate) reading_body: Weak<()>,
     /// The client's connection is Lua's (`ngx.req.socket(true)`).
     pub(crate) raw_socket: bool,
     /// The sockets that it and its subrequests connected; they end with it.

@@ -2,7 +2,6 @@
 //!
 //! A body is in memory or in a file, as the server put it; Lua may replace it by either. A body that is made piece by piece
 //! (`init_body`, `append_body`, `finish_body`) goes to a file if it outgrows its buffer.
-use std::cell::Cell;
 use std::io::Write;
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -63,22 +62,6 @@ fn discard_body<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     fetch(call, true)
 }
 
-/// Notes that the body is being read, for as long as it lives.
-struct Reading(Rc<Cell<bool>>);
-
-impl Reading {
-    fn new(flag: &Rc<Cell<bool>>) -> Reading {
-        flag.set(true);
-        Reading(flag.clone())
-    }
-}
-
-impl Drop for Reading {
-    fn drop(&mut self) {
-        self.0.set(false);
-    }
-}
-
 /// Waits for the body, once. A body that the server refuses (too large, say) ends the request with its status.
 fn fetch<'gc>(call: &mut Call<'_, 'gc>, discard: bool) -> Reply<'gc> {
     let request_ref = request(call)?;
@@ -86,7 +69,8 @@ fn fetch<'gc>(call: &mut Call<'_, 'gc>, discard: bool) -> Reply<'gc> {
         return Ok(Outcome::Return);
     }
     let exchange = request_ref.exchange.clone();
-    let reading = Reading::new(&request_ref.lua.reading_body);
+    let reading = Rc::new(());
+    request_ref.lua.reading_body = Rc::downgrade(&reading);
     let job = async move {
         let _reading = reading;
         exchange.read_body(discard).await

@@ -60,7 +60,20 @@ fn emit<'gc>(call: &mut Call<'_, 'gc>, name: &str, newline: bool) -> Reply<'gc> 
     if newline {
         request.output.pending.push(b'\n');
     }
-    call.ret(Value::num(1.0))
+    sent(call)
+}
+
+/// 1; where nothing is to be held back (postpone_output 0 or 1), after it is on its way, or nil and a message.
+fn sent<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
+    let request = request(call)?;
+    if request.is_subrequest || request.exchange.postpone_output() > 1 {
+        return call.ret(Value::num(1.0));
+    }
+    request.output.flush = true;
+    Outcome::park(What::Flush, std::future::ready(()), |call, ()| match mute(super::request(call)?) {
+        Some(words) => call.ret_nil_err(words),
+        None => call.ret(Value::num(1.0)),
+    })
 }
 
 /// An argument of print, say or log as bytes; lists are written item by item.
@@ -174,7 +187,7 @@ fn eof<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     }
     request.output.started = true;
     request.output.eof = true;
-    call.ret(Value::num(1.0))
+    sent(call)
 }
 
 fn send_headers<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {

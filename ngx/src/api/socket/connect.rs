@@ -63,9 +63,8 @@ fn options<'gc>(call: &Call<'_, 'gc>) -> Result<Options, Value<'gc>> {
     Ok(found)
 }
 
-/// Where the arguments say that it goes (or what is wrong with the host), the pool's name unless an option gives another, and
-/// how the log shows it.
-type Asked = (Result<Target, &'static str>, Vec<u8>, String);
+/// Where the arguments say that it goes (or what is wrong with the host), and the pool's name unless an option gives another.
+type Asked = (Result<Target, &'static str>, Vec<u8>);
 
 /// Err: the words for nil and a message.
 fn target<'gc>(call: &Call<'_, 'gc>) -> Result<Result<Asked, String>, Value<'gc>> {
@@ -79,10 +78,10 @@ fn target<'gc>(call: &Call<'_, 'gc>) -> Result<Result<Asked, String>, Value<'gc>
         }
         let pool = [bytes, b":", &call.cx.raw_tostring(call.arg(2))].concat();
         let target = unix(&host).map_or_else(|| Target::tcp(&host, port as u16), Ok);
-        return Ok(Ok((target, pool, format!("{host}:{port}"))));
+        return Ok(Ok((target, pool)));
     }
     Ok(match unix(&host) {
-        Some(target) => Ok((Ok(target), bytes.to_vec(), format!("{host}:0"))),
+        Some(target) => Ok((Ok(target), bytes.to_vec())),
         None => Err("missing the port number".into()),
     })
 }
@@ -101,11 +100,10 @@ fn start<'gc>(call: &mut Call<'_, 'gc>, give_socket: bool) -> Reply<'gc> {
     }
     let socket = socket(call)?;
     let options = options(call)?;
-    let (target, key, to) = match target(call)? {
+    let (target, key) = match target(call)? {
         Ok(found) => found,
         Err(words) => return call.ret_nil_err(words),
     };
-    let host = call.bytes(1)?.to_vec();
     let key = options.pool.unwrap_or(key);
     own_socket(call)?;
     if let Some(words) = busy(&socket, Quiet::Both) {
@@ -123,10 +121,13 @@ fn start<'gc>(call: &mut Call<'_, 'gc>, give_socket: bool) -> Reply<'gc> {
     let names = Names::new(owner.clone(), conf);
     let local = socket.local.get();
     // (a host that is none is told of when its turn has come)
-    let route = target.map(|target| Route { target, local, names, ms }).map_err(|wrong| {
-        let host = String::from_utf8_lossy(&host);
-        Failure::silent(format!("failed to parse host name \"{host}\": {wrong}"))
-    });
+    let route = match target {
+        Ok(target) => Ok(Route { target, local, names, ms }),
+        Err(wrong) => {
+            let host = String::from_utf8_lossy(call.bytes(1)?);
+            Err(Failure::silent(format!("failed to parse host name \"{host}\": {wrong}")))
+        }
+    };
     let known = owner.sockets.find(&key);
     let pool = match (known, size) {
         (None, Some(size)) => {
@@ -135,7 +136,7 @@ fn start<'gc>(call: &mut Call<'_, 'gc>, give_socket: bool) -> Reply<'gc> {
         }
         (known, _) => known,
     };
-    let (mut seat, mut queued) = (None, None);
+    let (mut seat, mut queued, mut to) = (None, None, String::new());
     if let Some(pool) = &pool {
         debug(call, |_| "lua tcp socket pool get keepalive peer".into());
         let entry = pool.enter();
@@ -143,7 +144,11 @@ fn start<'gc>(call: &mut Call<'_, 'gc>, give_socket: bool) -> Reply<'gc> {
             Entry::Idle(connected) => return connected_reply(call, &socket, connected, give_socket),
             Entry::Full => return call.ret_nil_err("too many waiting connect operations"),
             Entry::Seat(free) => seat = Some(free),
-            Entry::Queued(place) => queued = Some(place),
+            Entry::Queued(place) => {
+                let port = vm::native::to_number(call.arg(2)).unwrap_or(0.0).trunc();
+                to = format!("{}:{port}", String::from_utf8_lossy(call.bytes(1)?));
+                queued = Some(place);
+            }
         }
         match &queued {
             None => debug(call, |_| "lua tcp socket keepalive: connection pool empty".into()),

@@ -22,7 +22,7 @@ pub fn socket<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
 
 fn raw_socket<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     let req = request(call)?;
-    if req.lua.reading_body.get() {
+    if req.lua.reading_body.strong_count() > 0 {
         return call.ret_nil_err("pending request body reading in some other thread");
     }
     let waiting = req.output.started && !req.response.sent || !req.output.pending.is_empty();
@@ -45,7 +45,7 @@ fn raw_socket<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
 
 fn lend<'gc>(call: &mut Call<'_, 'gc>, raw: bool) -> Reply<'gc> {
     let req = request(call)?;
-    if !raw && req.lua.reading_body.get() {
+    if !raw && req.lua.reading_body.strong_count() > 0 {
         return call.ret_nil_err("request body already exists");
     }
     let lent = match &req.body {
