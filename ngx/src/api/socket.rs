@@ -207,7 +207,7 @@ fn send<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
         let connected = connected.clone();
         async move {
             let done = within(ms, connected.write(&rest)).await;
-            drop(busy);
+            busy.over();
             done.unwrap_or_else(|| Err(Failure::timeout("lua tcp socket write timed out")))
         }
     };

@@ -202,20 +202,37 @@ impl Drop for Sockets {
     }
 }
 
-/// Marks a socket as busy for as long as it lives: an operation that is cancelled clears the mark, too.
+/// Marks a socket as busy for as long as it lives. An operation that is broken off (its thread was killed) leaves the
+/// connection in the middle of something: it is given up.
 pub(crate) struct Busy {
     socket: Rc<Socket>,
-    free: fn(&Socket),
+    which: fn(&Socket) -> &Cell<bool>,
+    over: bool,
 }
 
 impl Busy {
     pub fn reading(socket: &Rc<Socket>) -> Busy {
-        socket.reading.set(true);
-        Busy { socket: socket.clone(), free: |socket| socket.reading.set(false) }
+        Busy::new(socket, |socket| &socket.reading)
     }
     pub fn writing(socket: &Rc<Socket>) -> Busy {
-        socket.writing.set(true);
-        Busy { socket: socket.clone(), free: |socket| socket.writing.set(false) }
+        Busy::new(socket, |socket| &socket.writing)
+    }
+    fn new(socket: &Rc<Socket>, which: fn(&Socket) -> &Cell<bool>) -> Busy {
+        which(socket).set(true);
+        Busy { socket: socket.clone(), which, over: false }
+    }
+    /// It came to its end.
+    pub fn over(mut self) {
+        self.over = true;
+    }
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        (self.which)(&self.socket).set(false);
+        if !self.over {
+            drop(self.socket.connected.borrow_mut().take());
+        }
     }
 }
 
@@ -249,12 +266,6 @@ impl Drop for Connecting {
         if let Some(log) = &self.log {
             log.write(Level::Debug, words.as_bytes(), None);
         }
-    }
-}
-
-impl Drop for Busy {
-    fn drop(&mut self) {
-        (self.free)(&self.socket);
     }
 }
 

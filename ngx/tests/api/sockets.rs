@@ -282,6 +282,12 @@ fn a_socket_is_its_requests_own() {
                  ngx.say(s:receive()) ngx.say(s:close()) ngx.say(s:setkeepalive()) ngx.say(s:connect('127.0.0.1', PORT)) s:send('a\\n')",
                 "nilsocket busy reading\nnilsocket busy reading\nnilsocket busy reading\nnilsocket busy reading\n",
             ),
+            // A read that is broken off leaves nothing to go on with.
+            (
+                "local s = ngx.socket.connect('127.0.0.1', PORT) local t = ngx.thread.spawn(function() s:receive() end) ngx.sleep(0.001) \
+                 ngx.thread.kill(t) ngx.sleep(0.001) ngx.say(s:close()) ngx.say(s:connect('127.0.0.1', PORT))",
+                "nilclosed\n1\n",
+            ),
         ],
     );
 }

@@ -106,7 +106,7 @@ fn read<'gc>(call: &mut Call<'_, 'gc>, socket: Rc<Socket>, connected: Rc<Connect
     let from = connected.clone();
     let job = async move {
         let done = within(ms, from.read(&pattern)).await;
-        drop(busy);
+        busy.over();
         done.unwrap_or_else(|| Err(Failure::timeout("lua tcp socket read timed out")))
     };
     Outcome::park(What::Read, job, move |call, done| match done {
@@ -194,7 +194,7 @@ fn until_step<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     let from = connected.clone();
     let job = async move {
         let done = within(ms, from.read_until(&state, size)).await;
-        drop(busy);
+        busy.over();
         done.unwrap_or_else(|| Err(Failure::timeout("lua tcp socket read timed out")))
     };
     Outcome::park(What::Read, job, move |call, done| match done {
