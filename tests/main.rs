@@ -10,6 +10,7 @@ mod lua;
 mod process;
 mod readme;
 mod redis;
+mod sockets;
 mod support;
 mod tidy;
 mod waiting;

@@ -14,6 +14,7 @@ pub mod log;
 pub mod phase;
 pub mod regex;
 pub mod request;
+pub mod resolver;
 mod sched;
 pub mod shdict;
 pub mod state;

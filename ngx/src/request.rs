@@ -6,15 +6,19 @@
 //! What must stay true: nothing here holds a GC pointer; dropping a request never enters the VM.
 use std::cell::Cell;
 use std::future::Future;
+use std::io;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
 
 use crate::headers::Headers;
-use crate::log::Log;
+use crate::log::{Level, Log};
 use crate::phase::Phase;
+use crate::resolver::Servers;
 
 /// A future that stays on its worker's thread.
 pub type Local<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;
@@ -32,8 +36,6 @@ pub struct Connection {
     pub https: bool,
     /// `$connection_requests`.
     pub requests: Cell<u64>,
-    /// The client has closed its side, or the connection broke.
-    pub aborted: Cell<bool>,
 }
 
 /// The request body, as far as it has been read.
@@ -94,6 +96,8 @@ pub struct Output {
     pub eof: bool,
     /// Bytes of body handed to the connection so far.
     pub sent: u64,
+    /// A write failed: the client is gone.
+    pub broken: bool,
 }
 
 /// Why a phase (and with it maybe the request) is to end, as asked by a native. The first one wins.
@@ -116,14 +120,26 @@ pub enum BodyError {
 }
 
 impl BodyError {
-    /// What the error log says of it; None: nothing (the client went away, or it was said already).
-    pub fn words(&self) -> Option<&'static str> {
+    /// What the error log says of it; None: nothing, or it was said already.
+    pub fn words(&self) -> Option<(Level, &'static str)> {
         match self {
-            BodyError::Status(400) => Some("client sent invalid chunked body"),
-            BodyError::Status(413) => Some("client intended to send too large chunked body"),
+            BodyError::Status(400) => Some((Level::Error, "client sent invalid chunked body")),
+            BodyError::Status(413) => Some((Level::Error, "client intended to send too large chunked body")),
+            BodyError::Status(499) => Some((Level::Info, "client prematurely closed connection")),
             BodyError::Status(_) => None,
         }
     }
+}
+
+/// The client's connection as `ngx.req.socket()` reads and writes it.
+pub trait Downstream {
+    /// How many bytes were read; 0: the end of the body, or (raw) of the client's side. `ConnectionAborted`: the client went
+    /// away before that.
+    fn poll_read(&self, cx: &mut Context<'_>, out: &mut [u8]) -> Poll<io::Result<usize>>;
+    /// How many bytes the kernel took.
+    fn try_write(&self, bytes: &[u8]) -> io::Result<usize>;
+    /// Resolves when it may take more.
+    fn writable<'a>(&'a self) -> Local<'a, io::Result<()>>;
 }
 
 /// What lies behind a request. Implemented by the server; all methods are called on the worker's thread.
@@ -149,6 +165,13 @@ pub trait Exchange {
 
     /// The lua_* directives in force at the request's location.
     fn lua_conf(&self) -> &LuaConf;
+
+    /// Lends the client's connection to Lua: the request body's bytes as they come or, `raw`, everything, with the response
+    /// in Lua's hands from now on and the connection ending with the request. Err: why not.
+    fn lend(&self, request: &Request, raw: bool) -> Result<Rc<dyn Downstream>, &'static str> {
+        let _ = (request, raw);
+        Err("no body")
+    }
 
     /// Resolves when the client has gone away (for lua_check_client_abort).
     fn client_gone<'a>(&'a self) -> Local<'a, ()>;
@@ -178,6 +201,8 @@ pub struct SubrequestOptions {
     /// The subrequest sees the parent's variables themselves, or (copy) their present values.
     pub share_all_vars: bool,
     pub copy_all_vars: bool,
+    /// An error is answered with its page, as to a client; otherwise the status alone says it.
+    pub error_pages: bool,
     /// The table that is its `ngx.ctx`: for `Request::set_ctx`.
     pub ctx: Option<vm::Stashed>,
 }
@@ -223,8 +248,9 @@ pub struct LuaConf {
     pub client_body_buffer_size: usize,
     /// The MIME type of a response without one, from default_type.
     pub default_type: Bytes,
-    /// Name servers of `resolver`, host:port; empty: none configured.
-    pub resolvers: Rc<[String]>,
+    pub tcp_nodelay: bool,
+    /// The `resolver` directive; None: there is none.
+    pub resolver: Option<Arc<Servers>>,
     pub resolver_timeout: u64,
 }
 
@@ -245,7 +271,8 @@ impl Default for LuaConf {
             transform_underscores: true,
             client_body_buffer_size: 16 * 1024,
             default_type: Bytes::from_static(b"text/plain"),
-            resolvers: Rc::from([]),
+            tcp_nodelay: true,
+            resolver: None,
             resolver_timeout: 30_000,
         }
     }
@@ -290,6 +317,7 @@ impl Request {
     pub fn set_parent(&mut self, parent: &Request) {
         self.is_subrequest = true;
         self.lua.depth = parent.lua.depth + 1;
+        self.lua.sockets = parent.lua.sockets.get_or_init(Rc::default).clone().into();
     }
 
     /// Makes a table of the same worker's VM this request's `ngx.ctx`.

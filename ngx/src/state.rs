@@ -1,9 +1,10 @@
 //! What this crate keeps with each request between natives: opaque to the server.
-use std::cell::RefCell;
-use std::rc::Rc;
+use std::cell::{OnceCell, RefCell};
+use std::rc::{Rc, Weak};
 
 use vm::{Stashed, ThreadId};
 
+use crate::cosocket::Sockets;
 use crate::worker::Worker;
 
 #[derive(Default)]
@@ -23,6 +24,12 @@ pub struct LuaState {
     pub(crate) new_body_buffer: usize,
     /// What `ngx.on_abort` registered.
     pub(crate) on_abort: OnAbort,
+    /// Alive while a light thread reads the request body.
+    pub(crate) reading_body: Weak<()>,
+    /// The client's connection is Lua's (`ngx.req.socket(true)`).
+    pub(crate) raw_socket: bool,
+    /// The sockets that it and its subrequests connected; they end with it.
+    pub(crate) sockets: OnceCell<Rc<RefCell<Sockets>>>,
     /// Light threads that wait for subrequests.
     pub(crate) subrequests: Rc<RefCell<Vec<ThreadId>>>,
     /// How many requests this one is a subrequest of, one inside the other.

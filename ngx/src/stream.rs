@@ -4,7 +4,7 @@
 //! nothing more is there, and saves the system call that would say so.
 use std::cell::RefCell;
 use std::io::{self, IoSlice};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
@@ -52,6 +52,13 @@ impl Stream {
     pub fn is_quiet(&self) -> bool {
         self.poll_read(&mut Context::from_waker(Waker::noop()), &mut [0]).is_pending()
     }
+    pub fn as_fd(&self) -> BorrowedFd<'_> {
+        either!(self, stream => stream.as_ref().as_fd())
+    }
+    /// The socket's number, for the debug log.
+    pub fn fd(&self) -> i32 {
+        either!(self, stream => stream.as_ref().as_raw_fd())
+    }
     pub fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
         either!(self, stream => stream.try_write(bytes))
     }
@@ -60,13 +67,6 @@ impl Stream {
     }
     pub async fn writable(&self) -> io::Result<()> {
         either!(self, stream => stream.writable().await)
-    }
-    /// The socket, for its options; None for unix sockets.
-    pub fn tcp(&self) -> Option<&TcpStream> {
-        match self {
-            Stream::Tcp(_, write) => Some(write.as_ref()),
-            Stream::Unix(..) => None,
-        }
     }
     /// Writes by some other system call on the socket: `WouldBlock` means that `writable` is to be awaited.
     pub fn try_write_by<T>(&self, mut call: impl FnMut(BorrowedFd<'_>) -> io::Result<T>) -> io::Result<T> {

@@ -11,6 +11,7 @@ use crate::code::{Code, Source};
 use crate::log::{Level, Log};
 use crate::phase::Phase;
 use crate::request::{Finish, LuaConf, Request};
+use crate::resolver::Resolver;
 use crate::sched::Run;
 use crate::shdict::Zone;
 use crate::timers::Timers;
@@ -63,7 +64,9 @@ pub struct Worker {
     pub(crate) log: Rc<dyn Log>,
     functions: RefCell<Vec<Option<Rc<Stashed>>>>,
     pub(crate) timers: Timers,
-    pub(crate) sockets: crate::cosocket::Pools,
+    pub(crate) sockets: Rc<crate::cosocket::Pools>,
+    /// What is known of names.
+    pub(crate) names: Resolver,
     /// The time zone, as it was when the worker started.
     pub(crate) zone: crate::clock::Zone,
     /// Compiled patterns of ngx.re.
@@ -80,13 +83,16 @@ impl Worker {
         vm.limit_memory(setup.memory_limit);
         let timers = Timers::new(setup.max_running_timers, setup.max_pending_timers);
         let patterns = crate::api::re::Cache::new(setup.regex_cache_max_entries, setup.regex_match_limit);
+        let sockets = crate::cosocket::Pools::new(log.clone());
+        let names = Resolver::new(log.clone());
         let worker = Rc::new(Worker {
             vm,
             setup,
             log,
             functions: RefCell::default(),
             timers,
-            sockets: crate::cosocket::Pools::default(),
+            sockets,
+            names,
             zone: crate::clock::Zone::local(),
             patterns,
             exiting: Cell::new(false),

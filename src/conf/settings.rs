@@ -76,7 +76,7 @@ settings! {
     sendfile: bool,
     tcp_nodelay: bool,
     tcp_nopush: bool,
-    resolver: Arc<[String]>,
+    resolver: Arc<ngx::resolver::Servers>,
     resolver_timeout: u64,
     satisfy_any: bool,
     rewrite_log: bool,

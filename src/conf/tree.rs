@@ -191,6 +191,11 @@ pub enum Echo {
         times: Value,
         text: Value,
     },
+    /// A subrequest, whose response body is put in.
+    Location {
+        uri: Value,
+        args: Option<Value>,
+    },
     ResetTimer,
     Exec {
         uri: Value,

@@ -5,6 +5,7 @@
 
 mod chunks;
 pub mod head;
+pub mod lent;
 pub mod wire;
 
 use std::future::Future;
@@ -120,6 +121,13 @@ async fn after(wire: &Wire) -> bool {
         // No response at all (444): the connection is cut as it is.
         return false;
     };
+    if wire.given_up.get() {
+        if !wire.eof.get() {
+            wire.stream.shutdown_write();
+            wire.stream.linger(LINGER).await;
+        }
+        return false;
+    }
     let whole = wire.whole();
     if wire.drained(true).await.is_err() || !whole {
         return false;
@@ -149,6 +157,11 @@ async fn next_head(worker: &Worker, wire: &Wire, waiting: &Waiting, mut alarm: P
     }
     let mut since = Instant::now();
     let mut begun = !wire.with_input(<[u8]>::is_empty);
+    // (the alarm is not touched per request unless it would be late)
+    let limit = |begun: bool| if begun || waiting.served == 0 { waiting.header_timeout } else { waiting.keepalive };
+    if since + limit(begun) < alarm.deadline() {
+        alarm.as_mut().reset(since + limit(begun));
+    }
     let mut quit = pin!(worker.quit.notified());
     loop {
         let woken = std::future::poll_fn(|cx| {
@@ -161,8 +174,7 @@ async fn next_head(worker: &Worker, wire: &Wire, waiting: &Waiting, mut alarm: P
             }
             // A lazy deadline: nothing is reset per request; when it fires, see what the connection is waiting for.
             while alarm.as_mut().poll(cx).is_ready() {
-                let limit = if begun || waiting.served == 0 { waiting.header_timeout } else { waiting.keepalive };
-                let deadline = since + limit;
+                let deadline = since + limit(begun);
                 if deadline <= Instant::now() {
                     let late = || Next::Refused(wire.with_input(Bad::timed_out));
                     return Poll::Ready(Some(if begun { late() } else { Next::TimedOut }));
@@ -181,6 +193,9 @@ async fn next_head(worker: &Worker, wire: &Wire, waiting: &Waiting, mut alarm: P
         if !begun && !wire.with_input(<[u8]>::is_empty) {
             begun = true;
             since = Instant::now();
+            if since + limit(true) < alarm.deadline() {
+                alarm.as_mut().reset(since + limit(true));
+            }
         }
     }
 }

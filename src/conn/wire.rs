@@ -62,6 +62,8 @@ pub struct Wire {
     pub eof: Cell<bool>,
     /// The request body broke the rules of chunked encoding.
     pub bad_body: Cell<bool>,
+    /// The connection was given to Lua as it is (`ngx.req.socket(true)`).
+    pub given_up: Cell<bool>,
     out: RefCell<Out>,
     reply: Cell<Option<Reply>>,
     /// Body bytes since the head.
@@ -93,6 +95,7 @@ impl Wire {
             expect: Cell::new(false),
             eof: Cell::new(false),
             bad_body: Cell::new(false),
+            given_up: Cell::new(false),
             out: RefCell::default(),
             reply: Cell::new(None),
             sent: Cell::new(0),
@@ -177,6 +180,9 @@ impl Wire {
     pub fn body_left(&self) -> bool {
         self.incoming.get() != Incoming::Nothing
     }
+    pub fn body_is_chunked(&self) -> bool {
+        matches!(self.incoming.get(), Incoming::Chunked(_))
+    }
     /// The next piece of the request body. None: its end. Err: broken framing, or the client went away.
     pub async fn body_piece(&self) -> Option<Result<Bytes, ClientGone>> {
         loop {
@@ -186,11 +192,8 @@ impl Wire {
             if self.eof.get() {
                 return Some(Err(ClientGone));
             }
-            if self.expect.replace(false) && self.reply.get().is_none() {
-                self.push(Bytes::from_static(b"HTTP/1.1 100 Continue\r\n\r\n"));
-                if self.write_now().is_err() {
-                    return Some(Err(ClientGone));
-                }
+            if self.expect_body().is_err() {
+                return Some(Err(ClientGone));
             }
             if std::future::poll_fn(|cx| self.poll_fill(cx)).await.is_err() {
                 return Some(Err(ClientGone));
@@ -247,6 +250,56 @@ impl Wire {
                 }
             }
         }
+    }
+
+    /// Reads what comes next from the client: what was read ahead, then the socket.
+    pub fn poll_raw(&self, cx: &mut Context<'_>, out: &mut [u8]) -> Poll<io::Result<usize>> {
+        let ahead = self.with_input(|bytes| {
+            let count = bytes.len().min(out.len());
+            out[..count].copy_from_slice(&bytes[..count]);
+            count
+        });
+        if ahead > 0 {
+            self.consume(ahead);
+            return Poll::Ready(Ok(ahead));
+        }
+        if self.eof.get() {
+            return Poll::Ready(Ok(0));
+        }
+        let read = ready!(self.stream.poll_read(cx, out));
+        self.eof.set(matches!(read, Ok(0) | Err(_)));
+        Poll::Ready(read)
+    }
+    /// The same, up to the end of a body of declared length.
+    pub fn poll_body(&self, cx: &mut Context<'_>, out: &mut [u8]) -> Poll<io::Result<usize>> {
+        let Incoming::Length(left) = self.incoming.get() else { return Poll::Ready(Ok(0)) };
+        let room = out.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+        let read = ready!(self.poll_raw(cx, &mut out[..room]));
+        if let Ok(count) = read {
+            let left = left - count as u64;
+            self.incoming.set(if left == 0 { Incoming::Nothing } else { Incoming::Length(left) });
+        }
+        Poll::Ready(read)
+    }
+    /// Asks for the body if the client waits to be asked. An error: the client is gone.
+    pub fn expect_body(&self) -> Result<(), ClientGone> {
+        if self.expect.replace(false) && self.reply.get().is_none() {
+            self.push(Bytes::from_static(b"HTTP/1.1 100 Continue\r\n\r\n"));
+            self.write_now()?;
+        }
+        Ok(())
+    }
+    /// From now on the connection is somebody else's to read and write, and ends with the request. False: output is still
+    /// under way.
+    pub fn give_up(&self) -> bool {
+        if !matches!(self.write_now(), Ok(true)) {
+            return false;
+        }
+        self.incoming.set(Incoming::Nothing);
+        self.given_up.set(true);
+        self.reply.set(Some(Reply { framing: Framing::Close, keep_alive: false }));
+        self.ended.set(true);
+        true
     }
 
     // Output.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ngx::request::{Body, Request};
+use ngx::request::{Body, Request, SubrequestOptions};
 
 use super::live::Live;
 use super::mime;
@@ -73,6 +73,12 @@ pub async fn run(live: &Live, request: &mut Request, commands: &[Echo]) -> Next 
                     Body::Unread | Body::Discarded => {}
                 }
             }
+            Echo::Location { uri, args } => {
+                head(live, request);
+                let options = subrequest(live.eval(request, uri), args.as_ref().map(|args| live.eval(request, args)));
+                let response = request.exchange.clone().subrequest(request, options).await;
+                request.output.pending.extend_from_slice(&response.body);
+            }
             Echo::ResetTimer => request.start_ms = crate::time::now_ms(),
             Echo::Exec { uri, args } => {
                 let uri = live.eval(request, uri);
@@ -87,6 +93,26 @@ pub async fn run(live: &Live, request: &mut Request, commands: &[Echo]) -> Next 
     head(live, request);
     let _ = live.reply(request, false, true).await;
     Next::Done
+}
+
+/// What `echo_location` asks for: a GET that shares its parent's variables.
+fn subrequest(target: Vec<u8>, args: Option<Vec<u8>>) -> SubrequestOptions {
+    let (uri, own) = match memchr::memchr(b'?', &target) {
+        Some(at) => (target[..at].to_vec(), Some(target[at + 1..].to_vec())),
+        None => (target, None),
+    };
+    SubrequestOptions {
+        method: "GET",
+        uri,
+        args: args.or(own),
+        body: None,
+        always_forward_body: false,
+        variables: Vec::new(),
+        share_all_vars: true,
+        copy_all_vars: false,
+        error_pages: true,
+        ctx: None,
+    }
 }
 
 fn head(live: &Live, request: &mut Request) {

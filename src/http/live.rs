@@ -9,8 +9,8 @@ use bytes::Bytes;
 use ngx::log::{Level, Log};
 use ngx::phase::Phase;
 use ngx::request::{
-    Body, BodyError, ClientGone, Exchange, Local, LuaConf, NoVariable, Request, SubrequestOptions, SubrequestResult,
-    TempFile,
+    Body, BodyError, ClientGone, Downstream, Exchange, Local, LuaConf, NoVariable, Request, SubrequestOptions,
+    SubrequestResult, TempFile,
 };
 
 use super::subrequest::{self, Captured};
@@ -18,6 +18,7 @@ use super::{response, vars};
 use crate::conf::regex::Captures;
 use crate::conf::settings::Settings;
 use crate::conf::tree::{Http, Location, Server, VarKind};
+use crate::conn::lent;
 use crate::conn::wire::Wire;
 use crate::worker::Worker;
 
@@ -51,6 +52,8 @@ pub struct Live {
     pub own_location: Cell<bool>,
     /// `$limit_rate`: kept, not enforced.
     pub limit_rate: Cell<u64>,
+    /// The client went away before its body was whole.
+    pub body_cut_short: Cell<bool>,
     /// How long a refused head was.
     pub refused_bytes: Cell<u64>,
     /// The status of an answer by `error_page`; 0: the answer's own.
@@ -111,6 +114,7 @@ impl Live {
             error_answered: Cell::new(false),
             own_location: Cell::new(false),
             limit_rate: Cell::new(0),
+            body_cut_short: Cell::new(false),
             refused_bytes: Cell::new(0),
             err_status: Cell::new(0),
             header_only: Cell::new(false),
@@ -212,6 +216,7 @@ impl Exchange for Live {
                     Ok(None) => break,
                     Ok(Some(Err(ClientGone))) => {
                         // A client that went away is nobody to answer to.
+                        self.body_cut_short.set(!wire.bad_body.get());
                         return Err(BodyError::Status(if wire.bad_body.get() { 400 } else { 499 }));
                     }
                     Ok(Some(Ok(piece))) => piece,
@@ -282,6 +287,25 @@ impl Exchange for Live {
 
     fn subrequest(self: Rc<Self>, parent: &Request, options: SubrequestOptions) -> Local<'static, SubrequestResult> {
         subrequest::run(self, parent, options)
+    }
+
+    fn lend(&self, _: &Request, raw: bool) -> Result<Rc<dyn Downstream>, &'static str> {
+        let Some(wire) = self.wire.clone() else { return Err("no body") };
+        if raw {
+            if !wire.give_up() {
+                return Err("pending data to write");
+            }
+            self.keep_alive.set(false);
+            self.complete.set(true);
+            let strict = self.settings().lua_check_client_abort.unwrap_or(false);
+            return Ok(Rc::new(lent::Raw { wire, strict }));
+        }
+        match self.content_length {
+            _ if wire.body_is_chunked() => Err("chunked request bodies not supported yet"),
+            None | Some(0) => Err("no body"),
+            _ if wire.expect_body().is_err() => Err("test expect failed"),
+            _ => Ok(Rc::new(lent::Body(wire))),
+        }
     }
 
     fn client_gone<'a>(&'a self) -> Local<'a, ()> {

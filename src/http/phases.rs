@@ -134,7 +134,8 @@ fn find_location(live: &Live, request: &mut Request) -> Next {
     if location.internal && !request.internal {
         return Next::Status(404);
     }
-    if location.settings.keepalive_timeout == Some(0) {
+    let last = request.connection.requests.get() >= location.settings.keepalive_requests.unwrap_or(1000);
+    if last || location.settings.keepalive_timeout == Some(0) {
         live.keep_alive.set(false);
     }
     let limit = location.settings.client_max_body_size.unwrap_or(1 << 20);
@@ -173,8 +174,8 @@ pub async fn read_body(live: &Live, request: &mut Request) -> Next {
             Next::Go
         }
         Err(error) => {
-            if let Some(words) = error.words() {
-                live.say(request, Level::Error, words);
+            if let Some((level, words)) = error.words() {
+                live.say(request, level, words);
             }
             let BodyError::Status(code) = error;
             Next::Status(code)
@@ -238,7 +239,6 @@ async fn after_lua(live: &Live, request: &mut Request, phase: Phase, code: &ngx:
         PhaseEnd::Done => Next::Go,
         PhaseEnd::Failed => fail(live, request, 500),
         PhaseEnd::Aborted => {
-            live.say(request, Level::Info, "client prematurely closed connection");
             live.logged_status.set(499);
             Next::Drop
         }
@@ -371,7 +371,9 @@ pub async fn error_response(live: &Live, request: &mut Request, code: u16) -> Op
     // A client that is too slow, or gone, gets no answer.
     if matches!(code, 408 | 444 | 499) && !request.is_subrequest {
         live.keep_alive.set(false);
-        live.logged_status.set(code);
+        // (in the middle of the request's body it is a bad request to nginx's log)
+        let cut_short = code == 499 && live.body_cut_short.get();
+        live.logged_status.set(if cut_short { 400 } else { code });
         return None;
     }
     if request.response.sent {
@@ -381,7 +383,7 @@ pub async fn error_response(live: &Live, request: &mut Request, code: u16) -> Op
     if status::closes(code) {
         live.keep_alive.set(false);
     }
-    if request.is_subrequest {
+    if live.capture.as_ref().is_some_and(|captured| !captured.error_pages) {
         // The parent gets the status alone: neither a page nor an error_page stands for it.
         for name in [&b"content-type"[..], b"content-length", b"last-modified", b"accept-ranges"] {
             request.response.headers.remove(name);

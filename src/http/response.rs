@@ -70,6 +70,10 @@ pub async fn send(live: &Live, request: &mut Request, flush: bool, last: bool) -
         // With everything at hand the length is known, except where nginx would not know it either: Lua's output.
         header_filters(live, request).await;
         start(live, request);
+        // (nothing is held back: not even the head)
+        if flush && live.settings().postpone_output.is_some_and(|size| size <= 1) {
+            wire.drained(true).await?;
+        }
     }
     body_filters(live, request, last).await;
     if live.header_only.get() {

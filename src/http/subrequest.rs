@@ -15,6 +15,8 @@ use super::phases;
 #[derive(Default)]
 pub struct Captured {
     pub body: RefCell<Vec<u8>>,
+    /// Errors come with their page.
+    pub error_pages: bool,
 }
 
 /// Headers of the parent that say something about its body.
@@ -51,7 +53,7 @@ pub fn run(parent_live: Rc<Live>, parent: &Request, options: SubrequestOptions) 
         Some(length).filter(|length| *length > 0),
         length > 0,
     );
-    live.capture = Some(Captured::default());
+    live.capture = Some(Captured { error_pages: options.error_pages, ..Captured::default() });
     *live.host.borrow_mut() = parent_live.host.borrow().clone();
     if options.share_all_vars || options.copy_all_vars {
         *live.slots.borrow_mut() = parent_live.slots.borrow().clone();

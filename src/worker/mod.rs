@@ -128,6 +128,7 @@ pub fn lua_conf(s: &Settings) -> LuaConf {
         socket_keepalive_timeout: s.lua_socket_keepalive_timeout.unwrap_or(d.socket_keepalive_timeout),
         socket_pool_size: number(s.lua_socket_pool_size, d.socket_pool_size),
         socket_buffer_size: number(s.lua_socket_buffer_size, d.socket_buffer_size),
+        tcp_nodelay: s.tcp_nodelay.unwrap_or(true),
         socket_log_errors: s.lua_socket_log_errors.unwrap_or(true),
         http10_buffering: s.lua_http10_buffering.unwrap_or(true),
         check_client_abort: s.lua_check_client_abort.unwrap_or(false),
@@ -136,7 +137,7 @@ pub fn lua_conf(s: &Settings) -> LuaConf {
         transform_underscores: s.lua_transform_underscores.unwrap_or(true),
         client_body_buffer_size: number(s.client_body_buffer_size, d.client_body_buffer_size),
         default_type: s.default_type.clone().unwrap_or(Bytes::from_static(b"text/plain")),
-        resolvers: s.resolver.as_deref().unwrap_or_default().iter().cloned().collect(),
+        resolver: s.resolver.clone(),
         resolver_timeout: s.resolver_timeout.unwrap_or(d.resolver_timeout),
     }
 }

@@ -69,7 +69,12 @@ fn fetch<'gc>(call: &mut Call<'_, 'gc>, discard: bool) -> Reply<'gc> {
         return Ok(Outcome::Return);
     }
     let exchange = request_ref.exchange.clone();
-    let job = async move { exchange.read_body(discard).await };
+    let reading = Rc::new(());
+    request_ref.lua.reading_body = Rc::downgrade(&reading);
+    let job = async move {
+        let _reading = reading;
+        exchange.read_body(discard).await
+    };
     Outcome::park(What::Body, job, move |call, result| {
         let request = request(call)?;
         match result {
@@ -81,8 +86,8 @@ fn fetch<'gc>(call: &mut Call<'_, 'gc>, discard: bool) -> Reply<'gc> {
             Ok(_) => Ok(Outcome::Return),
             Err(error) => {
                 let BodyError::Status(status) = error;
-                if let Some(words) = error.words() {
-                    super::ngx_table::warn(request, crate::log::Level::Error, words.as_bytes());
+                if let Some((level, words)) = error.words() {
+                    warn(request, level, words.as_bytes());
                 }
                 request.finish.get_or_insert(Finish::Exit(i32::from(status)));
                 Ok(Outcome::Exit)

@@ -34,7 +34,11 @@ fn exit<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
         return Err(call.error("bad argument to 'ngx.exit': does not accept NGX_AGAIN or NGX_DONE"));
     }
     let request = request(call)?;
-    if status >= 200 && (request.output.started || request.response.sent) && request.phase != Phase::HeaderFilter {
+    if status >= 300
+        && !matches!(status, 408 | 444 | 499)
+        && (request.output.started || request.response.sent)
+        && request.phase != Phase::HeaderFilter
+    {
         // The head is out: the status cannot change any more.
         if status != i32::from(request.response.status) && request.response.status != 0
             || request.response.status == 0 && status != 200

@@ -85,6 +85,7 @@ fn gather<'gc>(
         variables: Vec::new(),
         share_all_vars: false,
         copy_all_vars: false,
+        error_pages: false,
         ctx: None,
     };
     match options.kind() {

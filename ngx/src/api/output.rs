@@ -6,6 +6,7 @@ use vm::{Call, Outcome, Reply, Row, Table, Value, What};
 
 use super::{NULL, request, row_in};
 use crate::phase::REQUEST;
+use crate::request::Request;
 
 pub static NATIVES: &[Row] = &[
     row_in("print", print, REQUEST, "ngx.print(...) -> 1, or nil and a message: sends the arguments"),
@@ -43,6 +44,9 @@ fn emit<'gc>(call: &mut Call<'_, 'gc>, name: &str, newline: bool) -> Reply<'gc> 
     let single = call.arg(0).as_str().filter(|_| call.len() == 1).map(Call::as_bytes);
     let bytes = single.unwrap_or(&gathered);
     call.reserve(bytes.len() + 1)?;
+    if let Some(words) = mute(request(call)?) {
+        return call.ret_nil_err(words);
+    }
     let head = request(call)?.method == "HEAD";
     let request = request(call)?;
     if request.output.eof {
@@ -56,14 +60,27 @@ fn emit<'gc>(call: &mut Call<'_, 'gc>, name: &str, newline: bool) -> Reply<'gc> 
     if newline {
         request.output.pending.push(b'\n');
     }
-    call.ret(Value::num(1.0))
+    sent(call)
+}
+
+/// 1; where nothing is to be held back (postpone_output 0 or 1), after it is on its way, or nil and a message.
+fn sent<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
+    let request = request(call)?;
+    if request.is_subrequest || request.exchange.postpone_output() > 1 {
+        return call.ret(Value::num(1.0));
+    }
+    request.output.flush = true;
+    Outcome::park(What::Flush, std::future::ready(()), |call, ()| match mute(super::request(call)?) {
+        Some(words) => call.ret_nil_err(words),
+        None => call.ret(Value::num(1.0)),
+    })
 }
 
 /// An argument of print, say or log as bytes; lists are written item by item.
 pub(crate) fn write_argument<'gc>(call: &Call<'_, 'gc>, i: usize, out: &mut Vec<u8>) -> Result<(), Value<'gc>> {
     let v = call.arg(i);
     match v.kind() {
-        Kind::Table(t) => write_list(t, out, 0).map_err(|bad| call.arg_error(i, &bad)),
+        Kind::Table(t) => write_list(t, out, false, 0).map_err(|bad| call.arg_error(i, &bad)),
         _ if write_scalar(v, out) => Ok(()),
         _ => Err(call.arg_error(
             i,
@@ -84,7 +101,8 @@ pub(crate) fn write_scalar(v: Value<'_>, out: &mut Vec<u8>) -> bool {
     true
 }
 
-fn write_list(t: Table<'_>, out: &mut Vec<u8>, depth: usize) -> Result<(), String> {
+/// The items of a list, lists inside it too, one after the other. `strict`: strings and numbers only.
+pub(crate) fn write_list(t: Table<'_>, out: &mut Vec<u8>, strict: bool, depth: usize) -> Result<(), String> {
     if depth > MAX_DEPTH {
         return Err("too many nested tables".into());
     }
@@ -104,12 +122,23 @@ fn write_list(t: Table<'_>, out: &mut Vec<u8>, depth: usize) -> Result<(), Strin
     for i in 1..=max as usize {
         let v = t.get_int(i);
         match v.kind() {
-            Kind::Table(inner) => write_list(inner, out, depth + 1)?,
+            Kind::Table(inner) => write_list(inner, out, strict, depth + 1)?,
+            Kind::Nil | Kind::Bool(_) | Kind::Light(_) if strict => {
+                return Err(format!("bad data type {} found", v.type_name()));
+            }
             _ if write_scalar(v, out) => {}
             _ => return Err(format!("bad data type {} found", v.type_name())),
         }
     }
     Ok(())
+}
+
+/// Why nothing can be sent.
+fn mute(request: &Request) -> Option<&'static str> {
+    if request.lua.raw_socket {
+        return Some("raw request socket acquired");
+    }
+    request.output.broken.then_some("nginx output filter error")
 }
 
 fn flush<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
@@ -118,6 +147,9 @@ fn flush<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
         Kind::Bool(wait) => wait,
         _ => return Err(call.type_error(0, "boolean")),
     };
+    if let Some(words) = mute(request(call)?) {
+        return call.ret_nil_err(words);
+    }
     let req = request(call)?;
     if req.output.eof {
         return call.ret_nil_err("seen eof");
@@ -138,7 +170,7 @@ fn flush<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     }
     // The scheduler sends between slices: by the time this is resumed the bytes are on their way.
     Outcome::park(What::Flush, std::future::ready(()), |call, ()| {
-        if request(call)?.connection.aborted.get() {
+        if request(call)?.output.broken {
             return call.ret_nil_err("client aborted");
         }
         call.ret(Value::num(1.0))
@@ -146,13 +178,16 @@ fn flush<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
 }
 
 fn eof<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
+    if let Some(words) = mute(request(call)?) {
+        return call.ret_nil_err(words);
+    }
     let request = request(call)?;
     if request.output.eof {
         return call.ret_nil_err("seen eof");
     }
     request.output.started = true;
     request.output.eof = true;
-    call.ret(Value::num(1.0))
+    sent(call)
 }
 
 fn send_headers<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {

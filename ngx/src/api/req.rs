@@ -16,7 +16,6 @@ static NATIVES: &[Row] = &[
     row_in("set_method", set_method, WITH_REQUEST | CORE, "ngx.req.set_method(ngx.HTTP_...)"),
     row_in("get_uri_args", get_uri_args, WITH_REQUEST | CORE, "ngx.req.get_uri_args([max [, table]]) -> table"),
     row_in("set_uri_args", set_uri_args, WITH_REQUEST | CLIENT, "ngx.req.set_uri_args(string or table)"),
-    row_in("get_query_args", get_uri_args, WITH_REQUEST | CORE, "ngx.req.get_query_args: the old name of get_uri_args"),
     row_in("get_headers", get_headers, WITH_REQUEST | CORE, "ngx.req.get_headers([max [, raw]]) -> table"),
     row_in("set_header", set_header, WITH_REQUEST | CORE, "ngx.req.set_header(name, value or list of values)"),
     row_in("clear_header", clear_header, WITH_REQUEST | CORE, "ngx.req.clear_header(name)"),

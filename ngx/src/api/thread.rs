@@ -28,10 +28,10 @@ fn spawn<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     Ok(Outcome::Yield(Until::Spawned(id)))
 }
 
-/// A light thread among the arguments; None: it was one, and is gone.
-fn light_thread<'gc>(thread: Thread<'gc>) -> Result<Option<ThreadId>, ()> {
+/// A light thread among the arguments, which the entry thread is not; None: it was one, and is gone.
+fn light_thread<'gc>(thread: Thread<'gc>, entry: Option<ThreadId>) -> Result<Option<ThreadId>, ()> {
     let t = thread.borrow();
-    if t.was_spawned() { Ok(t.id()) } else { Err(()) }
+    if t.was_spawned() && (t.id().is_none() || t.id() != entry) { Ok(t.id()) } else { Err(()) }
 }
 
 fn wait<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
@@ -44,7 +44,7 @@ fn wait<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
         let Some(thread) = call.arg(i).as_thread() else {
             return Err(call.arg_error(i, "lua thread expected"));
         };
-        let id = match light_thread(thread) {
+        let id = match light_thread(thread, request(call)?.lua.threads.entry) {
             Ok(id) => id,
             Err(()) => return Err(call.error("attempt to wait on a coroutine that is not a user thread")),
         };
@@ -66,7 +66,7 @@ fn kill<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     let Some(thread) = call.arg(0).as_thread() else {
         return Err(call.arg_error(0, "lua thread expected"));
     };
-    let id = match light_thread(thread) {
+    let id = match light_thread(thread, request(call)?.lua.threads.entry) {
         Ok(id) => id,
         Err(()) => return call.ret_nil_err("not user thread"),
     };

@@ -1,11 +1,14 @@
 //! ngx.sleep and the clock.
+use std::rc::Rc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use vm::{Call, Outcome, Reply, Row, Value, What};
 
 use super::{row_in, worker};
 use crate::clock;
+use crate::log::{Level, Log};
 use crate::phase::ANY;
+use crate::request::Request;
 
 pub static NATIVES: &[Row] = &[
     row_in("sleep", sleep, ANY, "ngx.sleep(seconds): waits without blocking"),
@@ -39,6 +42,26 @@ pub(crate) fn seconds(n: f64) -> Option<Duration> {
     if n >= 0.0 { Some(Duration::from_millis((n * 1000.0).round().min(9.2e15) as u64)) } else { None }
 }
 
+/// Says in the debug log that a sleep was broken off.
+struct BrokenOff(Option<Rc<dyn Log>>);
+
+impl BrokenOff {
+    fn new(request: &Request) -> BrokenOff {
+        BrokenOff(request.log.enabled(Level::Debug).then(|| request.log.clone()))
+    }
+    fn over(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for BrokenOff {
+    fn drop(&mut self) {
+        if let Some(log) = &self.0 {
+            log.write(Level::Debug, b"lua clean up the timer for pending ngx.sleep", None);
+        }
+    }
+}
+
 fn sleep<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     if call.len() != 1 {
         return Err(call.error(format!("attempt to pass {} arguments, but accepted 1", call.len())));
@@ -48,7 +71,12 @@ fn sleep<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
         return Err(call.error(format!("invalid sleep duration \"{}\"", n * 1000.0)));
     };
     super::log::debug(call, |_| format!("lua ready to sleep for {} ms", delay.as_millis()));
-    Outcome::park(What::Sleep, pause(delay), |call, ()| {
+    let broken_off = BrokenOff::new(super::request(call)?);
+    let job = async move {
+        pause(delay).await;
+        broken_off.over();
+    };
+    Outcome::park(What::Sleep, job, |call, ()| {
         super::log::debug(call, |request| format!("lua sleep timer expired: \"{}\"", super::log::shown_uri(request)));
         Ok(Outcome::Return)
     })

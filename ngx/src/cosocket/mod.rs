@@ -9,13 +9,20 @@ pub(crate) mod udp;
 
 use std::cell::{Cell, RefCell};
 use std::io;
+use std::net::{IpAddr, SocketAddr};
 use std::rc::{Rc, Weak};
+use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tokio::net::{TcpStream, UnixStream};
+use socket2::SockRef;
+use tokio::net::{TcpSocket, TcpStream, UnixStream};
 
-use crate::request::Request;
-pub(crate) use pool::Pools;
+use crate::log::{Level, Log};
+use crate::request::{Downstream, LuaConf, Request};
+use crate::resolver::Servers;
+use crate::worker::Worker;
+pub(crate) use pool::{Entry, Pools, Queued, Seat, Unfit};
 pub(crate) use read::{Pattern, Until};
 
 use crate::stream::Stream;
@@ -27,20 +34,103 @@ pub(crate) enum Target {
     Unix(String),
 }
 
+/// What a socket reads and writes: a connection of its own, or the client's, lent for the length of the request.
+pub(crate) enum Source {
+    Peer(Stream),
+    Client(Rc<dyn Downstream>),
+}
+
+impl Target {
+    /// What is to be done first to get there.
+    pub fn stage(&self) -> Stage {
+        match self {
+            Target::Tcp { host, .. } if bare(host).parse::<IpAddr>().is_err() => Stage::Resolving,
+            _ => Stage::Connecting,
+        }
+    }
+
+    /// A host, which may name its port itself. Err: nginx's words for what it is not.
+    pub fn tcp(host: &str, port: u16) -> Result<Target, &'static str> {
+        let plain = |host: &str| Ok(Target::Tcp { host: host.to_string(), port });
+        if host.is_empty() {
+            return Err("no host");
+        }
+        if host.parse::<IpAddr>().is_ok() {
+            return plain(host);
+        }
+        let (name, rest) = match host.strip_prefix('[') {
+            Some(inner) => {
+                let end = inner.find(']').ok_or("invalid host")?;
+                (&host[..end + 2], &host[end + 2..])
+            }
+            None => host.split_at(host.find(':').unwrap_or(host.len())),
+        };
+        if name.is_empty() {
+            return Err("no host");
+        }
+        match rest.strip_prefix(':') {
+            None if rest.is_empty() => plain(name),
+            None => Err("invalid host"),
+            Some(digits) => match digits.parse() {
+                Ok(port @ 1..) => Ok(Target::Tcp { host: name.to_string(), port }),
+                _ => Err("invalid port"),
+            },
+        }
+    }
+}
+
 /// A connection that is being used: the stream, what was read ahead, how often it came out of a pool.
 pub(crate) struct Connected {
-    pub stream: Stream,
+    pub stream: Source,
     pub buffer: RefCell<Vec<u8>>,
     /// Bytes at the buffer's start that are used up already.
     pub start: Cell<usize>,
     pub reused: u64,
     pub pool: Vec<u8>,
-    pub pool_size: usize,
+    pub seat: Option<Seat>,
     /// The peer has closed, or an error made the stream useless for reading.
     pub eof: Cell<bool>,
+    /// A read failed: there will be no other.
+    pub read_closed: Cell<bool>,
+    /// A write failed: there will be no other.
+    pub write_closed: Cell<bool>,
+    /// The log knows already that Nagle's algorithm is off.
+    pub nodelay_told: Cell<bool>,
+    pub trace: Trace,
 }
 
-/// What `ngx.socket.tcp()` gives.
+/// Says in the debug log that a connection is given back, when it is.
+#[derive(Default)]
+pub(crate) struct Trace(Option<Rc<dyn Log>>);
+
+impl Trace {
+    pub fn new(request: &Request) -> Trace {
+        Trace(request.log.enabled(Level::Debug).then(|| request.log.clone()))
+    }
+}
+
+impl Drop for Trace {
+    fn drop(&mut self) {
+        if let Some(log) = &self.0 {
+            log.write(Level::Debug, b"lua finalize socket", None);
+        }
+    }
+}
+
+/// What a socket that has no connection yet is doing about it.
+#[derive(Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Stage {
+    #[default]
+    Idle,
+    /// Waiting for a seat in the pool.
+    Queued,
+    /// Waiting for the name's addresses.
+    Resolving,
+    Connecting,
+}
+
+/// What `ngx.socket.tcp()` and `ngx.req.socket()` give.
+#[derive(Default)]
 pub(crate) struct Socket {
     pub connected: RefCell<Option<Rc<Connected>>>,
     /// Milliseconds; None: the directive's default.
@@ -49,7 +139,9 @@ pub(crate) struct Socket {
     pub read_timeout: Cell<Option<u64>>,
     pub reading: Cell<bool>,
     pub writing: Cell<bool>,
-    pub connecting: Cell<bool>,
+    pub stage: Cell<Stage>,
+    /// The address that `bind` asked for.
+    pub local: Cell<Option<IpAddr>>,
     pub owner: Owner,
 }
 
@@ -69,41 +161,111 @@ impl Owner {
 impl Socket {
     /// Whether a request may use it: it is not connected, or this one connected it.
     pub fn belongs_to(&self, request: &Request) -> bool {
-        self.connected.borrow().is_none() || self.owner.is(request)
-    }
-    pub fn new() -> Socket {
-        Socket {
-            connected: RefCell::new(None),
-            connect_timeout: Cell::new(None),
-            send_timeout: Cell::new(None),
-            read_timeout: Cell::new(None),
-            reading: Cell::new(false),
-            writing: Cell::new(false),
-            connecting: Cell::new(false),
-            owner: Owner::default(),
-        }
+        (self.connected.borrow().is_none() && self.stage.get() == Stage::Idle) || self.owner.is(request)
     }
     pub fn current(&self) -> Option<Rc<Connected>> {
         self.connected.borrow().clone()
     }
 }
 
-/// Sets a flag for as long as it lives: an operation that is cancelled clears it, too.
+/// The sockets that a request connected: its end is theirs.
+#[derive(Default)]
+pub(crate) struct Sockets {
+    known: Vec<Weak<Socket>>,
+    /// The place to look at next: one a time keeps the list at most twice as long as need be.
+    at: usize,
+}
+
+impl Sockets {
+    /// Whether the place of a socket that is no longer connected was used again.
+    pub fn add(&mut self, socket: &Rc<Socket>) -> bool {
+        let mine = Rc::downgrade(socket);
+        self.at = if self.at + 1 < self.known.len() { self.at + 1 } else { 0 };
+        match self.known.get_mut(self.at) {
+            Some(place) if place.upgrade().is_none_or(|known| known.connected.borrow().is_none()) => {
+                *place = mine;
+                true
+            }
+            _ => {
+                self.known.push(mine);
+                false
+            }
+        }
+    }
+}
+
+impl Drop for Sockets {
+    fn drop(&mut self) {
+        for socket in self.known.drain(..).filter_map(|socket| socket.upgrade()) {
+            drop(socket.connected.borrow_mut().take());
+        }
+    }
+}
+
+/// Marks a socket as busy for as long as it lives. An operation that is broken off (its thread was killed) leaves the
+/// connection in the middle of something: it is given up.
 pub(crate) struct Busy {
     socket: Rc<Socket>,
     which: fn(&Socket) -> &Cell<bool>,
+    over: bool,
 }
 
 impl Busy {
-    pub fn new(socket: &Rc<Socket>, which: fn(&Socket) -> &Cell<bool>) -> Busy {
+    pub fn reading(socket: &Rc<Socket>) -> Busy {
+        Busy::new(socket, |socket| &socket.reading)
+    }
+    pub fn writing(socket: &Rc<Socket>) -> Busy {
+        Busy::new(socket, |socket| &socket.writing)
+    }
+    fn new(socket: &Rc<Socket>, which: fn(&Socket) -> &Cell<bool>) -> Busy {
         which(socket).set(true);
-        Busy { socket: socket.clone(), which }
+        Busy { socket: socket.clone(), which, over: false }
+    }
+    /// It came to its end.
+    pub fn over(mut self) {
+        self.over = true;
     }
 }
 
 impl Drop for Busy {
     fn drop(&mut self) {
         (self.which)(&self.socket).set(false);
+        if !self.over {
+            drop(self.socket.connected.borrow_mut().take());
+        }
+    }
+}
+
+/// Marks a socket as connecting, and says in the debug log if that is broken off.
+pub(crate) struct Connecting {
+    socket: Rc<Socket>,
+    log: Option<Rc<dyn Log>>,
+}
+
+impl Connecting {
+    pub fn new(socket: &Rc<Socket>, stage: Stage, request: &Request) -> Connecting {
+        socket.stage.set(stage);
+        Connecting { socket: socket.clone(), log: request.log.enabled(Level::Debug).then(|| request.log.clone()) }
+    }
+    pub fn at(&self, stage: Stage) {
+        self.socket.stage.set(stage);
+    }
+    /// It came to its end.
+    pub fn over(mut self) {
+        self.log = None;
+    }
+}
+
+impl Drop for Connecting {
+    fn drop(&mut self) {
+        let words = match self.socket.stage.replace(Stage::Idle) {
+            Stage::Resolving => "lua tcp socket abort resolver",
+            Stage::Connecting => "lua finalize socket",
+            Stage::Idle | Stage::Queued => return,
+        };
+        if let Some(log) = &self.log {
+            log.write(Level::Debug, words.as_bytes(), None);
+        }
     }
 }
 
@@ -113,32 +275,46 @@ pub(crate) struct Failure {
     pub words: String,
     /// What the error log says, if the log is to say something.
     pub log: Option<String>,
+    pub level: Level,
     /// The connection is of no more use.
     pub fatal: bool,
 }
 
 impl Failure {
+    /// Something that is no matter for the log.
+    pub fn silent(words: impl Into<String>) -> Failure {
+        Failure { words: words.into(), log: None, level: Level::Error, fatal: true }
+    }
     pub fn timeout(log: &str) -> Failure {
-        Failure { words: "timeout".into(), log: Some(log.into()), fatal: false }
+        Failure { log: Some(log.into()), fatal: false, ..Failure::silent("timeout") }
     }
     pub fn closed() -> Failure {
-        Failure { words: "closed".into(), log: None, fatal: true }
+        Failure::silent("closed")
     }
+    /// What Lua asked for cannot be done on a socket that is not connected (any more).
+    pub fn not_connected(doing: &str) -> Failure {
+        let line = format!("attempt to {doing} a closed socket: u:0000000000000000, c:0000000000000000, ft:0 eof:0");
+        Failure { log: Some(line), ..Failure::closed() }
+    }
+    /// A system call's error: `connect() failed (111: Connection refused)` in the log.
     pub fn io(call: &str, e: &io::Error) -> Failure {
-        let text = stdlib::io_error(e);
-        let words = match e.kind() {
-            io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset if call == "send" => {
-                return Failure { words: text.to_lowercase(), log: Some(error_line("send", e)), fatal: true };
-            }
-            _ => text.to_lowercase(),
-        };
-        Failure { words, log: Some(error_line(call, e)), fatal: true }
+        Failure { log: Some(error_line(&format!("{call}() "), e)), ..Failure::silent(system_words(e)) }
+    }
+    /// The same for a call that fails at once: nginx takes what is not the peer's fault more seriously.
+    fn at_once(call: &str, e: &io::Error) -> Failure {
+        use io::ErrorKind::{ConnectionRefused, ConnectionReset, HostUnreachable, NetworkUnreachable};
+        let peer = matches!(e.kind(), ConnectionRefused | ConnectionReset | HostUnreachable | NetworkUnreachable);
+        let level = if peer { Level::Error } else { Level::Crit };
+        Failure { log: Some(error_line(call, e)), level, ..Failure::silent(system_words(e)) }
     }
 }
 
-/// `connect() failed (111: Connection refused)`.
+fn system_words(e: &io::Error) -> String {
+    stdlib::io_error(e).to_lowercase()
+}
+
 fn error_line(call: &str, e: &io::Error) -> String {
-    format!("{call}() failed ({}: {})", e.raw_os_error().unwrap_or(0), stdlib::io_error(e))
+    format!("{call}failed ({}: {})", e.raw_os_error().unwrap_or(0), stdlib::io_error(e))
 }
 
 /// Runs an operation with a limit in milliseconds (0: none).
@@ -149,25 +325,40 @@ pub(crate) async fn within<T>(ms: u64, job: impl Future<Output = T>) -> Option<T
     tokio::time::timeout(Duration::from_millis(ms), job).await.ok()
 }
 
-/// Opens a connection.
-pub(crate) async fn connect(target: &Target, resolvers: &[String], ms: u64) -> Result<Stream, Failure> {
-    match target {
-        Target::Unix(path) => match within(ms, UnixStream::connect(path)).await {
-            Some(Ok(stream)) => Ok(Stream::from(stream)),
-            Some(Err(e)) => Err(Failure::io("connect", &e)),
-            None => Err(Failure::timeout("lua tcp socket connect timed out")),
-        },
+/// Where a connection goes to and comes from.
+#[derive(Clone)]
+pub(crate) struct Route {
+    pub target: Target,
+    pub local: Option<IpAddr>,
+    pub names: Names,
+    /// Milliseconds for connecting to one address.
+    pub ms: u64,
+}
+
+/// Opens a connection; `resolved` is called when all that is left is to connect.
+pub(crate) async fn connect(route: &Route, resolved: impl Fn()) -> Result<Stream, Failure> {
+    let ms = route.ms;
+    match &route.target {
+        Target::Unix(path) => {
+            resolved();
+            match within(ms, UnixStream::connect(path)).await {
+                Some(Ok(stream)) => Ok(Stream::from(stream)),
+                Some(Err(e)) => Err(Failure::at_once(&format!("connect() to unix:{path} "), &e)),
+                None => Err(Failure::timeout("lua tcp socket connect timed out")),
+            }
+        }
         Target::Tcp { host, port } => {
-            let addresses = resolve(host, *port, resolvers).await?;
+            let addresses = resolve(host, *port, &route.names).await?;
+            resolved();
             let mut last = None;
             for address in addresses {
-                match within(ms, TcpStream::connect(address)).await {
+                match within(ms, connect_to(address, route.local)).await {
                     Some(Ok(stream)) => {
                         // (a socket that is gone already fails at its first use)
                         let _ = stream.set_nodelay(true);
                         return Ok(Stream::from(stream));
                     }
-                    Some(Err(e)) => last = Some(Failure::io("connect", &e)),
+                    Some(Err(failure)) => last = Some(failure),
                     None => {
                         let words = format!("lua tcp socket connect timed out, when connecting to {address}");
                         return Err(Failure::timeout(&words));
@@ -179,42 +370,109 @@ pub(crate) async fn connect(target: &Target, resolvers: &[String], ms: u64) -> R
     }
 }
 
-fn not_found(host: &str) -> Failure {
-    let words = format!("{host} could not be resolved (3: Host not found)");
-    Failure { words, log: None, fatal: true }
+async fn connect_to(address: SocketAddr, local: Option<IpAddr>) -> Result<TcpStream, Failure> {
+    let refused = |e| Failure::io("connect", &e);
+    let Some(local) = local else { return TcpStream::connect(address).await.map_err(refused) };
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4(),
+        SocketAddr::V6(_) => TcpSocket::new_v6(),
+    };
+    let socket = socket.map_err(|e| Failure::io("socket", &e))?;
+    socket.bind((local, 0).into()).map_err(|e| Failure::at_once(&format!("bind({local}) "), &e))?;
+    socket.connect(address).await.map_err(refused)
 }
 
-/// Addresses as they are; names by the system's resolver, if the configuration has a `resolver` line.
-pub(crate) async fn resolve(host: &str, port: u16, resolvers: &[String]) -> Result<Vec<std::net::SocketAddr>, Failure> {
-    let bare = host.strip_prefix('[').and_then(|h| h.strip_suffix(']')).unwrap_or(host);
-    if let Ok(ip) = bare.parse::<std::net::IpAddr>() {
+fn not_found(host: &str) -> Failure {
+    Failure::silent(format!("{host} could not be resolved (3: Host not found)"))
+}
+
+/// Who knows names, and what the configuration says about it.
+#[derive(Clone)]
+pub(crate) struct Names {
+    worker: Rc<Worker>,
+    servers: Option<Arc<Servers>>,
+    ms: u64,
+}
+
+impl Names {
+    pub fn new(worker: Rc<Worker>, conf: &LuaConf) -> Names {
+        Names { worker, servers: conf.resolver.clone(), ms: conf.resolver_timeout }
+    }
+}
+
+/// An IPv6 address without its brackets.
+fn bare(host: &str) -> &str {
+    host.strip_prefix('[').and_then(|h| h.strip_suffix(']')).unwrap_or(host)
+}
+
+/// Addresses as they are; names by the `resolver` directive's servers.
+pub(crate) async fn resolve(host: &str, port: u16, names: &Names) -> Result<Vec<SocketAddr>, Failure> {
+    if let Ok(ip) = bare(host).parse::<IpAddr>() {
         return Ok(vec![(ip, port).into()]);
     }
-    if resolvers.is_empty() {
-        let words = format!("no resolver defined to resolve \"{host}\"");
-        return Err(Failure { words, log: None, fatal: true });
+    let Some(servers) = &names.servers else {
+        return Err(Failure::silent(format!("no resolver defined to resolve \"{host}\"")));
+    };
+    // (on the heap: those who have an address should not carry it)
+    match Box::pin(names.worker.names.resolve(servers, host, names.ms)).await {
+        Ok(found) => Ok(found.iter().map(|ip| (*ip, port).into()).collect()),
+        Err(e) => Err(Failure::silent(format!("{host} could not be resolved {}", e.words()))),
     }
-    match tokio::net::lookup_host((bare, port)).await {
-        Ok(found) => {
-            // nginx asks for A records first.
-            let (four, six): (Vec<_>, Vec<_>) = found.partition(|a| a.is_ipv4());
-            Ok(if four.is_empty() { six } else { four })
+}
+
+impl Source {
+    pub fn poll_read(&self, cx: &mut Context<'_>, out: &mut [u8]) -> Poll<io::Result<usize>> {
+        match self {
+            Source::Peer(stream) => stream.poll_read(cx, out),
+            Source::Client(client) => client.poll_read(cx, out),
         }
-        Err(_) => Err(not_found(host)),
+    }
+    fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Source::Peer(stream) => stream.try_write(bytes),
+            Source::Client(client) => client.try_write(bytes),
+        }
+    }
+    async fn writable(&self) -> io::Result<()> {
+        match self {
+            Source::Peer(stream) => stream.writable().await,
+            Source::Client(client) => client.writable().await,
+        }
+    }
+    /// Reads or sets an option of the socket; the client's has none for Lua.
+    pub fn options<T>(&self, job: impl FnOnce(&SockRef<'_>) -> io::Result<T>) -> io::Result<T> {
+        match self {
+            Source::Peer(stream) => job(&SockRef::from(&stream.as_fd())),
+            Source::Client(_) => Err(io::ErrorKind::Unsupported.into()),
+        }
+    }
+    /// The socket's number, for the debug log; -1: not ours.
+    pub fn fd(&self) -> i32 {
+        match self {
+            Source::Peer(stream) => stream.fd(),
+            Source::Client(_) => -1,
+        }
     }
 }
 
 impl Connected {
-    pub fn new(stream: Stream, pool: Vec<u8>, pool_size: usize) -> Connected {
+    pub fn new(stream: Source, pool: Vec<u8>) -> Connected {
         Connected {
             stream,
             buffer: RefCell::default(),
             start: Cell::new(0),
             reused: 0,
             pool,
-            pool_size,
+            seat: None,
             eof: Cell::new(false),
+            read_closed: Cell::new(false),
+            write_closed: Cell::new(false),
+            nodelay_told: Cell::new(false),
+            trace: Trace::default(),
         }
+    }
+    pub fn is_client(&self) -> bool {
+        matches!(self.stream, Source::Client(_))
     }
 
     /// Writes what the kernel takes at once; how many bytes that was.

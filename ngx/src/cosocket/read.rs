@@ -2,6 +2,8 @@
 //!
 //! Bytes land in the connection's buffer; a read takes its part off the front when it is complete. A read that fails takes what
 //! there is: that is the partial result.
+use std::cell::Cell;
+use std::io;
 use std::task::{Context, Poll, ready};
 
 use super::{Connected, Failure};
@@ -19,12 +21,14 @@ pub(crate) enum Pattern {
 }
 
 /// The state of a `receiveuntil` iterator.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Until {
     pub boundary: Vec<u8>,
+    /// For each prefix of the boundary the length of its longest proper end that is a prefix, too.
+    borders: Vec<usize>,
     pub inclusive: bool,
     /// The boundary was seen: the next call of a sized iterator gives nil once.
-    pub done: bool,
+    done: Cell<bool>,
 }
 
 const CHUNK: usize = 4096;
@@ -81,6 +85,11 @@ impl Connected {
                 Poll::Ready(Err(Failure::closed()))
             }
             Ok(_) => Poll::Ready(Ok(())),
+            // (how a lent connection says that the client is gone)
+            Err(e) if self.is_client() && e.kind() == io::ErrorKind::ConnectionAborted => {
+                self.eof.set(true);
+                Poll::Ready(Err(Failure::silent("client aborted")))
+            }
             Err(e) => {
                 self.eof.set(true);
                 Poll::Ready(Err(Failure::io("recv", &e)))
@@ -122,9 +131,8 @@ impl Connected {
 
     /// One step of a `receiveuntil` iterator: the bytes before the boundary, or (with a size) at most so many of them. None: the
     /// boundary was reached by the previous step.
-    pub async fn read_until(&self, until: &mut Until, size: Option<usize>) -> Result<Option<Vec<u8>>, Failure> {
-        if until.done {
-            until.done = false;
+    pub async fn read_until(&self, until: &Until, size: Option<usize>) -> Result<Option<Vec<u8>>, Failure> {
+        if until.done.replace(false) {
             return Ok(None);
         }
         let mut searched = 0;
@@ -137,33 +145,52 @@ impl Connected {
             };
             let boundary = until.boundary.len();
             match (found, size) {
+                // As many bytes before it as were asked for: it stays for the next step.
+                (Some(at), Some(size)) if at >= size => return Ok(Some(self.take(size))),
                 (Some(at), size) => {
-                    let whole = if until.inclusive { at + boundary } else { at };
-                    match size {
-                        // More than was asked for: the boundary stays for a later step.
-                        Some(size) if whole > size => return Ok(Some(self.take(size))),
-                        Some(_) => {
-                            let bytes = self.take(whole);
-                            if !until.inclusive {
-                                self.take(boundary);
-                            }
-                            until.done = true;
-                            return Ok(Some(bytes));
-                        }
-                        None => {
-                            let bytes = self.take(whole);
-                            if !until.inclusive {
-                                self.take(boundary);
-                            }
-                            return Ok(Some(bytes));
-                        }
+                    let bytes = self.take(if until.inclusive { at + boundary } else { at });
+                    if !until.inclusive {
+                        self.take(boundary);
                     }
+                    until.done.set(size.is_some());
+                    return Ok(Some(bytes));
                 }
-                // So many bytes that cannot be part of the boundary.
-                (None, Some(size)) if unread >= size + boundary => return Ok(Some(self.take(size))),
+                (None, Some(size)) if unread >= size && unread - self.pending_part(until) >= size => {
+                    return Ok(Some(self.take(size)));
+                }
                 (None, _) => searched = (unread + 1).saturating_sub(boundary),
             }
             self.fill().await?;
         }
+    }
+
+    /// How many of the last unread bytes may be the boundary's beginning.
+    fn pending_part(&self, until: &Until) -> usize {
+        let buffer = self.buffer.borrow();
+        let bytes = &buffer[self.start.get()..];
+        let from = bytes.len().saturating_sub(until.boundary.len() - 1);
+        let mut matched = 0;
+        for byte in &bytes[from..] {
+            while matched > 0 && until.boundary[matched] != *byte {
+                matched = until.borders[matched - 1];
+            }
+            matched += usize::from(until.boundary[matched] == *byte);
+        }
+        matched
+    }
+}
+
+impl Until {
+    pub fn new(boundary: Vec<u8>, inclusive: bool) -> Until {
+        let mut borders = vec![0; boundary.len()];
+        let mut matched = 0;
+        for at in 1..boundary.len() {
+            while matched > 0 && boundary[matched] != boundary[at] {
+                matched = borders[matched - 1];
+            }
+            matched += usize::from(boundary[matched] == boundary[at]);
+            borders[at] = matched;
+        }
+        Until { boundary, borders, inclusive, done: Cell::new(false) }
     }
 }

@@ -1,6 +1,7 @@
 //! Datagram sockets: one peer each, one datagram a call.
 use std::cell::{Cell, RefCell};
 use std::io;
+use std::net::IpAddr;
 use std::os::fd::AsRawFd;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,7 +10,7 @@ use tokio::net::{UdpSocket, UnixDatagram};
 
 use crate::request::Request;
 
-use super::{Failure, Owner, Target, not_found, resolve, within};
+use super::{Failure, Names, Owner, Target, not_found, resolve, within};
 
 /// A socket with a peer.
 pub(crate) enum Datagrams {
@@ -24,6 +25,8 @@ pub(crate) struct Socket {
     /// Milliseconds; None: the directive's default.
     pub read_timeout: Cell<Option<u64>>,
     pub busy: Cell<bool>,
+    /// The address that `bind` asked for.
+    pub local: Cell<Option<IpAddr>>,
     pub owner: Owner,
 }
 
@@ -69,7 +72,7 @@ impl Datagrams {
         };
         match sent {
             Ok(n) if n == bytes.len() => Ok(()),
-            Ok(_) => Err(Failure { words: "partial write".into(), log: None, fatal: false }),
+            Ok(_) => Err(Failure { fatal: false, ..Failure::silent("partial write") }),
             Err(e) => Err(Failure::io("send", &e)),
         }
     }
@@ -96,7 +99,7 @@ impl Datagrams {
 }
 
 /// Opens a socket and gives it its peer.
-pub(crate) async fn open(target: &Target, resolvers: &[String]) -> Result<Datagrams, Failure> {
+pub(crate) async fn open(target: &Target, names: &Names, local: Option<IpAddr>) -> Result<Datagrams, Failure> {
     let failed = |e: io::Error| Failure::io("connect", &e);
     match target {
         Target::Unix(path) => {
@@ -105,14 +108,16 @@ pub(crate) async fn open(target: &Target, resolvers: &[String]) -> Result<Datagr
             Ok(Datagrams::Unix(socket))
         }
         Target::Tcp { host, port } => {
-            let Some(address) = resolve(host, *port, resolvers).await?.into_iter().next() else {
+            let Some(address) = resolve(host, *port, names).await?.into_iter().next() else {
                 return Err(not_found(host));
             };
-            let any: std::net::IpAddr = match address {
+            let any: IpAddr = match address {
                 std::net::SocketAddr::V4(_) => std::net::Ipv4Addr::UNSPECIFIED.into(),
                 std::net::SocketAddr::V6(_) => std::net::Ipv6Addr::UNSPECIFIED.into(),
             };
-            let socket = UdpSocket::bind((any, 0)).await.map_err(failed)?;
+            let from = local.unwrap_or(any);
+            let refused = |e: io::Error| Failure::at_once(&format!("bind({from}) "), &e);
+            let socket = UdpSocket::bind((from, 0)).await.map_err(refused)?;
             socket.connect(address).await.map_err(failed)?;
             Ok(Datagrams::Udp(socket))
         }

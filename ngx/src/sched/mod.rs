@@ -129,8 +129,11 @@ impl Run {
                 if self.output_due(request) {
                     let flush = std::mem::take(&mut request.output.flush);
                     let last = request.output.eof;
-                    if self.send(request, flush, last).await.is_err() && self.worker.aborts(request) {
-                        return PhaseEnd::Aborted;
+                    if self.send(request, flush, last).await.is_err() {
+                        request.output.broken = true;
+                        if self.worker.aborts(request) {
+                            return PhaseEnd::Aborted;
+                        }
                     }
                 }
             }
@@ -146,10 +149,13 @@ impl Run {
             }
             match self.next(request).await {
                 Some((id, wait)) => self.ready.push_back((id, Wake::Resume(wait))),
-                None => match std::mem::replace(&mut request.lua.on_abort, OnAbort::Started) {
-                    OnAbort::Registered(callback) => self.start_callback(request, &callback),
-                    _ => return PhaseEnd::Aborted,
-                },
+                None => {
+                    self.worker.log_for(request, Level::Info, b"client prematurely closed connection");
+                    match std::mem::replace(&mut request.lua.on_abort, OnAbort::Started) {
+                        OnAbort::Registered(callback) => self.start_callback(request, &callback),
+                        _ => return PhaseEnd::Aborted,
+                    }
+                }
             }
         }
     }

@@ -9,6 +9,7 @@ mod modules;
 mod patterns;
 mod requests;
 mod shared;
+mod sockets;
 mod subrequests;
 mod support;
 mod threads;

@@ -50,6 +50,11 @@ fn threads_that_never_wait_keep_nobody_waiting() {
 #[test]
 fn errors() {
     check(&[
+        ("ngx.say(ngx.thread.kill(coroutine.running()))", "nilnot user thread\n"),
+        (
+            "ngx.say(pcall(ngx.thread.wait, coroutine.running()))",
+            "falseattempt to wait on a coroutine that is not a user thread\n",
+        ),
         (
             "ngx.say(pcall(ngx.thread.wait, coroutine.create(function() end)))",
             "falseattempt to wait on a coroutine that is not a user thread\n",

@@ -1,4 +1,4 @@
-//! The echo module, as far as it needs no subrequests.
+//! The echo module: its directives; subrequests are run one after the other.
 
 use super::super::build::{Builder, Directive};
 use super::super::tree::Echo;
@@ -33,6 +33,11 @@ pub static ROWS: &[Row] = &[
         let uri = b.value(d.arg(0))?;
         let args = if d.args().len() > 1 { Some(b.value(d.arg(1))?) } else { None };
         push(b, Echo::Exec { uri, args })
+    }),
+    row("echo_location", AT, ONE | TWO, |b, d| {
+        let uri = b.value(d.arg(0))?;
+        let args = if d.args().len() > 1 { Some(b.value(d.arg(1))?) } else { None };
+        push(b, Echo::Location { uri, args })
     }),
     row("echo_status", AT, ONE, |b, d| {
         let status = d.text(0).parse().map_err(|_| d.says("invalid number"))?;

@@ -328,27 +328,37 @@ fn resolver(b: &mut Builder, d: &Directive) -> Result<(), String> {
     if b.settings().resolver.is_some() {
         return Err(d.says("is duplicate"));
     }
-    let mut servers = Vec::new();
+    let mut servers = ngx::resolver::Servers::default();
     for word in d.args() {
         let text = String::from_utf8_lossy(word).into_owned();
-        if let Some(flag) = text.strip_prefix("ipv6=").or(text.strip_prefix("ipv4=")) {
-            if !matches!(flag, "on" | "off") {
-                return Err(format!("invalid parameter: {text}"));
+        let wrong = || format!("invalid parameter: {text}");
+        match text.split_once('=') {
+            Some(("ipv6", flag)) => servers.without_ipv6 = off(flag).ok_or_else(wrong)?,
+            Some(("ipv4", flag)) => servers.without_ipv4 = off(flag).ok_or_else(wrong)?,
+            Some(("valid", time)) => {
+                servers.valid = Some(scalar::sec(time.as_bytes()).ok_or_else(wrong)?);
             }
-            continue;
+            Some(("status_zone", _)) => {}
+            _ => {
+                let found = listen::resolve(&text, 53).map_err(|reason| format!("{reason} in resolver \"{text}\""))?;
+                servers.addresses.push(found);
+            }
         }
-        if let Some(valid) = text.strip_prefix("valid=") {
-            scalar::sec(valid.as_bytes()).ok_or_else(|| format!("invalid parameter: {text}"))?;
-            continue;
-        }
-        if text.starts_with("status_zone=") {
-            continue;
-        }
-        let addr = listen::resolve(&text, 53).map_err(|reason| format!("{reason} in resolver \"{text}\""))?;
-        servers.push(addr.to_string());
     }
-    if servers.is_empty() {
+    if servers.addresses.is_empty() {
         return Err("no name servers defined".into());
     }
-    b.put(d, |s| &mut s.resolver, Arc::from(servers))
+    if servers.without_ipv4 && servers.without_ipv6 {
+        return Err("\"ipv4\" and \"ipv6\" cannot both be \"off\"".into());
+    }
+    b.put(d, |s| &mut s.resolver, Arc::new(servers))
+}
+
+/// Whether a flag says `off`; None: it says nothing of the kind.
+fn off(flag: &str) -> Option<bool> {
+    match flag {
+        "on" => Some(false),
+        "off" => Some(true),
+        _ => None,
+    }
 }

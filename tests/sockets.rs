@@ -1,0 +1,324 @@
+//! The client's connection in Lua's hands (`ngx.req.socket`), and clients that go away.
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpStream};
+use std::time::Duration;
+
+use crate::support::Server;
+
+/// A request with a body of declared length.
+fn post(path: &str, length: usize, body: &str) -> String {
+    format!("POST {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{body}")
+}
+
+/// The same, and the connection may go on.
+fn post_and_stay(path: &str, length: usize, body: &str) -> String {
+    post(path, length, body).replacen("Connection: close\r\n", "", 1)
+}
+
+fn server(lua: &[(&str, &str)]) -> Server {
+    let locations: String =
+        lua.iter().map(|(path, code)| format!("location = {path} {{ content_by_lua_block {{ {code} }} }}\n")).collect();
+    Server::start(
+        &format!(
+            "server {{ listen 127.0.0.1:PORT; lua_socket_log_errors off; client_header_timeout 60; {locations} }}"
+        ),
+        &[],
+    )
+}
+
+/// The bodies of the responses to what is sent over one connection.
+fn said(server: &Server, bytes: &str) -> String {
+    let answer = server.raw(bytes.as_bytes());
+    let body = |response: &str| response.split_once("\n\n").map_or("", |(_, body)| body).to_string();
+    answer.split("HTTP/1.1 ").skip(1).map(body).collect()
+}
+
+#[test]
+fn the_request_body_as_a_socket() {
+    let close = "ngx.header['Content-Length'] = #out ngx.print(out)";
+    let read = format!(
+        "local s = assert(ngx.req.socket()) local out = '' for i = 1, 3 do out = out .. table.concat({{ tostring((select(1, s:receive(4)))) }}) end {close}"
+    );
+    let end = format!(
+        "local s = assert(ngx.req.socket()) local a = s:receiveuntil('--')() local _, err, rest = s:receive(100) local out = a .. '|' .. err .. '|' .. rest {close}"
+    );
+    let refused = |before: &str| {
+        format!("{before} local s, err = ngx.req.socket() local out = tostring(s) .. ' ' .. tostring(err) {close}")
+    };
+    let methods = format!(
+        "local s = ngx.req.socket() local out = '' for _, m in ipairs {{ 'send', 'close', 'connect', 'setkeepalive' }} do out = out .. tostring(s[m]) end {close}"
+    );
+    let later = format!(
+        "local s = ngx.req.socket() s:receive(2) ngx.req.read_body() local out = tostring(ngx.req.get_body_data()) .. tostring(ngx.req.get_body_file()) {close}"
+    );
+    let some = "local s = ngx.req.socket() local out = s:receive(2) ngx.header['Content-Length'] = 2 ngx.print(out)"
+        .to_string();
+    let sub = format!(
+        "local out = '' ngx.req.read_body() local r = ngx.location.capture('/inner') out = out .. r.body {close}"
+    );
+    let server = server(&[
+        ("/read", &read),
+        ("/end", &end),
+        ("/twice", &refused("ngx.req.socket()")),
+        ("/after", &refused("ngx.req.read_body()")),
+        ("/discarded", &refused("ngx.req.discard_body()")),
+        ("/plain", &refused("")),
+        ("/methods", &methods),
+        ("/later", &later),
+        ("/some", &some),
+        ("/sub", &sub),
+        ("/inner", "ngx.say(select(2, pcall(ngx.req.socket)))"),
+    ]);
+    let rows = [
+        (post("/read", 12, "abcdefghijkl"), "abcdefghijkl<closed>"),
+        (post("/read", 9, "abcdefghi"), "abcdefghnil<closed>"),
+        (post("/end", 10, "head--tail"), "head|closed|tail<closed>"),
+        (post("/twice", 1, "x"), "nil request body already exists<closed>"),
+        (post("/after", 1, "x"), "nil request body already exists<closed>"),
+        (post("/discarded", 1, "x"), "nil request body discarded<closed>"),
+        (post("/plain", 0, ""), "nil no body<closed>"),
+        (
+            "POST /plain HTTP/1.1\r\nHost: h\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n".into(),
+            "nil chunked request bodies not supported yet<closed>",
+        ),
+        (post("/methods", 1, "x"), "nilnilnilnil<closed>"),
+        (post("/later", 4, "body"), "nilnil<closed>"),
+        (post("/sub", 1, "x"), "attempt to read the request body in a subrequest\n<closed>"),
+        // What Lua left of the body is nobody's request.
+        (post_and_stay("/some", 9, "abcdefghi") + &post_and_stay("/some", 2, "xy") + &post("/read", 4, "last"), "abxylastnilnil<closed>"),
+    ];
+    for (request, expected) in rows {
+        assert_eq!(said(&server, &request), expected, "{request:?}\n{}", server.log());
+    }
+    // A client that waits to be asked is asked.
+    let expect =
+        "POST /read HTTP/1.1\r\nHost: h\r\nConnection: close\r\nContent-Length: 4\r\nExpect: 100-continue\r\n\r\n";
+    let mut client = TcpStream::connect(("127.0.0.1", server.port)).unwrap();
+    client.write_all(expect.as_bytes()).unwrap();
+    let mut asked = [0; 25];
+    client.read_exact(&mut asked).unwrap();
+    assert_eq!(&asked, b"HTTP/1.1 100 Continue\r\n\r\n");
+    client.write_all(b"abcd").unwrap();
+    let mut rest = String::new();
+    client.read_to_string(&mut rest).unwrap();
+    assert!(rest.ends_with("\r\n\r\nabcdnilnil"), "{rest}");
+}
+
+#[test]
+fn a_body_that_does_not_come() {
+    let server = server(&[(
+        "/t",
+        "local s = ngx.req.socket() local _, err, part = s:receive(10) ngx.log(ngx.NOTICE, 'ended: ', err, ' ', part)",
+    )]);
+    let mut client = TcpStream::connect(("127.0.0.1", server.port)).unwrap();
+    client.write_all(post("/t", 10, "abc").as_bytes()).unwrap();
+    client.shutdown(Shutdown::Write).unwrap();
+    let mut rest = String::new();
+    let _ = client.read_to_string(&mut rest);
+    assert_eq!(server.log().matches("ended: client aborted abc").count(), 1, "{}", server.log());
+}
+
+const UPGRADE: &str = "GET /raw HTTP/1.1\r\nHost: localhost\r\nUpgrade: mine\r\n\r\n";
+
+#[test]
+fn the_raw_connection() {
+    let raw = "local s = assert(ngx.req.socket(true))";
+    let chunked = "local s = ngx.req.socket(true) local size = tonumber(s:receive(), 16) s:send('HTTP/1.1 200 OK\\r\\n\\r\\n' .. s:receive(size))";
+    let server = server(&[
+        // Both directions at a time, past what nginx would say.
+        (
+            "/raw",
+            &format!(
+                "ngx.status = 101 ngx.send_headers() ngx.flush(true) {raw}
+                 local reader = ngx.thread.spawn(function() for i = 1, 2 do s:send('got ' .. s:receive() .. '\\n') end end)
+                 s:send('hello\\n') ngx.thread.wait(reader) ngx.sleep(0.001)"
+            ),
+        ),
+        ("/own", &format!("{raw} s:send('HTTP/1.1 200 OK\\r\\nContent-Length: 2\\r\\n\\r\\nok')")),
+        ("/first", &format!("ngx.print('first,') {raw} s:send('then')")),
+        ("/twice", &format!("{raw} s:send(select(2, ngx.req.socket(true)))")),
+        (
+            "/print",
+            &format!(
+                "{raw} local out = {{}} for _, f in ipairs {{ ngx.say, ngx.print, ngx.eof, ngx.flush }} do out[#out + 1] = tostring(select(2, f())) end s:send(table.concat(out, ','))"
+            ),
+        ),
+        ("/body", &format!("{raw} ngx.req.read_body() s:send(tostring(ngx.req.get_body_data()) .. s:receive(4))")),
+        ("/chunked", chunked),
+        ("/busy", "ngx.thread.spawn(ngx.req.read_body) ngx.say(select(2, ngx.req.socket(true))) ngx.exit(200)"),
+        ("/old", "ngx.say('x') ngx.say(select(2, ngx.req.socket(true)))"),
+    ]);
+    let answer = |request: &str| server.raw(request.as_bytes());
+    let full = answer(&format!("{UPGRADE}one\ntwo\n"));
+    assert!(full.starts_with("HTTP/1.1 101 "), "{full}");
+    assert!(full.ends_with("\n\nhello\ngot one\ngot two\n<closed>"), "{full}");
+    let get = |path: &str| format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    let rows = [
+        (get("/own") + &get("/own"), "HTTP/1.1 200 OK\nContent-Length: 2\n\nok<closed>"),
+        (get("/twice"), "duplicate call<closed>"),
+        (
+            get("/print"),
+            "raw request socket acquired,raw request socket acquired,raw request socket acquired,raw request socket acquired<closed>",
+        ),
+        (post("/body", 4, "body"), "nilbody<closed>"),
+        (
+            "POST /chunked HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n".into(),
+            "HTTP/1.1 200 OK\n\nhello<closed>",
+        ),
+    ];
+    for (request, expected) in rows {
+        assert_eq!(answer(&request), expected, "{request:?}\n{}", server.log());
+    }
+    assert!(answer(&get("/first")).ends_with("first,\nthen<closed>"), "what was printed goes first");
+    let busy = answer(&post("/busy", 5, "abcd"));
+    assert!(busy.contains("pending request body reading in some other thread\n"), "{busy}");
+    assert!(answer("GET /old HTTP/1.0\r\n\r\n").ends_with("\n\nx\nhttp 1.0 buffering\n<closed>"));
+}
+
+/// What is logged of a client that sends this, and goes away while Lua sleeps.
+fn leaves(request: &str, expected: &[&str]) {
+    let server = Server::start(
+        "log_format s '$uri $status'; access_log logs/access.log s; lua_check_client_abort on;
+        server { listen 127.0.0.1:PORT;
+            location = /stop { content_by_lua_block { ngx.log(ngx.NOTICE, 'begun') ngx.sleep(5) ngx.log(ngx.NOTICE, 'went on') } }
+            location = /sub { content_by_lua_block { ngx.location.capture('/stop') } }
+            location = /told { content_by_lua_block {
+                ngx.on_abort(function() ngx.log(ngx.NOTICE, 'told') ngx.exit(499) end)
+                ngx.log(ngx.NOTICE, 'begun') ngx.sleep(5) ngx.log(ngx.NOTICE, 'went on')
+            } }
+        }",
+        &[],
+    );
+    let mut client = TcpStream::connect(("127.0.0.1", server.port)).unwrap();
+    client.write_all(request.as_bytes()).unwrap();
+    let wait_for = |what: &str, text: &dyn Fn() -> String| {
+        for _ in 0..400 {
+            if text().contains(what) {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        panic!("no {what:?} in {}", text());
+    };
+    wait_for("begun", &|| server.log());
+    drop(client);
+    wait_for(" 499", &|| server.prefix.read("logs/access.log"));
+    for text in expected {
+        assert_eq!(server.log().matches(text).count(), 1, "{text:?} in\n{}", server.log());
+    }
+    assert!(!server.log().contains("went on"), "{}", server.log());
+}
+
+#[test]
+fn clients_that_leave() {
+    let gone = "client prematurely closed connection";
+    leaves("GET /stop HTTP/1.1\r\nHost: h\r\n\r\n", &[gone]);
+    leaves("GET /told HTTP/1.1\r\nHost: h\r\n\r\n", &[gone, ": told,"]);
+    leaves("GET /sub HTTP/1.1\r\nHost: h\r\n\r\n", &[gone]);
+    // Whatever lies unread: a body, half a body, the next request.
+    leaves(&post("/stop", 5, "hello"), &[gone]);
+    leaves(&post("/stop", 50, "hello"), &[gone]);
+    leaves("GET /stop HTTP/1.1\r\nHost: h\r\n\r\nGET /stop HTTP/1.1\r\nHost: h\r\n\r\n", &[gone]);
+}
+
+#[test]
+fn output_that_nobody_reads_is_refused() {
+    let server = server(&[(
+        "/t",
+        "for i = 1, 10000 do local ok, err = ngx.say(('x'):rep(2000)) if not ok then ngx.log(ngx.NOTICE, 'say: ', err) break end ngx.flush(true) end",
+    )]);
+    let mut client = TcpStream::connect(("127.0.0.1", server.port)).unwrap();
+    client.write_all(b"GET /t HTTP/1.1\r\nHost: h\r\n\r\n").unwrap();
+    client.read_exact(&mut [0; 100]).unwrap();
+    drop(client);
+    for _ in 0..400 {
+        if server.log().contains("say: nginx output filter error") {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    panic!("{}", server.log());
+}
+
+#[test]
+fn output_that_is_not_held_back_fails_at_once() {
+    let server = Server::start(
+        "init_by_lua_block { begun = {} } server { listen 127.0.0.1:PORT; postpone_output 1;
+            location = /say { content_by_lua_block {
+                begun.say = true while not gone do ngx.sleep(0.001) end
+                ngx.log(ngx.NOTICE, 'say: ', select(2, ngx.say('x')))
+            } }
+            location = /eof { content_by_lua_block {
+                begun.eof = true while not gone do ngx.sleep(0.001) end
+                ngx.log(ngx.NOTICE, 'eof: ', select(2, ngx.eof()))
+            } }
+            location = /begun { content_by_lua_block { ngx.print(begun.say and begun.eof and 'both') } }
+            location = /gone { content_by_lua_block { gone = true ngx.say(ngx.say('first')) } } }",
+        &[],
+    );
+    let clients = ["/say", "/eof"].map(|path| {
+        let mut client = TcpStream::connect(("127.0.0.1", server.port)).unwrap();
+        client.write_all(format!("GET {path} HTTP/1.1\r\nHost: h\r\n\r\n").as_bytes()).unwrap();
+        client
+    });
+    while server.body("/begun") != "both" {}
+    drop(clients);
+    assert_eq!(server.body("/gone"), "first\n1\n");
+    for text in ["say: nginx output filter error", "eof: nginx output filter error"] {
+        let found = (0..400).any(|_| {
+            std::thread::sleep(Duration::from_millis(5));
+            server.log().contains(text)
+        });
+        assert!(found, "{text} in {}", server.log());
+    }
+}
+
+#[test]
+fn a_body_cut_short_is_a_bad_request() {
+    let server = Server::start(
+        "log_format s '$uri $status'; access_log logs/access.log s;
+        server { listen 127.0.0.1:PORT;
+            location = /lua { content_by_lua_block { ngx.req.read_body() ngx.log(ngx.ERR, 'went on') } }
+            location = /echo { echo_read_request_body; echo done; } }",
+        &[],
+    );
+    for (n, path) in ["/lua", "/echo"].into_iter().enumerate() {
+        let mut client = TcpStream::connect(("127.0.0.1", server.port)).unwrap();
+        client.write_all(post(path, 10, "abc").as_bytes()).unwrap();
+        client.shutdown(Shutdown::Write).unwrap();
+        let mut answer = String::new();
+        let _ = client.read_to_string(&mut answer);
+        assert_eq!(answer, "", "{path}");
+        assert_eq!(server.log().matches("client prematurely closed connection").count(), n + 1, "{}", server.log());
+    }
+    assert_eq!(server.prefix.read("logs/access.log"), "/lua 400\n/echo 400\n");
+    assert!(!server.log().contains("went on"), "{}", server.log());
+}
+
+#[test]
+fn idle_clients_have_the_time_the_location_gives() {
+    let server = Server::start(
+        "keepalive_timeout 100ms; server { listen 127.0.0.1:PORT;
+            location = /t { keepalive_requests 2; return 200 t; } location = /u { return 200 u; } }",
+        &[],
+    );
+    // (shorter than the time for a request's head, which the connection began with)
+    let one = "GET /u HTTP/1.1\r\nHost: h\r\n\r\n";
+    assert!(server.raw(one.as_bytes()).ends_with("\n\nu<closed>"));
+    let two = "GET /t HTTP/1.1\r\nHost: h\r\n\r\n".repeat(3);
+    assert_eq!(server.raw(two.as_bytes()).matches("HTTP/1.1 200").count(), 2);
+}
+
+#[test]
+fn echo_location_puts_subrequests_in() {
+    let server = Server::start(
+        "server { listen 127.0.0.1:PORT; set $v 1;
+            location = /t { echo before; echo_location /sub?a=1; echo_location /sub b=2; echo_location /none; echo after; }
+            location = /sub { echo $args; } location = /none { return 404; } }",
+        &[],
+    );
+    let body = server.body("/t");
+    assert!(body.starts_with("before\na=1\nb=2\n<html>"), "{body}");
+    assert!(body.ends_with("</html>\nafter\n"), "{body}");
+}
