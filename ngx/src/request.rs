@@ -94,6 +94,10 @@ pub struct Output {
     pub flush: bool,
     /// `ngx.eof` was called: nothing follows.
     pub eof: bool,
+    /// What each call prints goes out by itself: a body filter looks at the pieces.
+    pub piecewise: bool,
+    /// Such a piece is pending.
+    pub piece: bool,
     /// Bytes of body handed to the connection so far.
     pub sent: u64,
     /// A write failed: the client is gone.
@@ -205,6 +209,23 @@ pub struct SubrequestOptions {
     pub error_pages: bool,
     /// The table that is its `ngx.ctx`: for `Request::set_ctx`.
     pub ctx: Option<vm::Stashed>,
+}
+
+impl SubrequestOptions {
+    /// A plain GET.
+    pub fn get(uri: Vec<u8>) -> SubrequestOptions {
+        SubrequestOptions {
+            method: "GET",
+            uri,
+            args: None,
+            body: None,
+            always_forward_body: false,
+            variables: Vec::new(),
+            share_all_vars: false,
+            copy_all_vars: false,
+            ctx: None,
+        }
+    }
 }
 
 /// A subrequest's response.

@@ -10,8 +10,14 @@ pub const NGINX_VERSION: &str = "1.22.1";
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// `ngx.config.nginx_configure()`, and the last line of `-V`.
-pub const CONFIGURE: &str = "--with-pcre --without-http_fastcgi_module --without-http_scgi_module \
-    --without-http_uwsgi_module --with-http_stub_status_module";
+pub const CONFIGURE: &str = "--with-pcre --with-http_addition_module --with-http_auth_request_module \
+    --with-http_gunzip_module --with-http_gzip_static_module --with-http_random_index_module --with-http_realip_module \
+    --with-http_secure_link_module --with-http_stub_status_module --with-http_sub_module --without-http-cache \
+    --without-http_browser_module --without-http_fastcgi_module --without-http_grpc_module \
+    --without-http_memcached_module --without-http_proxy_module --without-http_scgi_module --without-http_ssi_module \
+    --without-http_upstream_hash_module --without-http_upstream_ip_hash_module \
+    --without-http_upstream_keepalive_module --without-http_upstream_least_conn_module \
+    --without-http_upstream_random_module --without-http_upstream_zone_module --without-http_uwsgi_module";
 
 struct Names {
     full: String,

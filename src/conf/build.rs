@@ -52,6 +52,7 @@ pub enum Frame {
     Location(LocationDraft),
     Types,
     Map(MapDraft),
+    Charset(Box<directives::CharsetDraft>),
     Other,
 }
 

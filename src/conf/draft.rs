@@ -63,6 +63,7 @@ impl LocationDraft {
             rewrite: self.rewrite,
             nested,
             ifs,
+            filters: crate::http::filter::wanted(&self.settings),
             settings: Arc::new(self.settings),
         }
     }
@@ -114,6 +115,7 @@ pub struct HttpDraft {
     pub maps: Vec<Map>,
     pub servers: Vec<ServerDraft>,
     pub formats: HashMap<Vec<u8>, Arc<Format>>,
+    pub charsets: HashMap<(Vec<u8>, Vec<u8>), Arc<crate::http::filter::Table>>,
     pub lua: LuaDraft,
     pub settings: Settings,
     /// Takes what no row should be able to put anywhere.
@@ -140,6 +142,7 @@ impl Default for HttpDraft {
             maps: Vec::new(),
             servers: Vec::new(),
             formats: HashMap::new(),
+            charsets: HashMap::new(),
             lua: LuaDraft::default(),
             settings: Settings::default(),
             outside: LocationDraft::new(Vec::new(), LocationKind::Server),
@@ -232,7 +235,17 @@ impl HttpDraft {
         }
         let lua = LuaMain { codes, ..self.lua.main };
         let settings = Arc::new(self.settings);
-        Ok(Http { servers, listens, lua, names, vars: kinds, slots, maps: self.maps, settings })
+        Ok(Http {
+            servers,
+            listens,
+            lua,
+            names,
+            vars: kinds,
+            slots,
+            maps: self.maps,
+            charsets: self.charsets,
+            settings,
+        })
     }
 }
 

@@ -9,6 +9,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use ngx::code::Code;
 
+use super::regex::Regex;
+use super::scalar;
 use super::value::Value;
 use crate::log::{AccessLog, ErrorLog};
 
@@ -30,7 +32,39 @@ settings! {
     index: Arc<[Value]>,
     default_type: Bytes,
     types: Arc<HashMap<Vec<u8>, Bytes>>,
-    charset: Bytes,
+    charset: Value,
+    source_charset: Value,
+    override_charset: bool,
+    charset_types: Arc<[Vec<u8>]>,
+    gzip: bool,
+    gzip_types: Arc<[Vec<u8>]>,
+    gzip_min_length: u64,
+    gzip_comp_level: u64,
+    gzip_vary: bool,
+    gzip_http_version: u8,
+    gzip_proxied: Arc<[Proxied]>,
+    gzip_disable: Arc<[Regex]>,
+    gunzip: bool,
+    gzip_static: GzipStatic,
+    /// What to find, and what to put there.
+    sub_filter: Arc<[(Value, Value)]>,
+    sub_filter_types: Arc<[Vec<u8>]>,
+    sub_filter_once: bool,
+    sub_filter_last_modified: bool,
+    add_before_body: Vec<u8>,
+    add_after_body: Vec<u8>,
+    addition_types: Arc<[Vec<u8>]>,
+    userid: UserId,
+    userid_service: u32,
+    userid_name: Vec<u8>,
+    userid_domain: Vec<u8>,
+    userid_path: Vec<u8>,
+    /// Seconds; `max` is the largest number; None: a cookie for the session.
+    userid_expires: Option<u64>,
+    userid_flags: Vec<Vec<u8>>,
+    userid_p3p: Vec<u8>,
+    limit_rate: Value,
+    limit_rate_after: Value,
     server_tokens: Tokens,
     error_log: Arc<[ErrorLog]>,
     /// Empty: `access_log off`.
@@ -41,6 +75,7 @@ settings! {
     recursive_error_pages: bool,
     add_header: Arc<[AddHeader]>,
     more_headers: Arc<[MoreHeader]>,
+    add_trailer: Arc<[AddHeader]>,
     expires: Expires,
     try_files: Arc<TryFiles>,
     client_max_body_size: u64,
@@ -152,7 +187,65 @@ pub enum Expires {
     Off,
     Epoch,
     Max,
+    /// Seconds from now, or from when the file was changed.
     After(i64),
+    Modified(i64),
+    /// At that second of the day.
+    Daily(i64),
+    /// One of the others, as text.
+    Variable(Value),
+}
+
+impl Expires {
+    /// `off`, `epoch`, `max`, `[modified] TIME`, `@TIME`; times may be negative.
+    pub fn parse(text: &[u8]) -> Option<Expires> {
+        let seconds = |word: &[u8]| {
+            let (sign, digits) = match word.strip_prefix(b"-") {
+                Some(digits) => (-1, digits),
+                None => (1, word.strip_prefix(b"+").unwrap_or(word)),
+            };
+            scalar::sec(digits).and_then(|n| i64::try_from(n).ok()).map(|n| n * sign)
+        };
+        Some(match text {
+            b"off" => Expires::Off,
+            b"epoch" => Expires::Epoch,
+            b"max" => Expires::Max,
+            text => match (text.strip_prefix(b"modified "), text.strip_prefix(b"@")) {
+                (Some(time), _) => Expires::Modified(seconds(time)?),
+                (_, Some(time)) => Expires::Daily(seconds(time).filter(|time| (0..86_400).contains(time))?),
+                _ => Expires::After(seconds(text)?),
+            },
+        })
+    }
+}
+
+/// `gzip_proxied`
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Proxied {
+    Off,
+    Any,
+    Auth,
+    Expired,
+    NoCache,
+    NoStore,
+    Private,
+    NoLastModified,
+    NoEtag,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum GzipStatic {
+    Off,
+    On,
+    Always,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum UserId {
+    Off,
+    Log,
+    V1,
+    On,
 }
 
 /// One instruction of `more_set_headers`, `more_clear_headers`, `more_set_input_headers`, `more_clear_input_headers`.

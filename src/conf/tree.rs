@@ -62,6 +62,8 @@ pub struct Http {
     /// How many variables a request keeps values of.
     pub slots: usize,
     pub maps: Vec<Map>,
+    /// From and to: the tables of `charset_map`, both ways.
+    pub charsets: HashMap<(Vec<u8>, Vec<u8>), Arc<crate::http::filter::Table>>,
     /// Settings of the http block itself.
     pub settings: Arc<Settings>,
 }
@@ -145,7 +147,8 @@ pub struct Location {
     pub name: Vec<u8>,
     pub kind: LocationKind,
     pub settings: Arc<Settings>,
-    /// Derived from the settings once: what Lua code at this location looks at.
+    /// Which response filters it needs: `http::filter::wanted`.
+    pub filters: u32,
     pub internal: bool,
     pub handler: Handler,
     pub rewrite: Vec<Op>,

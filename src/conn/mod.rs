@@ -104,7 +104,7 @@ pub async fn serve(worker: Rc<Worker>, stream: Stream, client: Rc<Connection>, l
             let answer = http::refuse(&worker, &client, listen, &bad);
             if wire.reply().is_none() {
                 wire.start(wire::Reply { framing: wire::Framing::Close, keep_alive: false }, answer);
-                wire.end();
+                wire.end(b"");
             }
         }
         let again = after(&wire).await && whole;

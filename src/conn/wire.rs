@@ -357,11 +357,13 @@ impl Wire {
         }
         Ok(())
     }
-    /// Nothing follows; what there is goes out now, as far as the kernel takes it.
-    pub fn end(&self) {
+    /// Nothing follows but these trailer lines; what there is goes out now, as far as the kernel takes it.
+    pub fn end(&self, trailers: &[u8]) {
         if !self.ended.replace(true) {
             if self.reply.get().is_some_and(|reply| reply.framing == Framing::Chunked) {
-                self.append(b"0\r\n\r\n");
+                self.append(b"0\r\n");
+                self.append(trailers);
+                self.append(b"\r\n");
             }
             // (a failure shows at the next look at `gone`)
             let _ = self.write_now();

@@ -10,6 +10,7 @@ use super::phases::{self, Next};
 use crate::conf::tree::Echo;
 
 pub async fn run(live: &Live, request: &mut Request, commands: &[Echo]) -> Next {
+    let pieces = super::filter::by_pieces(live, request);
     for command in commands {
         match command {
             Echo::Status(status) => request.response.status = *status,
@@ -24,6 +25,9 @@ pub async fn run(live: &Live, request: &mut Request, commands: &[Echo]) -> Next 
                 }
                 if *newline {
                     request.output.pending.push(b'\n');
+                }
+                if pieces && live.reply(request, false, false).await.is_err() {
+                    return Next::Done;
                 }
             }
             Echo::Duplicate { times, text } => {

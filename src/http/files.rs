@@ -12,7 +12,8 @@ use super::live::Live;
 use super::phases::Next;
 use super::{mime, response, uri};
 use crate::conf::os_error;
-use crate::conf::settings::{IfModified, Root};
+use crate::conf::settings::Root;
+use crate::http::filter::range::{Part, Ranges};
 use crate::time;
 
 pub fn path_of(bytes: &[u8]) -> PathBuf {
@@ -141,80 +142,32 @@ fn index(live: &Live, request: &mut Request) -> Next {
 const CHUNK: usize = 64 * 1024;
 
 async fn respond(live: &Live, request: &mut Request, mut file: std::fs::File, size: u64, mtime: i64) -> Next {
-    let kind = mime::of(&request.uri, live.settings());
-    let etag = format!("\"{mtime:x}-{size:x}\"");
-    let use_etag = live.settings().etag.unwrap_or(true);
     // An error page from a file keeps the error's status, and is neither conditional nor partial.
-    let plain = live.err_status.get() == 0;
-    if plain {
+    if live.err_status.get() == 0 {
         request.response.status = 200;
-        match precondition(live, request, use_etag.then_some(etag.as_str()), mtime) {
-            200 => {}
-            304 => {
-                request.response.status = 304;
-                request.response.headers.set("Last-Modified", time::http_date(mtime));
-                if use_etag {
-                    request.response.headers.set("ETag", etag);
-                }
-                let _ = live.reply(request, false, true).await;
-                return Next::Done;
-            }
-            status => return Next::Status(status),
-        }
     }
-    let ranges = if plain { ranges(live, request, size, &etag, mtime) } else { Ranges::Whole };
-    request.response.headers.set("Content-Type", kind.clone());
+    live.allow_ranges.set(true);
+    let headers = &mut request.response.headers;
+    if !headers.contains(b"content-type") || headers.contains(b"content-encoding") || live.err_status.get() == 0 {
+        request.response.headers.set("Content-Type", mime::of(&request.uri, live.settings()));
+    }
+    request.response.headers.set("Content-Length", size.to_string());
     request.response.headers.set("Last-Modified", time::http_date(mtime));
-    if use_etag {
-        request.response.headers.set("ETag", etag);
+    if live.settings().etag.unwrap_or(true) {
+        request.response.headers.set("ETag", format!("\"{mtime:x}-{size:x}\""));
     }
-    let mut parts: Vec<(Vec<u8>, u64, u64)> = Vec::new();
-    let mut tail = Vec::new();
-    match ranges {
-        Ranges::Whole => {
-            if plain && live.settings().max_ranges != Some(0) {
-                request.response.headers.set("Accept-Ranges", "bytes");
-            }
-            request.response.headers.set("Content-Length", size.to_string());
-            parts.push((Vec::new(), 0, size));
-        }
-        Ranges::None => {
-            request.response.headers.remove(b"content-type");
-            request.response.headers.set("Content-Range", format!("bytes */{size}"));
-            return Next::Status(416);
-        }
-        Ranges::Some(list) if list.len() == 1 => {
-            let (from, to) = list[0];
-            request.response.status = 206;
-            request.response.headers.set("Content-Range", format!("bytes {from}-{}/{size}", to - 1));
-            request.response.headers.set("Content-Length", (to - from).to_string());
-            parts.push((Vec::new(), from, to));
-        }
-        Ranges::Some(list) => {
-            let boundary = format!("{:020}", live.id % 10_000_000_000);
-            request.response.status = 206;
-            let multipart = format!("multipart/byteranges; boundary={boundary}");
-            request.response.headers.set("Content-Type", multipart);
-            let kind = String::from_utf8_lossy(&kind).into_owned();
-            let mut total = 0;
-            for (from, to) in list {
-                let head = format!(
-                    "\r\n--{boundary}\r\nContent-Type: {kind}\r\nContent-Range: bytes {from}-{}/{size}\r\n\r\n",
-                    to - 1
-                );
-                total += head.len() as u64 + (to - from);
-                parts.push((head.into_bytes(), from, to));
-            }
-            tail = format!("\r\n--{boundary}--\r\n").into_bytes();
-            total += tail.len() as u64;
-            request.response.headers.set("Content-Length", total.to_string());
-        }
+    if let Err(code) = response::head(live, request).await {
+        // (the page that says so stands ready, but an error_page may know better)
+        request.output.pending.clear();
+        return Next::Status(code);
     }
-    if request.method == b"HEAD"[..] {
+    let whole = || Ranges { parts: vec![Part { head: Vec::new(), from: 0, to: size }], tail: Vec::new() };
+    let ranges = live.ranges.take().unwrap_or_else(whole);
+    if live.header_only.get() {
         let _ = live.reply(request, false, true).await;
         return Next::Done;
     }
-    for (head, from, to) in parts {
+    for Part { head, from, to } in ranges.parts {
         request.output.pending.extend_from_slice(&head);
         if from > 0 && file.seek(SeekFrom::Start(from)).is_err() {
             return Next::Status(500);
@@ -249,113 +202,7 @@ async fn respond(live: &Live, request: &mut Request, mut file: std::fs::File, si
             }
         }
     }
-    request.output.pending.extend_from_slice(&tail);
+    request.output.pending.extend_from_slice(&ranges.tail);
     let _ = live.reply(request, false, true).await;
     Next::Done
-}
-
-/// 200, 304 or 412.
-pub fn precondition(live: &Live, request: &Request, etag: Option<&str>, mtime: i64) -> u16 {
-    let headers = &request.headers;
-    if let Some(since) = headers.first(b"if-unmodified-since")
-        && time::parse_http_date(since).is_some_and(|since| mtime > since)
-    {
-        return 412;
-    }
-    if let Some(tags) = headers.first(b"if-match")
-        && !matches_etag(tags, etag, false)
-    {
-        return 412;
-    }
-    let since = headers.first(b"if-modified-since");
-    let none_match = headers.first(b"if-none-match");
-    if since.is_none() && none_match.is_none() {
-        return 200;
-    }
-    if let Some(since) = since {
-        let since = time::parse_http_date(since);
-        let modified = match live.settings().if_modified_since.unwrap_or(IfModified::Exact) {
-            IfModified::Off => true,
-            IfModified::Exact => since != Some(mtime),
-            IfModified::Before => since.is_none_or(|since| mtime > since),
-        };
-        if modified {
-            return 200;
-        }
-    }
-    if let Some(tags) = none_match
-        && !matches_etag(tags, etag, true)
-    {
-        return 200;
-    }
-    304
-}
-
-fn matches_etag(list: &[u8], etag: Option<&str>, weak: bool) -> bool {
-    if list.trim_ascii() == b"*" {
-        return true;
-    }
-    let Some(etag) = etag else { return false };
-    list.split(|&b| b == b',').map(<[u8]>::trim_ascii).any(|tag| {
-        let tag = if weak { tag.strip_prefix(b"W/").unwrap_or(tag) } else { tag };
-        tag == etag.as_bytes()
-    })
-}
-
-enum Ranges {
-    Whole,
-    /// Unsatisfiable.
-    None,
-    Some(Vec<(u64, u64)>),
-}
-
-fn ranges(live: &Live, request: &Request, size: u64, etag: &str, mtime: i64) -> Ranges {
-    let max = live.settings().max_ranges.unwrap_or(u64::MAX);
-    let Some(list) = request.headers.first(b"range").filter(|_| max > 0 && request.version >= 10) else {
-        return Ranges::Whole;
-    };
-    let Some(list) = list.get(..6).filter(|unit| unit.eq_ignore_ascii_case(b"bytes=")).map(|_| &list[6..]) else {
-        return Ranges::Whole;
-    };
-    if let Some(condition) = request.headers.first(b"if-range") {
-        let same = match condition.first() {
-            Some(b'"') => condition[..] == *etag.as_bytes(),
-            _ => time::parse_http_date(condition) == Some(mtime),
-        };
-        if !same {
-            return Ranges::Whole;
-        }
-    }
-    let (mut found, mut sum) = (Vec::new(), 0u64);
-    for part in list.split(|&b| b == b',') {
-        let Some(dash) = part.iter().position(|&b| b == b'-') else { return Ranges::None };
-        let (first, last) = (part[..dash].trim_ascii(), part[dash + 1..].trim_ascii());
-        let number = crate::conf::scalar::number;
-        let range = match (first, last) {
-            (b"", last) => match number(last) {
-                Some(count) => (size.saturating_sub(count), size),
-                None => return Ranges::None,
-            },
-            (first, b"") => match number(first) {
-                Some(from) => (from, size),
-                None => return Ranges::None,
-            },
-            (first, last) => match (number(first), number(last)) {
-                (Some(from), Some(to)) => (from, to.saturating_add(1).min(size)),
-                _ => return Ranges::None,
-            },
-        };
-        if range.0 < range.1 {
-            sum += range.1 - range.0;
-            found.push(range);
-        }
-        if found.len() as u64 > max {
-            return Ranges::Whole;
-        }
-    }
-    if found.is_empty() {
-        return Ranges::None;
-    }
-    // More than the file itself: somebody is up to something; send it whole.
-    if sum > size { Ranges::Whole } else { Ranges::Some(found) }
 }

@@ -6,6 +6,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use ngx::headers::Headers;
 use ngx::log::{Level, Log};
 use ngx::phase::Phase;
 use ngx::request::{
@@ -14,7 +15,7 @@ use ngx::request::{
 };
 
 use super::subrequest::{self, Captured};
-use super::{response, vars};
+use super::{filter, response, vars};
 use crate::conf::regex::Captures;
 use crate::conf::settings::Settings;
 use crate::conf::tree::{Http, Location, Server, VarKind};
@@ -50,7 +51,7 @@ pub struct Live {
     pub error_answered: Cell<bool>,
     /// The Location header is the server's own: a path in it becomes a URL.
     pub own_location: Cell<bool>,
-    /// `$limit_rate`: kept, not enforced.
+    /// `$limit_rate` as it was set for this request; 0: not.
     pub limit_rate: Cell<u64>,
     /// The client went away before its body was whole.
     pub body_cut_short: Cell<bool>,
@@ -60,6 +61,22 @@ pub struct Live {
     pub err_status: Cell<u16>,
     /// The response has no body on the wire, whatever is printed.
     pub header_only: Cell<bool>,
+    /// The stages that the response's bytes go through.
+    pub chain: RefCell<Vec<filter::Body>>,
+    /// A filter failed, or took the response's end away: nothing more goes out.
+    pub broken: Cell<bool>,
+    /// The handler can send parts of its response, and these are what is wanted of it.
+    pub allow_ranges: Cell<bool>,
+    pub ranges: RefCell<Option<filter::range::Ranges>>,
+    /// Lines behind the last chunk.
+    pub expect_trailers: Cell<bool>,
+    pub trailers: RefCell<Headers>,
+    /// `Vary: Accept-Encoding` is due.
+    pub vary: Cell<bool>,
+    /// Bytes before and after compression.
+    pub gzip_ratio: Cell<Option<(u64, u64)>>,
+    /// The identity that userid gave.
+    pub user_id: Cell<Option<[u8; 16]>>,
 }
 
 /// A server and location a request has been in. References to places live as long as the request, so places are only added.
@@ -118,6 +135,15 @@ impl Live {
             refused_bytes: Cell::new(0),
             err_status: Cell::new(0),
             header_only: Cell::new(false),
+            chain: RefCell::default(),
+            broken: Cell::new(false),
+            allow_ranges: Cell::new(false),
+            ranges: RefCell::default(),
+            expect_trailers: Cell::new(false),
+            trailers: RefCell::default(),
+            vary: Cell::new(false),
+            gzip_ratio: Cell::new(None),
+            user_id: Cell::new(None),
         }
     }
 
@@ -186,6 +212,7 @@ impl Live {
             };
             self.say(request, Level::Debug, &words);
         }
+        request.output.piecewise = filter::by_pieces(self, request);
         let before = std::mem::replace(&mut request.phase, phase);
         let end = self.worker.lua.run_phase(request, phase, code).await;
         request.phase = before;

@@ -2,6 +2,7 @@
 
 mod echo;
 pub mod files;
+pub mod filter;
 pub mod live;
 mod mime;
 mod phases;

@@ -9,7 +9,7 @@ use ngx::request::{BodyError, Exchange, Finish, Request};
 use ngx::worker::PhaseEnd;
 
 use super::live::Live;
-use super::{echo, files, mime, response, rewrite, route, status};
+use super::{echo, files, mime, rewrite, route, status};
 use crate::conf::settings::TryLast;
 use crate::conf::tree::{Handler, Location};
 
@@ -152,7 +152,7 @@ async fn rewrite_phase(live: &Live, request: &mut Request) -> Next {
         Next::Go => {}
         other => return other,
     }
-    response::more_headers(live, request, true);
+    super::filter::more_headers(live, request, true);
     if live.settings().lua_need_request_body == Some(true)
         && let Next::Status(code) = read_body(live, request).await
     {
@@ -451,11 +451,19 @@ async fn error_page(
 
 /// The built-in page, or an empty body where there is none.
 async fn special_page(live: &Live, request: &mut Request, code: u16) {
+    set_special_page(live, request, code);
+    let _ = live.reply(request, false, true).await;
+}
+
+/// Makes the built-in page the response.
+pub fn set_special_page(live: &Live, request: &mut Request, code: u16) {
     let page = status::page(code, live.server_words(), false);
     for name in [&b"content-length"[..], b"content-encoding", b"last-modified", b"etag", b"accept-ranges"] {
         request.response.headers.remove(name);
     }
+    live.allow_ranges.set(false);
     request.response.status = status::visible(code);
+    request.response.charset = None;
     request.output.pending = page.unwrap_or_default();
     request.output.started = true;
     if request.output.pending.is_empty() {
@@ -466,7 +474,6 @@ async fn special_page(live: &Live, request: &mut Request, code: u16) {
     if !matches!(code, 204 | 304) {
         request.response.headers.set("Content-Length", request.output.pending.len().to_string());
     }
-    let _ = live.reply(request, false, true).await;
 }
 
 async fn stub_status(live: &Live, request: &mut Request) -> Next {

@@ -1,16 +1,12 @@
-//! Responses on their way out: the header filters, the head's text in nginx's order, the body filters, the framing.
+//! Responses on their way out: through the filters, the head's text in nginx's order, the framing.
 
 use std::io::Write;
 
 use bytes::Bytes;
-use ngx::phase::Phase;
 use ngx::request::{ClientGone, Request};
-use ngx::worker::PhaseEnd;
 
 use super::live::Live;
-use super::{status, subrequest};
-use crate::conf::settings::{Expires, MoreHeader};
-use crate::conf::tree::Handler;
+use super::{filter, status, subrequest};
 use crate::conn::wire::{Framing, Reply};
 use crate::time;
 
@@ -45,52 +41,100 @@ fn default_type(live: &Live, request: &mut Request) {
 /// Sends the head first if it is still due, then what is pending, through the filters.
 pub async fn send(live: &Live, request: &mut Request, flush: bool, last: bool) -> Result<(), ClientGone> {
     request.output.flush = false;
-    if let Some(captured) = &live.capture {
-        if !request.response.sent {
-            header_filters(live, request).await;
-            request.response.sent = true;
+    request.output.piece = false;
+    if live.capture.is_none() {
+        let Some(wire) = &live.wire else { return Err(ClientGone) };
+        if wire.gone.get() {
+            request.output.pending.clear();
+            return Err(ClientGone);
         }
-        body_filters(live, request, last).await;
-        subrequest::keep(captured, request);
-        if last || request.output.eof {
-            live.complete.set(true);
-        }
-        return Ok(());
     }
-    let Some(wire) = live.wire.clone() else { return Err(ClientGone) };
-    if wire.gone.get() {
-        request.output.pending.clear();
-        return Err(ClientGone);
-    }
-    if wire.ended.get() {
+    if live.over() {
         request.output.pending.clear();
         return Ok(());
     }
-    if !request.response.sent {
-        // With everything at hand the length is known, except where nginx would not know it either: Lua's output.
-        header_filters(live, request).await;
+    let mut last = last || request.output.eof;
+    if !request.response.sent
+        && let Err(code) = head(live, request).await
+    {
+        // What the handler made is not wanted any more.
+        super::phases::set_special_page(live, request, code);
+        commit(live, request);
+        last = true;
+    }
+    filter::body(live, request, flush, last).await;
+    if live.broken.get() {
+        // What went before stays; the end never comes, so that the client does not take it for complete.
+        request.output.pending.clear();
+        return Ok(());
+    }
+    last |= request.output.eof;
+    match (&live.capture, live.wire.clone()) {
+        (Some(captured), _) => {
+            subrequest::keep(captured, request);
+            if last {
+                live.complete.set(true);
+            }
+            Ok(())
+        }
+        (None, Some(wire)) => write(live, request, &wire, flush, last).await,
+        (None, None) => Err(ClientGone),
+    }
+}
+
+/// Runs the head through the filters, and gives it to the connection. Err: a filter wants this status's page instead; nothing
+/// is sent yet.
+pub async fn head(live: &Live, request: &mut Request) -> Result<(), u16> {
+    // With everything at hand the length is known, except where nginx would not know it either: Lua's output.
+    filter::head(live, request).await?;
+    commit(live, request);
+    Ok(())
+}
+
+/// The head is final.
+fn commit(live: &Live, request: &mut Request) {
+    if live.capture.is_some() {
+        request.response.sent = true;
+    } else if !live.broken.get() {
         start(live, request);
         // (nothing is held back: not even the head)
         if flush && live.settings().postpone_output.is_some_and(|size| size <= 1) {
             wire.drained(true).await?;
         }
     }
-    body_filters(live, request, last).await;
+}
+
+async fn write(
+    live: &Live,
+    request: &mut Request,
+    wire: &crate::conn::wire::Wire,
+    flush: bool,
+    last: bool,
+) -> Result<(), ClientGone> {
     if live.header_only.get() {
         request.output.pending.clear();
     }
     if !request.output.pending.is_empty() {
-        let bytes = Bytes::from(std::mem::take(&mut request.output.pending));
-        // As the client counts: with the framing of chunks.
-        let digits = u64::from(bytes.len().ilog(16)) + 1;
-        request.output.sent += bytes.len() as u64 + if live.chunked.get() { digits + 4 } else { 0 };
-        wire.body(bytes);
-    }
-    if last || request.output.eof {
-        if live.chunked.get() && !wire.ended.get() {
-            request.output.sent += 5;
+        let mut bytes = Bytes::from(std::mem::take(&mut request.output.pending));
+        while !bytes.is_empty() {
+            let piece = bytes.split_to(live.allowance(request, bytes.len()).await);
+            // As the client counts: with the framing of chunks.
+            let digits = u64::from(piece.len().ilog(16)) + 1;
+            request.output.sent += piece.len() as u64 + if live.chunked.get() { digits + 4 } else { 0 };
+            wire.body(piece);
+            if !bytes.is_empty() {
+                wire.drained(true).await?;
+            }
         }
-        wire.end();
+    }
+    if last {
+        if live.chunked.get() && !wire.ended.get() {
+            let trailers = trailers(live);
+            request.output.sent += 5 + trailers.len() as u64;
+            wire.end(&trailers);
+        } else {
+            wire.end(b"");
+        }
         live.complete.set(true);
     }
     if last && !flush {
@@ -99,166 +143,62 @@ pub async fn send(live: &Live, request: &mut Request, flush: bool, last: bool) -
     wire.drained(flush || request.output.eof).await
 }
 
-/// Nothing looks at the response body on its way to a client: a file may go past us.
-pub fn is_plain(live: &Live) -> bool {
-    live.wire.is_some() && live.capture.is_none() && live.settings().lua_body_filter.is_none()
+fn trailers(live: &Live) -> Vec<u8> {
+    let mut out = Vec::new();
+    for (name, value) in live.trailers.borrow().iter() {
+        line(&mut out, name, value);
+    }
+    out
 }
 
-/// Everything that may change the head before it is sent.
-async fn header_filters(live: &Live, request: &mut Request) {
-    if request.response.status == 0 {
-        request.response.status = 200;
-    }
-    // An error page is a response of its own: the head can be changed until here, and not after.
-    not_modified(live, request);
-    expires(live, request);
-    add_headers(live, request);
-    // nginx runs headers-more before Lua's filter in the order the modules are loaded; Lua sees what it did.
-    more_headers(live, request, false);
-    if let Some(code) = live.settings().lua_header_filter.clone() {
-        // What is pending waits outside: the filter's own run must not find it and send it.
-        let output = std::mem::take(&mut request.output);
-        let end = live.lua(request, Phase::HeaderFilter, &code).await;
-        request.output = output;
-        if let PhaseEnd::Finish(ngx::request::Finish::Exit(code @ 200..)) = end {
-            // The status is the filter's, and there is no body.
-            request.response.status = u16::try_from(code).unwrap_or(500);
-            request.response.headers.remove(b"content-length");
-            request.output.pending.clear();
-            live.header_only.set(true);
-        }
-        if end == PhaseEnd::Failed {
-            // The response is broken off: nginx's header filter returns an error.
-            live.keep_alive.set(false);
-            request.response.status = 500;
-        }
-    }
-}
-
-async fn body_filters(live: &Live, request: &mut Request, last: bool) {
-    let Some(code) = live.settings().lua_body_filter.clone() else { return };
-    if request.output.pending.is_empty() && !last {
-        return;
-    }
-    let mut chunk = std::mem::take(&mut request.output.pending);
-    if last && !chunk.is_empty() && matches!(live.place().location.handler, Handler::Lua(_)) {
-        // After Lua's output the end comes by itself: an empty chunk.
-        match live.worker.lua.body_filter(request, &code, std::mem::take(&mut chunk), false).await {
-            Ok((chunk, true)) => {
-                request.output.pending = chunk;
-                request.output.eof = true;
-                return;
+impl Live {
+    /// Nothing more of the response can go out.
+    fn over(&self) -> bool {
+        self.broken.get()
+            || match &self.wire {
+                Some(wire) => wire.ended.get(),
+                None => self.complete.get(),
             }
-            Ok((first, false)) => request.output.pending = first,
-            Err(_) => {
-                live.keep_alive.set(false);
-                return;
-            }
-        }
     }
-    let before = std::mem::take(&mut request.output.pending);
-    match live.worker.lua.body_filter(request, &code, chunk, last).await {
-        Ok((chunk, eof)) => {
-            request.output.pending = [before, chunk].concat();
-            request.output.eof |= eof;
-        }
-        Err(_) => {
-            request.output.pending.clear();
-            live.keep_alive.set(false);
-        }
-    }
-}
 
-/// A response that tells when it last changed may be one the client has already.
-fn not_modified(live: &Live, request: &mut Request) {
-    if request.response.status != 200 || live.err_status.get() != 0 {
-        return;
-    }
-    let Some(changed) = request.response.headers.first(b"last-modified") else { return };
-    let Some(mtime) = time::parse_http_date(changed) else { return };
-    let etag = request.response.headers.first(b"etag").map(|tag| String::from_utf8_lossy(tag).into_owned());
-    if super::files::precondition(live, request, etag.as_deref(), mtime) == 304 {
-        request.response.status = 304;
-        for name in [&b"content-type"[..], b"content-length", b"accept-ranges"] {
-            request.response.headers.remove(name);
-        }
-    }
-}
-
-fn add_headers(live: &Live, request: &mut Request) {
-    let Some(headers) = live.settings().add_header.clone() else { return };
-    let successful = matches!(request.response.status, 200 | 201 | 204 | 206 | 301..=304 | 307 | 308);
-    for header in headers.iter().filter(|header| header.always || successful) {
-        let value = live.eval(request, &header.value);
-        if !value.is_empty() {
-            request.response.headers.add(header.name.clone(), value);
-        }
-    }
-}
-
-fn expires(live: &Live, request: &mut Request) {
-    let Some(expires) = &live.settings().expires else { return };
-    let now = i64::try_from(time::now_ms() / 1000).unwrap_or(0);
-    let (date, control) = match expires {
-        Expires::Off => return,
-        Expires::Epoch => ("Thu, 01 Jan 1970 00:00:01 GMT".to_string(), "no-cache".to_string()),
-        Expires::Max => ("Thu, 31 Dec 2037 23:55:55 GMT".to_string(), "max-age=315360000".to_string()),
-        Expires::After(seconds) if *seconds < 0 => (time::http_date(now + seconds), "no-cache".to_string()),
-        Expires::After(seconds) => (time::http_date(now + seconds), format!("max-age={seconds}")),
-    };
-    request.response.headers.set("Expires", date);
-    request.response.headers.set("Cache-Control", control);
-}
-
-/// headers-more, for the response or (in the rewrite phase) for the request.
-pub fn more_headers(live: &Live, request: &mut Request, input: bool) {
-    let Some(rules) = live.settings().more_headers.clone() else { return };
-    for rule in rules.iter().filter(|rule| rule.input == input) {
-        if !applies(rule, request, input) {
-            continue;
-        }
-        let value = rule.value.as_ref().map(|value| live.eval(request, value));
-        let headers = if input { &mut request.headers } else { &mut request.response.headers };
-        if rule.replace && !headers.contains(&rule.name) {
-            continue;
-        }
-        match value {
-            Some(value) if rule.append => headers.add(rule.name.clone(), value),
-            Some(value) => headers.set(rule.name.clone(), value),
-            None => match rule.name.strip_suffix(b"*") {
-                Some(prefix) => {
-                    let matching: Vec<Bytes> = headers
-                        .iter()
-                        .map(|(name, _)| name.clone())
-                        .filter(|name| name.len() >= prefix.len() && name[..prefix.len()].eq_ignore_ascii_case(prefix))
-                        .collect();
-                    for name in &matching {
-                        headers.remove(name);
-                    }
-                }
-                // The connection would add these by itself: an empty one says that it shall not.
-                None if rule.name.eq_ignore_ascii_case(b"server") || rule.name.eq_ignore_ascii_case(b"date") => {
-                    headers.set(rule.name.clone(), "");
-                }
-                None => {
-                    headers.remove(&rule.name);
-                }
+    /// How much of `wanted` may go out now (`limit_rate`); waits until some may.
+    pub async fn allowance(&self, request: &Request, wanted: usize) -> usize {
+        let rate = match self.limit_rate.get() {
+            0 => match &self.settings().limit_rate {
+                Some(value) => crate::conf::scalar::size(&self.eval(request, value)).unwrap_or(0),
+                None => return wanted,
             },
+            rate => rate,
+        };
+        if rate == 0 {
+            return wanted;
+        }
+        let after = match &self.settings().limit_rate_after {
+            Some(value) => crate::conf::scalar::size(&self.eval(request, value)).unwrap_or(0),
+            None => 0,
+        };
+        loop {
+            // As nginx counts: whole seconds since the request began, the first one included.
+            let seconds = time::now_ms() / 1000 - request.start_ms / 1000 + 1;
+            let sent = self.head_bytes.get() + request.output.sent;
+            let room = (rate.saturating_mul(seconds) + after).saturating_sub(sent);
+            if room > 0 {
+                return wanted.min(usize::try_from(room).unwrap_or(usize::MAX));
+            }
+            let behind = sent - (rate.saturating_mul(seconds) + after);
+            let wait = (behind * 1000 / rate + 1).clamp(1, 60_000);
+            tokio::time::sleep(std::time::Duration::from_millis(wait)).await;
         }
     }
 }
 
-fn applies(rule: &MoreHeader, request: &Request, input: bool) -> bool {
-    if !rule.statuses.is_empty() && !rule.statuses.contains(&request.response.status) {
-        return false;
-    }
-    if rule.types.is_empty() {
-        return true;
-    }
-    let headers = if input { &request.headers } else { &request.response.headers };
-    let kind = headers.first(b"content-type").cloned().unwrap_or_default();
-    let kind = kind.split(|&b| b == b';').next().unwrap_or_default().trim_ascii();
-    rule.types.iter().any(|known| known.eq_ignore_ascii_case(kind))
+/// Nothing looks at the response body on its way to a client (the head is out): a file may go past us.
+pub fn is_plain(live: &Live) -> bool {
+    live.wire.is_some()
+        && live.capture.is_none()
+        && live.chain.borrow().is_empty()
+        && live.settings().limit_rate.is_none()
+        && live.limit_rate.get() == 0
 }
 
 /// Decides the framing and gives the head to the connection.
@@ -271,6 +211,7 @@ fn start(live: &Live, request: &mut Request) {
     let chunked_allowed = live.settings().chunked_transfer_encoding.unwrap_or(true);
     let framing = match declared {
         _ if header_only => Framing::None,
+        _ if live.expect_trailers.get() && request.version >= 11 && chunked_allowed => Framing::Chunked,
         Some(length) => Framing::Length(length),
         None if request.version >= 11 && chunked_allowed => Framing::Chunked,
         None => Framing::Close,
@@ -351,6 +292,9 @@ pub fn render(live: &Live, request: &Request, chunked: bool) -> Vec<u8> {
         }
     } else {
         out.extend_from_slice(b"Connection: close\r\n");
+    }
+    if live.vary.get() {
+        line(&mut out, b"Vary", b"Accept-Encoding");
     }
     for (name, value) in headers.iter() {
         let special = match name.len() {

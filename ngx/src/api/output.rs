@@ -63,13 +63,17 @@ fn emit<'gc>(call: &mut Call<'_, 'gc>, name: &str, newline: bool) -> Reply<'gc> 
     sent(call)
 }
 
-/// 1; where nothing is to be held back (postpone_output 0 or 1), after it is on its way, or nil and a message.
+/// 1; where nothing is to be held back (postpone_output 0 or 1), or filters look at the pieces, after it is on its way, or nil
+/// and a message.
 fn sent<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     let request = request(call)?;
-    if request.is_subrequest || request.exchange.postpone_output() > 1 {
+    let at_once = !request.is_subrequest && request.exchange.postpone_output() <= 1;
+    if !at_once && !request.output.piecewise {
         return call.ret(Value::num(1.0));
     }
-    request.output.flush = true;
+    // The scheduler sends between slices: the filters see this piece before the next one is made.
+    request.output.piece = true;
+    request.output.flush |= at_once;
     Outcome::park(What::Flush, std::future::ready(()), |call, ()| match mute(super::request(call)?) {
         Some(words) => call.ret_nil_err(words),
         None => call.ret(Value::num(1.0)),

@@ -1,4 +1,4 @@
-//! `add_header`, `expires` and the headers-more module.
+//! `add_header`, `add_trailer`, `expires` and the headers-more module.
 
 use std::sync::Arc;
 
@@ -6,14 +6,15 @@ use bytes::Bytes;
 
 use super::super::build::{Builder, Directive};
 use super::super::scalar;
-use super::super::settings::{AddHeader, Expires, MoreHeader};
+use super::super::settings::{AddHeader, Expires, MoreHeader, Settings};
 use super::arity::{ONE, ONE_MORE, THREE, TWO};
 use super::context::ALL_IF;
 use super::{Row, row};
 
 pub static ROWS: &[Row] = &[
     row("add_header", ALL_IF, TWO | THREE, add_header),
-    row("expires", ALL_IF, ONE, expires),
+    row("add_trailer", ALL_IF, TWO | THREE, |b, d| add(b, d, |s| &mut s.add_trailer)),
+    row("expires", ALL_IF, ONE | TWO, expires),
     row("more_set_headers", ALL_IF, ONE_MORE, |b, d| more(b, d, false, false)),
     row("more_clear_headers", ALL_IF, ONE_MORE, |b, d| more(b, d, false, true)),
     row("more_set_input_headers", ALL_IF, ONE_MORE, |b, d| more(b, d, true, false)),
@@ -21,6 +22,10 @@ pub static ROWS: &[Row] = &[
 ];
 
 fn add_header(b: &mut Builder, d: &Directive) -> Result<(), String> {
+    add(b, d, |s| &mut s.add_header)
+}
+
+fn add(b: &mut Builder, d: &Directive, slot: fn(&mut Settings) -> &mut Option<Arc<[AddHeader]>>) -> Result<(), String> {
     let always = match d.args().get(2).map(Vec::as_slice) {
         None => false,
         Some(b"always") => true,
@@ -28,26 +33,20 @@ fn add_header(b: &mut Builder, d: &Directive) -> Result<(), String> {
     };
     let name = Bytes::copy_from_slice(d.arg(0));
     let value = b.value(d.arg(1))?;
-    let mut all = b.settings().add_header.as_deref().unwrap_or_default().to_vec();
+    let mut all = slot(b.settings()).as_deref().unwrap_or_default().to_vec();
     all.push(AddHeader { name, value, always });
-    b.settings().add_header = Some(Arc::from(all));
+    *slot(b.settings()) = Some(Arc::from(all));
     Ok(())
 }
 
 fn expires(b: &mut Builder, d: &Directive) -> Result<(), String> {
-    let value = match d.arg(0) {
-        b"off" => Expires::Off,
-        b"epoch" => Expires::Epoch,
-        b"max" => Expires::Max,
-        word => {
-            let (negative, digits) = match word.strip_prefix(b"-") {
-                Some(digits) => (true, digits),
-                None => (false, word),
-            };
-            let seconds = scalar::sec(digits).and_then(|n| i64::try_from(n).ok());
-            let seconds = seconds.ok_or_else(|| d.says("invalid value"))?;
-            Expires::After(if negative { -seconds } else { seconds })
-        }
+    if b.settings().expires.is_some() {
+        return Err(d.says("is duplicate"));
+    }
+    let words: Vec<u8> = d.args().join(&b' ');
+    let value = match words.contains(&b'$') {
+        true => Expires::Variable(b.value(&words)?),
+        false => Expires::parse(&words).ok_or_else(|| d.says("invalid value"))?,
     };
     b.put(d, |s| &mut s.expires, value)
 }

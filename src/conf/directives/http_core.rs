@@ -39,12 +39,6 @@ pub static ROWS: &[Row] = &[
     row("alias", LOCATION, ONE, alias),
     row("index", ALL, ONE_MORE, index),
     row("default_type", ALL, ONE, |b, d| b.put(d, |s| &mut s.default_type, Bytes::copy_from_slice(d.arg(0)))),
-    row("charset", ALL_IF, ONE, |b, d| {
-        let charset = if d.arg(0) == b"off" { Bytes::new() } else { Bytes::copy_from_slice(d.arg(0)) };
-        b.put(d, |s| &mut s.charset, charset)
-    }),
-    row("charset_types", ALL, ONE_MORE, nothing),
-    row("override_charset", ALL_IF, ONE, nothing_flag),
     Row {
         name: "types",
         at: ALL,
@@ -180,10 +174,19 @@ pub static ROWS: &[Row] = &[
         b.location().handler = Some(super::super::tree::Handler::StubStatus);
         Ok(())
     }),
-    // gzip of responses comes with the filters; `off` is what happens anyway.
-    row("gzip", ALL | LOCATION_IF, ONE, |_, d| match super::super::build::on_off(d)? {
-        false => Ok(()),
-        true => Err("unknown directive \"gzip\"".into()),
+    row("limit_rate", ALL | LOCATION_IF, ONE, |b, d| {
+        let rate = b.value(d.arg(0))?;
+        if rate.literal().is_some_and(|word| scalar::size(word).is_none()) {
+            return Err(d.says("invalid value"));
+        }
+        b.put(d, |s| &mut s.limit_rate, rate)
+    }),
+    row("limit_rate_after", ALL | LOCATION_IF, ONE, |b, d| {
+        let size = b.value(d.arg(0))?;
+        if size.literal().is_some_and(|word| scalar::size(word).is_none()) {
+            return Err(d.says("invalid value"));
+        }
+        b.put(d, |s| &mut s.limit_rate_after, size)
     }),
 ];
 

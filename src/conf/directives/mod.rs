@@ -2,8 +2,11 @@
 //!
 //! The same name may have several rows when its meaning depends on the context (`server_name` never does, `if` does).
 
+mod body;
+pub use body::MapDraft as CharsetDraft;
 mod core;
 mod echo;
+mod gzip;
 mod headers;
 mod http_core;
 mod listen;
@@ -12,11 +15,13 @@ mod log;
 mod lua;
 mod map;
 mod rewrite;
+mod userid;
 
 use std::collections::HashMap;
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use super::build::{Builder, Directive};
+use super::settings::Settings;
 
 pub struct Row {
     pub name: &'static str,
@@ -100,6 +105,9 @@ pub static TABLES: &[&[Row]] = &[
     log::ROWS,
     rewrite::ROWS,
     headers::ROWS,
+    gzip::ROWS,
+    body::ROWS,
+    userid::ROWS,
     map::ROWS,
     echo::ROWS,
     lua::ROWS,
@@ -117,4 +125,21 @@ fn nothing(_: &mut Builder, _: &Directive) -> Result<(), String> {
 /// Accepted like `nothing`, with an on/off argument that is checked.
 fn nothing_flag(_: &mut Builder, d: &Directive) -> Result<(), String> {
     super::build::on_off(d).map(drop)
+}
+
+/// The one argument as one of a few words.
+fn choose<T: Clone>(d: &Directive, words: &[(&str, T)]) -> Result<T, String> {
+    let found = words.iter().find(|(word, _)| word.as_bytes() == d.arg(0));
+    match found {
+        Some((_, value)) => Ok(value.clone()),
+        None => Err(format!("invalid value \"{}\"", d.text(0))),
+    }
+}
+
+/// A `*_types` directive: MIME types beside the default ones.
+fn types(b: &mut Builder, d: &Directive, slot: fn(&mut Settings) -> &mut Option<Arc<[Vec<u8>]>>) -> Result<(), String> {
+    let mut all = slot(b.settings()).as_deref().unwrap_or_default().to_vec();
+    all.extend(d.args().iter().map(|word| word.to_ascii_lowercase()));
+    *slot(b.settings()) = Some(Arc::from(all));
+    Ok(())
 }
