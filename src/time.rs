@@ -53,6 +53,18 @@ pub fn time_local(unix: i64) -> String {
     clock::log_time(unix, &ZONE)
 }
 
+/// `2026-11-21T22:42:01Z`
+pub fn time_iso8601_utc(unix: i64) -> String {
+    let (date, seconds) = (clock::http_time(unix), unix.rem_euclid(86_400));
+    // Sat, 21 Nov 2026 22:42:01 GMT
+    let months = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    let (day, month, year) =
+        (date.get(5..7).unwrap_or("01"), date.get(8..11).unwrap_or("Jan"), date.get(12..16).unwrap_or("1970"));
+    let month = months.iter().position(|name| *name == month).unwrap_or(0) + 1;
+    let (hour, minute, second) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+    format!("{year}-{month:02}-{day}T{hour:02}:{minute:02}:{second:02}Z")
+}
+
 /// `$time_iso8601`: `2026-11-21T22:42:01+00:00`
 pub fn time_iso8601(unix: i64) -> String {
     clock::iso8601(unix, &ZONE)

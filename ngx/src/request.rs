@@ -36,6 +36,21 @@ pub struct Connection {
     pub https: bool,
     /// `$connection_requests`.
     pub requests: Cell<u64>,
+    /// Unix time at which it was accepted, in milliseconds.
+    pub started_ms: u64,
+    /// What a PROXY protocol header said.
+    pub proxy: Option<Rc<Proxied>>,
+}
+
+/// Who is behind a proxy that spoke the PROXY protocol. Addresses are text; empty where the proxy did not know.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Proxied {
+    pub source: Vec<u8>,
+    pub source_port: u16,
+    pub destination: Vec<u8>,
+    pub destination_port: u16,
+    /// Type and value of the second version's extensions.
+    pub extensions: Vec<(u8, Vec<u8>)>,
 }
 
 /// The request body, as far as it has been read.
@@ -200,6 +215,10 @@ pub struct SubrequestOptions {
     /// The `body` option; without it the parent's body goes along with POST and PUT, and with `always_forward_body`.
     pub body: Option<Bytes>,
     pub always_forward_body: bool,
+    /// The method is the parent's, whatever `method` says (mirror).
+    pub verbatim: bool,
+    /// Only the head of the response matters, and the request has no body (auth_request).
+    pub head_only: bool,
     /// nginx variables to set in the subrequest, in order.
     pub variables: Vec<(Vec<u8>, Vec<u8>)>,
     /// The subrequest sees the parent's variables themselves, or (copy) their present values.
@@ -220,9 +239,12 @@ impl SubrequestOptions {
             args: None,
             body: None,
             always_forward_body: false,
+            verbatim: false,
+            head_only: false,
             variables: Vec::new(),
             share_all_vars: false,
             copy_all_vars: false,
+            error_pages: false,
             ctx: None,
         }
     }

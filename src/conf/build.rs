@@ -53,6 +53,8 @@ pub enum Frame {
     Types,
     Map(MapDraft),
     Charset(Box<directives::CharsetDraft>),
+    Geo(Box<directives::GeoDraft>),
+    Split(Box<directives::SplitDraft>),
     Other,
 }
 

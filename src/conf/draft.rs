@@ -11,6 +11,7 @@ use super::tree::{
     VarKind,
 };
 use super::value::{Names, Value, VarId};
+use crate::http::modules::{limit_conn, limit_req};
 use crate::http::vars;
 use crate::log::access::Format;
 
@@ -24,6 +25,8 @@ pub struct LocationDraft {
     pub rewrite: Vec<Op>,
     pub children: Vec<LocationDraft>,
     pub ifs: Vec<LocationDraft>,
+    /// `limit_except`
+    pub except: Option<(Vec<Vec<u8>>, Box<LocationDraft>)>,
 }
 
 impl LocationDraft {
@@ -38,6 +41,7 @@ impl LocationDraft {
             rewrite: Vec::new(),
             children: Vec::new(),
             ifs: Vec::new(),
+            except: None,
         }
     }
 
@@ -54,6 +58,7 @@ impl LocationDraft {
         };
         let settings = &self.settings;
         let ifs = self.ifs.into_iter().map(|block| Arc::new(block.finish(settings, &own))).collect();
+        let except = self.except.map(|(methods, block)| (methods, Arc::new(block.finish(settings, &own))));
         let nested = locations(self.children, settings).0;
         Location {
             name: self.name,
@@ -63,6 +68,7 @@ impl LocationDraft {
             rewrite: self.rewrite,
             nested,
             ifs,
+            except,
             filters: crate::http::filter::wanted(&self.settings),
             settings: Arc::new(self.settings),
         }
@@ -113,6 +119,10 @@ pub struct HttpDraft {
     pub names: Names,
     pub vars: HashMap<VarId, Definition>,
     pub maps: Vec<Map>,
+    pub geos: Vec<crate::http::modules::geo::Geo>,
+    pub splits: Vec<crate::http::modules::split_clients::Split>,
+    pub limit_reqs: Vec<Arc<limit_req::Zone>>,
+    pub limit_conns: Vec<Arc<limit_conn::Zone>>,
     pub servers: Vec<ServerDraft>,
     pub formats: HashMap<Vec<u8>, Arc<Format>>,
     pub charsets: HashMap<(Vec<u8>, Vec<u8>), Arc<crate::http::filter::Table>>,
@@ -125,7 +135,9 @@ pub struct HttpDraft {
 #[derive(Clone, Copy)]
 pub enum Definition {
     Slot,
-    Map(usize),
+    Map { number: usize, volatile: bool },
+    Geo { number: usize, volatile: bool },
+    Split(usize),
 }
 
 #[derive(Default)]
@@ -140,6 +152,10 @@ impl Default for HttpDraft {
             names: Names::default(),
             vars: HashMap::new(),
             maps: Vec::new(),
+            geos: Vec::new(),
+            splits: Vec::new(),
+            limit_reqs: Vec::new(),
+            limit_conns: Vec::new(),
             servers: Vec::new(),
             formats: HashMap::new(),
             charsets: HashMap::new(),
@@ -158,7 +174,31 @@ impl HttpDraft {
         id
     }
 
+    /// The zone of that name, which may be defined further down.
+    pub fn limit_req_zone(&mut self, name: &str) -> Arc<limit_req::Zone> {
+        if let Some(zone) = self.limit_reqs.iter().find(|zone| zone.name == name) {
+            return zone.clone();
+        }
+        let zone = Arc::new(limit_req::Zone { name: name.to_string(), ..Default::default() });
+        self.limit_reqs.push(zone.clone());
+        zone
+    }
+    pub fn limit_conn_zone(&mut self, name: &str) -> Arc<limit_conn::Zone> {
+        if let Some(zone) = self.limit_conns.iter().find(|zone| zone.name == name) {
+            return zone.clone();
+        }
+        let zone = Arc::new(limit_conn::Zone { name: name.to_string(), ..Default::default() });
+        self.limit_conns.push(zone.clone());
+        zone
+    }
+
     pub fn finish(self, codes: usize, warn: &mut dyn FnMut(String)) -> Result<Http, String> {
+        let undefined = self.limit_reqs.iter().find(|zone| zone.defined.get().is_none()).map(|zone| &zone.name);
+        let undefined = undefined
+            .or_else(|| self.limit_conns.iter().find(|zone| zone.defined.get().is_none()).map(|zone| &zone.name));
+        if let Some(name) = undefined {
+            return Err(format!("zero size shared memory zone \"{name}\""));
+        }
         let mut slots = 0;
         let mut kinds = Vec::new();
         let mut names = self.names;
@@ -166,7 +206,9 @@ impl HttpDraft {
         for (number, name) in names.iter().enumerate() {
             let id = VarId::try_from(number).unwrap_or(VarId::MAX);
             kinds.push(match self.vars.get(&id) {
-                Some(Definition::Map(map)) => VarKind::Map(*map),
+                Some(&Definition::Map { number, volatile }) => VarKind::Map { number, volatile },
+                Some(&Definition::Geo { number, volatile }) => VarKind::Geo { number, volatile },
+                Some(&Definition::Split(number)) => VarKind::Split(number),
                 defined => match (vars::find(name), defined) {
                     // `set $http_x` makes an ordinary variable of it; a built-in one keeps its own storage.
                     (Some(VarKind::Family(..)), Some(_)) => {
@@ -243,6 +285,8 @@ impl HttpDraft {
             vars: kinds,
             slots,
             maps: self.maps,
+            geos: self.geos,
+            splits: self.splits,
             charsets: self.charsets,
             settings,
         })

@@ -79,6 +79,7 @@ fn run(builder: &mut Builder, origin: &Origin, file: &Path) -> Result<Main, Stri
     };
     Ok(Main {
         prefix: builder.prefix.clone(),
+        conf_prefix: builder.conf_prefix.clone(),
         files: std::mem::take(&mut builder.files),
         nodes,
         daemon: main.daemon.unwrap_or(true),

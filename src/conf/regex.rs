@@ -21,11 +21,12 @@ pub type Captures = Vec<Option<Vec<u8>>>;
 impl Regex {
     pub fn new(pattern: &[u8], caseless: bool) -> Result<Regex, String> {
         let text = String::from_utf8_lossy(pattern).into_owned();
+        let plain = without_quotes(&text);
         let syntax = syntax::Config::new().case_insensitive(caseless).unicode(false).utf8(false);
         let engine = Engine::builder()
             .configure(Engine::config().utf8_empty(false))
             .syntax(syntax)
-            .build(&text)
+            .build(&plain)
             .map_err(|error| format!("pcre2_compile() failed: {} in \"{text}\"", reason(&error)))?;
         let names = engine
             .group_info()
@@ -52,6 +53,33 @@ impl Regex {
         }
         Some(slots.iter().map(|group| group.map(|span| subject[span.range()].to_vec())).collect())
     }
+}
+
+/// `\Q...\E` stands for the text itself: this engine does not know it.
+fn without_quotes(pattern: &str) -> String {
+    let mut out = String::with_capacity(pattern.len());
+    let mut rest = pattern;
+    while let Some(at) = rest.find('\\') {
+        let (before, from) = rest.split_at(at);
+        out.push_str(before);
+        let Some(quoted) = from.strip_prefix("\\Q") else {
+            // Any other escape goes as it is, with the character it is about.
+            let end = from.char_indices().nth(2).map_or(from.len(), |(end, _)| end);
+            out.push_str(&from[..end]);
+            rest = &from[end..];
+            continue;
+        };
+        let (text, after) = quoted.split_once("\\E").unwrap_or((quoted, ""));
+        for letter in text.chars() {
+            if letter.is_ascii_punctuation() {
+                out.push('\\');
+            }
+            out.push(letter);
+        }
+        rest = after;
+    }
+    out.push_str(rest);
+    out
 }
 
 fn reason(error: &regex_automata::meta::BuildError) -> String {

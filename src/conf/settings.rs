@@ -8,10 +8,15 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use ngx::code::Code;
+use ngx::log::Level;
 
 use super::regex::Regex;
 use super::scalar;
-use super::value::Value;
+use super::value::{Value, VarId};
+use crate::http::modules::access::Rule;
+use crate::http::modules::referer::Referers;
+use crate::http::modules::secure_link::SecureLink;
+use crate::http::modules::{autoindex, limit_conn, limit_req, realip};
 use crate::log::{AccessLog, ErrorLog};
 
 macro_rules! settings {
@@ -63,6 +68,36 @@ settings! {
     userid_expires: Option<u64>,
     userid_flags: Vec<Vec<u8>>,
     userid_p3p: Vec<u8>,
+    access: Arc<[Rule]>,
+    auth_basic: Value,
+    auth_basic_user_file: Value,
+    auth_delay: u64,
+    /// Empty: off.
+    auth_request: Vec<u8>,
+    auth_request_set: Arc<[(VarId, Value)]>,
+    real_ip_from: Arc<[realip::Trusted]>,
+    real_ip_header: realip::From,
+    real_ip_recursive: bool,
+    valid_referers: Arc<Referers>,
+    secure_link: SecureLink,
+    secure_link_md5: Value,
+    limit_req: Arc<[limit_req::Limit]>,
+    limit_req_status: u16,
+    limit_req_log_level: Level,
+    limit_req_dry_run: bool,
+    limit_conn: Arc<[limit_conn::Limit]>,
+    limit_conn_status: u16,
+    limit_conn_log_level: Level,
+    limit_conn_dry_run: bool,
+    autoindex: bool,
+    autoindex_format: autoindex::Format,
+    autoindex_exact_size: bool,
+    autoindex_localtime: bool,
+    random_index: bool,
+    /// Empty: off.
+    mirror: Arc<[Vec<u8>]>,
+    mirror_request_body: bool,
+    keepalive_disable: KeepaliveDisable,
     limit_rate: Value,
     limit_rate_after: Value,
     server_tokens: Tokens,
@@ -217,6 +252,14 @@ impl Expires {
             },
         })
     }
+}
+
+/// Browsers that cannot keep connections alive.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct KeepaliveDisable {
+    /// Old ones of Microsoft, behind a POST.
+    pub msie6: bool,
+    pub safari: bool,
 }
 
 /// `gzip_proxied`

@@ -32,6 +32,8 @@ pub struct Node {
 #[derive(Debug)]
 pub struct Main {
     pub prefix: PathBuf,
+    /// The directory of the configuration file.
+    pub conf_prefix: PathBuf,
     /// The configuration file and every file it includes, with their contents (`-T`).
     pub files: Vec<(PathBuf, Vec<u8>)>,
     pub nodes: Vec<Node>,
@@ -62,6 +64,8 @@ pub struct Http {
     /// How many variables a request keeps values of.
     pub slots: usize,
     pub maps: Vec<Map>,
+    pub geos: Vec<crate::http::modules::geo::Geo>,
+    pub splits: Vec<crate::http::modules::split_clients::Split>,
     /// From and to: the tables of `charset_map`, both ways.
     pub charsets: HashMap<(Vec<u8>, Vec<u8>), Arc<crate::http::filter::Table>>,
     /// Settings of the http block itself.
@@ -153,8 +157,10 @@ pub struct Location {
     pub handler: Handler,
     pub rewrite: Vec<Op>,
     pub nested: Locations,
-    /// `if` blocks and `limit_except`: reached by index from rewrite instructions.
+    /// `if` blocks: reached by index from rewrite instructions.
     pub ifs: Vec<Arc<Location>>,
+    /// `limit_except`: the methods that are spared, and the location that all others get.
+    pub except: Option<(Vec<Vec<u8>>, Arc<Location>)>,
 }
 
 #[derive(Debug)]
@@ -176,6 +182,7 @@ pub enum Handler {
     /// A lua file name with variables in it, compiled when it is known.
     Echo(Arc<[Echo]>),
     StubStatus,
+    EmptyGif,
 }
 
 #[derive(Clone, Debug)]
@@ -272,7 +279,16 @@ pub enum FileTest {
 pub enum VarKind {
     /// Kept with the request: `set`, `set_by_lua`, named captures.
     Slot(usize),
-    Map(usize),
+    /// Of these the request keeps the first value, unless they are `volatile`.
+    Map {
+        number: usize,
+        volatile: bool,
+    },
+    Geo {
+        number: usize,
+        volatile: bool,
+    },
+    Split(usize),
     Builtin(crate::http::vars::Builtin),
     /// `http_NAME`, `arg_NAME`, `cookie_NAME`, `sent_http_NAME`.
     Family(crate::http::vars::Family, Vec<u8>),
@@ -281,6 +297,8 @@ pub enum VarKind {
 /// `map SOURCE $name { ... }`.
 #[derive(Debug)]
 pub struct Map {
+    /// Keys are host names: one that ends in a dot is the same without it.
+    pub hostnames: bool,
     pub source: Value,
     pub exact: HashMap<Vec<u8>, Value>,
     pub leading: Vec<(Vec<u8>, Value)>,

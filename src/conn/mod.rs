@@ -40,7 +40,7 @@ enum Next {
 struct Waiting {
     limits: Limits,
     header_timeout: Duration,
-    keepalive: Duration,
+    counts: std::sync::Arc<crate::worker::Counts>,
     served: u64,
 }
 
@@ -60,7 +60,7 @@ pub async fn serve(worker: Rc<Worker>, stream: Stream, client: Rc<Connection>, l
             ignore_invalid: settings.ignore_invalid_headers.unwrap_or(true),
         },
         header_timeout: Duration::from_millis(settings.client_header_timeout.unwrap_or(60_000)),
-        keepalive: Duration::from_millis(settings.keepalive_timeout.unwrap_or(75_000)),
+        counts: worker.counts.clone(),
         served: 0,
     };
     let wire = Rc::new(Wire::new(stream));
@@ -150,15 +150,17 @@ async fn after(wire: &Wire) -> bool {
 async fn next_head(worker: &Worker, wire: &Wire, waiting: &Waiting, mut alarm: Pin<&mut Sleep>) -> Next {
     let mut searched = 0;
     // (pipelined requests are there already)
-    if !wire.with_input(<[u8]>::is_empty)
+    wire.pipelined.set(!wire.with_input(<[u8]>::is_empty));
+    if wire.pipelined.get()
         && let Some(next) = buffered_head(wire, &waiting.limits, &mut searched)
     {
         return next;
     }
     let mut since = Instant::now();
     let mut begun = !wire.with_input(<[u8]>::is_empty);
+    let mut reading = begun.then(|| Reading::new(&waiting.counts));
     // (the alarm is not touched per request unless it would be late)
-    let limit = |begun: bool| if begun || waiting.served == 0 { waiting.header_timeout } else { waiting.keepalive };
+    let limit = |begun: bool| if begun || waiting.served == 0 { waiting.header_timeout } else { wire.keepalive.get() };
     if since + limit(begun) < alarm.deadline() {
         alarm.as_mut().reset(since + limit(begun));
     }
@@ -192,11 +194,28 @@ async fn next_head(worker: &Worker, wire: &Wire, waiting: &Waiting, mut alarm: P
         }
         if !begun && !wire.with_input(<[u8]>::is_empty) {
             begun = true;
+            reading.get_or_insert_with(|| Reading::new(&waiting.counts));
             since = Instant::now();
             if since + limit(true) < alarm.deadline() {
                 alarm.as_mut().reset(since + limit(true));
             }
         }
+    }
+}
+
+/// A connection with half a request head, as stub_status counts it.
+struct Reading(std::sync::Arc<crate::worker::Counts>);
+
+impl Reading {
+    fn new(counts: &std::sync::Arc<crate::worker::Counts>) -> Reading {
+        counts.reading.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        Reading(counts.clone())
+    }
+}
+
+impl Drop for Reading {
+    fn drop(&mut self) {
+        self.0.reading.fetch_sub(1, std::sync::atomic::Ordering::Relaxed);
     }
 }
 

@@ -73,6 +73,10 @@ pub struct Wire {
     /// The connection broke while we wrote.
     pub gone: Cell<bool>,
     send_timeout: Cell<Duration>,
+    /// How long the connection may wait for its next request.
+    pub keepalive: Cell<Duration>,
+    /// The request's head was there when the one before was answered.
+    pub pipelined: Cell<bool>,
 }
 
 #[derive(Default)]
@@ -102,6 +106,8 @@ impl Wire {
             ended: Cell::new(false),
             gone: Cell::new(false),
             send_timeout: Cell::new(Duration::from_secs(60)),
+            keepalive: Cell::new(Duration::from_secs(75)),
+            pipelined: Cell::new(false),
         }
     }
 

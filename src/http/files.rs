@@ -9,10 +9,11 @@ use ngx::log::Level;
 use ngx::request::Request;
 
 use super::live::Live;
+use super::modules::autoindex;
 use super::phases::Next;
-use super::{mime, response, uri};
+use super::{filter, mime, response, uri};
 use crate::conf::os_error;
-use crate::conf::settings::Root;
+use crate::conf::settings::{GzipStatic, Root};
 use crate::http::filter::range::{Part, Ranges};
 use crate::time;
 
@@ -48,7 +49,7 @@ impl Live {
 
 pub async fn serve(live: &Live, request: &mut Request) -> Next {
     if request.uri.ends_with(b"/") {
-        return index(live, request);
+        return index(live, request).await;
     }
     if !matches!(&request.method[..], b"GET" | b"HEAD" | b"POST") {
         return Next::Status(405);
@@ -57,6 +58,10 @@ pub async fn serve(live: &Live, request: &mut Request) -> Next {
     let name = live.file_name(request);
     let path = path_of(&name);
     let shown = String::from_utf8_lossy(&name).into_owned();
+    if let Some((file, found)) = compressed(live, request, &name) {
+        request.response.headers.set("Content-Encoding", "gzip");
+        return respond(live, request, file, found.size(), found.mtime()).await;
+    }
     let opened = std::fs::File::options()
         .read(true)
         .custom_flags(i32::try_from(rustix::fs::OFlags::NONBLOCK.bits()).unwrap_or(0))
@@ -98,9 +103,33 @@ pub async fn serve(live: &Live, request: &mut Request) -> Next {
     respond(live, request, file, found.size(), found.mtime()).await
 }
 
-fn index(live: &Live, request: &mut Request) -> Next {
+/// `NAME.gz`, where gzip_static says so and the client takes it.
+fn compressed(live: &Live, request: &Request, name: &[u8]) -> Option<(std::fs::File, std::fs::Metadata)> {
+    let mode = live.settings().gzip_static.filter(|mode| *mode != GzipStatic::Off)?;
+    if !matches!(&request.method[..], b"GET" | b"HEAD") || request.is_subrequest {
+        return None;
+    }
+    let takes = mode == GzipStatic::Always || filter::accepts_gzip(live, request);
+    if !takes && live.settings().gzip_vary != Some(true) {
+        return None;
+    }
+    let file = std::fs::File::open(path_of(&[name, b".gz"].concat())).ok()?;
+    let found = file.metadata().ok().filter(std::fs::Metadata::is_file)?;
+    if mode == GzipStatic::On {
+        filter::vary(live);
+    }
+    takes.then_some((file, found))
+}
+
+async fn index(live: &Live, request: &mut Request) -> Next {
     let root = live.root(request);
     let directory = live.join(&root, &request.uri);
+    if live.settings().random_index == Some(true)
+        && matches!(&request.method[..], b"GET" | b"HEAD" | b"POST")
+        && let Next::Redirect { uri, args } = autoindex::random(live, request, &directory)
+    {
+        return Next::Redirect { uri, args };
+    }
     let indexes = live.settings().index.clone();
     let default = [crate::conf::value::Value::text("index.html")];
     for value in indexes.as_deref().unwrap_or(&default) {
@@ -120,9 +149,12 @@ fn index(live: &Live, request: &mut Request) -> Next {
     if !matches!(&request.method[..], b"GET" | b"HEAD" | b"POST") {
         return Next::Status(405);
     }
+    if live.settings().autoindex == Some(true) {
+        return autoindex::serve(live, request, &directory).await;
+    }
     let shown = String::from_utf8_lossy(&directory).into_owned();
     match std::fs::metadata(path_of(&directory)) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+        Err(error) if matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory) => {
             if live.settings().log_not_found != Some(false) {
                 let first = live.eval(request, indexes.as_deref().unwrap_or(&default).first().unwrap_or(&default[0]));
                 let first = String::from_utf8_lossy(&first).into_owned();

@@ -2,7 +2,7 @@
 //! crate sees it as an `Exchange`.
 
 use std::cell::{Cell, OnceCell, RefCell};
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -73,6 +73,18 @@ pub struct Live {
     pub trailers: RefCell<Headers>,
     /// `Vary: Accept-Encoding` is due.
     pub vary: Cell<bool>,
+    /// How limit_req and limit_conn decided, and what is counted of it until the request ends.
+    pub limit_req_status: Cell<Option<&'static str>>,
+    pub limit_conn_status: Cell<Option<&'static str>>,
+    pub counted: RefCell<Vec<super::modules::limit_conn::Counted>>,
+    /// The address and port the connection really comes from, where realip found another one.
+    pub realip: RefCell<Option<(Vec<u8>, u16)>>,
+    /// Values of variables that are computed once.
+    pub memo: RefCell<Vec<Option<Vec<u8>>>>,
+    pub mirrored: Cell<bool>,
+    /// The head came behind the request before, in one read.
+    pub pipelined: Cell<bool>,
+    me: OnceCell<Weak<Live>>,
     /// Bytes before and after compression.
     pub gzip_ratio: Cell<Option<(u64, u64)>>,
     /// The identity that userid gave.
@@ -142,9 +154,25 @@ impl Live {
             expect_trailers: Cell::new(false),
             trailers: RefCell::default(),
             vary: Cell::new(false),
+            limit_req_status: Cell::new(None),
+            limit_conn_status: Cell::new(None),
+            counted: RefCell::default(),
+            realip: RefCell::default(),
+            memo: RefCell::default(),
+            mirrored: Cell::new(false),
+            pipelined: Cell::new(false),
+            me: OnceCell::new(),
             gzip_ratio: Cell::new(None),
             user_id: Cell::new(None),
         }
+    }
+
+    /// From now on it can hand itself to what outlives the caller.
+    pub fn introduce(self: &Rc<Self>) {
+        let _ = self.me.set(Rc::downgrade(self));
+    }
+    pub fn me(&self) -> Option<Rc<Live>> {
+        self.me.get()?.upgrade()
     }
 
     pub fn place(&self) -> &Place {

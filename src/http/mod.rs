@@ -5,6 +5,7 @@ pub mod files;
 pub mod filter;
 pub mod live;
 mod mime;
+pub mod modules;
 mod phases;
 pub mod response;
 mod rewrite;
@@ -43,13 +44,11 @@ pub async fn serve(worker: Rc<Worker>, wire: Rc<Wire>, client: Rc<Connection>, l
     let (args, path) = (target.args.map(<[u8]>::to_vec), target.path.to_vec());
     let live =
         Rc::new(Live::new(worker.clone(), Some(wire.clone()), listen, server, id, head.content_length, has_body));
+    live.introduce();
+    live.pipelined.set(wire.pipelined.get());
     *live.host.borrow_mut() = host;
     let settings = live.settings();
-    let requests = client.requests.get();
-    let alive = head.keep_alive
-        && requests < settings.keepalive_requests.unwrap_or(1000)
-        && settings.keepalive_timeout.unwrap_or(75_000) > 0
-        && !worker.quitting.get();
+    let alive = head.keep_alive && settings.keepalive_timeout.unwrap_or(75_000) > 0 && !worker.quitting.get();
     live.keep_alive.set(alive);
     let uri = uri::normalise(&path, settings.merge_slashes.unwrap_or(true));
     let valid = uri.is_some();
@@ -85,6 +84,7 @@ pub struct Active(Rc<Worker>);
 impl Active {
     pub fn new(worker: &Rc<Worker>) -> Active {
         worker.active.set(worker.active.get() + 1);
+        worker.counts.writing.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         Active(worker.clone())
     }
 }
@@ -92,6 +92,7 @@ impl Active {
 impl Drop for Active {
     fn drop(&mut self) {
         self.0.active.set(self.0.active.get() - 1);
+        self.0.counts.writing.fetch_sub(1, std::sync::atomic::Ordering::Relaxed);
         self.0.idle.notify_waiters();
     }
 }
@@ -149,7 +150,7 @@ pub fn refuse(worker: &Rc<Worker>, client: &Rc<Connection>, listen: usize, bad: 
     answer
 }
 
-fn write_access_log(live: &Live, request: &Request) {
+pub fn write_access_log(live: &Live, request: &Request) {
     let Some(logs) = live.settings().access_log.clone() else {
         return;
     };

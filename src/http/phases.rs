@@ -2,6 +2,7 @@
 //! happens in each is in the functions below and in the neighbours.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use ngx::log::Level;
 use ngx::phase::Phase;
@@ -9,8 +10,9 @@ use ngx::request::{BodyError, Exchange, Finish, Request};
 use ngx::worker::PhaseEnd;
 
 use super::live::Live;
+use super::modules::{access, limit_conn, limit_req, mirror, realip, stub_status};
 use super::{echo, files, mime, rewrite, route, status};
-use crate::conf::settings::TryLast;
+use crate::conf::settings::{KeepaliveDisable, TryLast};
 use crate::conf::tree::{Handler, Location};
 
 /// What a phase decided.
@@ -48,7 +50,7 @@ pub async fn run(live: &Live, request: &mut Request) {
             Phase::ServerRewrite => server_rewrite(live, request).await,
             Phase::Init => find_location(live, request),
             Phase::Rewrite => rewrite_phase(live, request).await,
-            Phase::Access => access(live, request).await,
+            Phase::Access => access_phase(live, request).await,
             _ => content(live, request).await,
         };
         stage = match next {
@@ -108,6 +110,7 @@ pub async fn run(live: &Live, request: &mut Request) {
 }
 
 async fn server_rewrite(live: &Live, request: &mut Request) -> Next {
+    realip::run(live, request);
     let root = live.place().location.clone();
     match rewrite::run(live, request, &root).await {
         Next::Go | Next::Find => {}
@@ -134,9 +137,16 @@ fn find_location(live: &Live, request: &mut Request) -> Next {
     if location.internal && !request.internal {
         return Next::Status(404);
     }
-    let last = request.connection.requests.get() >= location.settings.keepalive_requests.unwrap_or(1000);
-    if last || location.settings.keepalive_timeout == Some(0) {
+    if let Some(wire) = &live.wire {
+        wire.keepalive.set(Duration::from_millis(location.settings.keepalive_timeout.unwrap_or(75_000)));
+    }
+    if live.keep_alive.get() && !may_keep_alive(live, request) {
         live.keep_alive.set(false);
+    }
+    if let Some((spared, block)) = &location.except
+        && !spared.iter().any(|method| request.method == method[..])
+    {
+        live.enter(request, block.clone());
     }
     let limit = location.settings.client_max_body_size.unwrap_or(1 << 20);
     if let Some(length) = live.content_length.filter(|length| limit > 0 && *length > limit && !request.internal) {
@@ -144,6 +154,29 @@ fn find_location(live: &Live, request: &mut Request) -> Next {
         return Next::Status(413);
     }
     Next::Go
+}
+
+/// Whether the connection may serve another request after this one, as the location sees it.
+fn may_keep_alive(live: &Live, request: &Request) -> bool {
+    let (settings, connection) = (live.settings(), &request.connection);
+    if settings.keepalive_timeout == Some(0) || connection.requests.get() >= settings.keepalive_requests.unwrap_or(1000)
+    {
+        return false;
+    }
+    let age = crate::time::now_ms().saturating_sub(connection.started_ms);
+    if age > settings.keepalive_time.unwrap_or(3_600_000) {
+        return false;
+    }
+    let disable = settings.keepalive_disable.unwrap_or(KeepaliveDisable { msie6: true, safari: false });
+    let post = request.method == b"POST"[..];
+    if !(disable.safari || disable.msie6 && post) {
+        return true;
+    }
+    let Some(agent) = request.headers.first(b"user-agent") else { return true };
+    let find = |word: &[u8]| memchr::memmem::find(agent, word);
+    let old = find(b"MSIE ").and_then(|at| agent.get(at + 5)).is_some_and(|digit| matches!(digit, b'4'..=b'6'));
+    let safari = find(b"Mac OS X").is_some() && find(b"Safari/").is_some() && find(b"Chrome").is_none();
+    !(disable.msie6 && post && old || disable.safari && safari)
 }
 
 async fn rewrite_phase(live: &Live, request: &mut Request) -> Next {
@@ -183,14 +216,21 @@ pub async fn read_body(live: &Live, request: &mut Request) -> Next {
     }
 }
 
-async fn access(live: &Live, request: &mut Request) -> Next {
+async fn access_phase(live: &Live, request: &mut Request) -> Next {
     if request.is_subrequest {
         return Next::Go;
     }
-    match live.settings().lua_access.clone() {
-        Some(code) => after_lua(live, request, Phase::Access, &code).await,
-        None => Next::Go,
+    // What comes before access: nginx's preaccess phase.
+    realip::run(live, request);
+    match limit_conn::run(live, request) {
+        Next::Go => {}
+        other => return other,
     }
+    match limit_req::run(live, request).await {
+        Next::Go => {}
+        other => return other,
+    }
+    access::run(live, request).await
 }
 
 async fn content(live: &Live, request: &mut Request) -> Next {
@@ -200,6 +240,10 @@ async fn content(live: &Live, request: &mut Request) -> Next {
             Next::Go => request.phase = Phase::Content,
             other => return other,
         }
+    }
+    match mirror::run(live, request).await {
+        Next::Go => {}
+        other => return other,
     }
     if let Some(rules) = location.settings.try_files.clone()
         && !matches!(location.kind, crate::conf::tree::LocationKind::If)
@@ -218,7 +262,8 @@ async fn content(live: &Live, request: &mut Request) -> Next {
             other => other,
         },
         Handler::Echo(commands) => echo::run(live, request, commands).await,
-        Handler::StubStatus => stub_status(live, request).await,
+        Handler::StubStatus => stub_status::serve(live, request).await,
+        Handler::EmptyGif => empty_gif(live, request).await,
         Handler::Files => files::serve(live, request).await,
     }
 }
@@ -232,7 +277,7 @@ fn missing(live: &Live, request: &Request, code: &ngx::code::Code) -> bool {
 }
 
 /// Runs a phase's Lua and reads how it ended.
-async fn after_lua(live: &Live, request: &mut Request, phase: Phase, code: &ngx::code::Code) -> Next {
+pub async fn after_lua(live: &Live, request: &mut Request, phase: Phase, code: &ngx::code::Code) -> Next {
     let end = live.lua(request, phase, code).await;
     match end {
         PhaseEnd::Done if answered(live, request) && phase != Phase::Content => finish(live, request).await,
@@ -476,22 +521,24 @@ pub fn set_special_page(live: &Live, request: &mut Request, code: u16) {
     }
 }
 
-async fn stub_status(live: &Live, request: &mut Request) -> Next {
-    let counts = &live.worker.counts;
-    let get = |counter: &std::sync::atomic::AtomicU64| counter.load(std::sync::atomic::Ordering::Relaxed);
-    let text = format!(
-        "Active connections: {} \nserver accepts handled requests\n {} {} {} \nReading: 0 Writing: {} Waiting: {} \n",
-        get(&counts.open),
-        get(&counts.accepted),
-        get(&counts.accepted),
-        get(&counts.requests),
-        live.worker.active.get(),
-        get(&counts.open).saturating_sub(live.worker.active.get()),
-    );
+/// A response that is there as a whole.
+pub async fn text(live: &Live, request: &mut Request, kind: &'static str, bytes: Vec<u8>) -> Next {
     request.response.status = 200;
-    request.response.headers.set("Content-Type", "text/plain");
-    request.response.headers.set("Content-Length", text.len().to_string());
-    request.output.pending = text.into_bytes();
+    request.response.headers.set("Content-Type", kind);
+    request.response.headers.set("Content-Length", bytes.len().to_string());
+    request.output.pending = bytes;
     let _ = live.reply(request, false, true).await;
     Next::Done
+}
+
+/// One transparent dot.
+const GIF: &[u8] =
+    b"GIF89a\x01\0\x01\0\x80\x01\0\0\0\0\xff\xff\xff!\xf9\x04\x01\0\0\x01\0,\0\0\0\0\x01\0\x01\0\0\x02\x02L\x01\0;";
+
+async fn empty_gif(live: &Live, request: &mut Request) -> Next {
+    if !matches!(&request.method[..], b"GET" | b"HEAD") {
+        return Next::Status(405);
+    }
+    request.response.headers.set("Last-Modified", "Mon, 28 Sep 1970 06:00:00 GMT");
+    text(live, request, "image/gif", GIF.to_vec()).await
 }

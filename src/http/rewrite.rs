@@ -5,9 +5,9 @@ use ngx::request::Request;
 
 use super::live::Live;
 use super::phases::Next;
-use super::uri;
 use crate::conf::regex::{Captures, Regex};
 use crate::conf::tree::{FileTest, Location, Op, RewriteEnd, Test};
+use crate::conf::value::{Piece, Value};
 
 /// Runs a location's instructions; `Find` when the URI changed and the location must be looked up anew.
 pub async fn run(live: &Live, request: &mut Request, location: &Location) -> Next {
@@ -49,7 +49,7 @@ pub async fn run(live: &Live, request: &mut Request, location: &Location) -> Nex
             Op::Rewrite(rule) => {
                 let Some(captures) = rule.regex.captures(&request.uri) else { continue };
                 keep_captures(live, request, &rule.regex, captures);
-                let target = live.eval(request, &rule.to);
+                let target = eval_rewrite(live, request, &rule.to, rule.redirect.is_some());
                 if let Some(status) = rule.redirect {
                     return Next::Text(status, redirect_target(request, target));
                 }
@@ -105,13 +105,59 @@ fn redirect_target(request: &Request, mut target: Vec<u8>) -> Vec<u8> {
         target.push(if target.contains(&b'?') { b'&' } else { b'?' });
         target.extend_from_slice(args);
     }
-    if target.starts_with(b"/") {
-        let end = memchr::memchr(b'?', &target).unwrap_or(target.len());
-        let mut escaped = uri::escape(&target[..end]);
-        escaped.extend_from_slice(&target[end..]);
-        return escaped;
-    }
     target
+}
+
+/// The replacement. Captures of an escaped URI come decoded: in a redirect, and behind a question mark, they are escaped again.
+fn eval_rewrite(live: &Live, request: &Request, value: &Value, redirect: bool) -> Vec<u8> {
+    let quoted = request.target.iter().any(|b| matches!(b, b'%' | b'+'));
+    let (mut out, mut args) = (Vec::new(), false);
+    for piece in &value.pieces {
+        let text = match piece {
+            Piece::Text(text) => {
+                args |= text.contains(&b'?');
+                out.extend_from_slice(text);
+                continue;
+            }
+            piece => live.piece(request, piece).unwrap_or_default(),
+        };
+        let capture = matches!(piece, Piece::Capture(_));
+        if capture && quoted && (redirect || args) {
+            out.extend_from_slice(&ngx::encoding::escape_uri(&text, ngx::encoding::Escape::Args));
+        } else {
+            out.extend_from_slice(&text);
+        }
+    }
+    if redirect { unescape_redirect(&out) } else { out }
+}
+
+/// What needs no escaping in a Location is written plainly, up to the arguments.
+fn unescape_redirect(text: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(text.len());
+    let mut at = 0;
+    while at < text.len() {
+        let hex = |n: usize| text.get(n).and_then(|b| char::from(*b).to_digit(16));
+        let byte = match (text[at], hex(at + 1), hex(at + 2)) {
+            (b'?', _, _) => break,
+            (b'%', Some(high), Some(low)) => u8::try_from(high * 16 + low).unwrap_or(b'%'),
+            (plain, _, _) => {
+                out.push(plain);
+                at += 1;
+                continue;
+            }
+        };
+        if byte > b'%' && byte < 0x7f {
+            out.push(byte);
+        } else {
+            out.extend_from_slice(&text[at..at + 3]);
+        }
+        at += 3;
+        if byte == b'?' {
+            break;
+        }
+    }
+    out.extend_from_slice(&text[at..]);
+    out
 }
 
 fn holds(live: &Live, request: &mut Request, test: &Test) -> bool {
@@ -132,9 +178,7 @@ fn holds(live: &Live, request: &mut Request, test: &Test) -> bool {
                 FileTest::File => found.is_file(),
                 FileTest::Directory => found.is_dir(),
                 FileTest::Exists => true,
-                FileTest::Executable => {
-                    found.is_file() && std::os::unix::fs::PermissionsExt::mode(&found.permissions()) & 0o111 != 0
-                }
+                FileTest::Executable => std::os::unix::fs::PermissionsExt::mode(&found.permissions()) & 0o100 != 0,
             });
             is != *not
         }

@@ -10,6 +10,7 @@ use ngx::request::{Body, Local, Request, SubrequestOptions, SubrequestResult};
 
 use super::live::Live;
 use super::phases;
+use crate::conf::value::Value;
 
 /// A response that is kept instead of sent.
 #[derive(Default)]
@@ -23,9 +24,21 @@ pub struct Captured {
 const BODY_HEADERS: [&[u8]; 2] = [b"content-length", b"transfer-encoding"];
 
 pub fn run(parent_live: Rc<Live>, parent: &Request, options: SubrequestOptions) -> Local<'static, SubrequestResult> {
+    let future = evaluate(parent_live, parent, options, Vec::new());
+    Box::pin(async move { future.await.0 })
+}
+
+/// As `run`; gives back also what these values are at the subrequest's end.
+pub fn evaluate(
+    parent_live: Rc<Live>,
+    parent: &Request,
+    options: SubrequestOptions,
+    values: Vec<Value>,
+) -> Local<'static, (SubrequestResult, Vec<Vec<u8>>)> {
     let forwarded = options.always_forward_body || matches!(options.method, "POST" | "PUT");
     let body = match options.body {
         Some(bytes) => Body::Memory(bytes),
+        _ if options.head_only => Body::Memory(Bytes::new()),
         None if forwarded => parent.body.clone(),
         None => Body::Memory(Bytes::new()),
     };
@@ -40,7 +53,7 @@ pub fn run(parent_live: Rc<Live>, parent: &Request, options: SubrequestOptions) 
             headers.add(name.clone(), value.clone());
         }
     }
-    if length > 0 || forwarded {
+    if (length > 0 || forwarded) && !options.head_only && !(options.verbatim && length == 0) {
         headers.add("Content-Length", length.to_string());
     }
     let place = parent_live.place();
@@ -59,8 +72,13 @@ pub fn run(parent_live: Rc<Live>, parent: &Request, options: SubrequestOptions) 
         *live.slots.borrow_mut() = parent_live.slots.borrow().clone();
     }
     let live = Rc::new(live);
+    live.introduce();
+    live.header_only.set(options.head_only);
     let mut request = super::blank(live.clone(), parent.connection.clone());
-    request.method = Bytes::from_static(options.method.as_bytes());
+    request.method = match options.verbatim || options.head_only {
+        true => parent.method.clone(),
+        false => Bytes::from_static(options.method.as_bytes()),
+    };
     request.target = parent.target.clone();
     request.request_line = parent.request_line.clone();
     request.raw_head = parent.raw_head.clone();
@@ -83,6 +101,10 @@ pub fn run(parent_live: Rc<Live>, parent: &Request, options: SubrequestOptions) 
     let share = options.share_all_vars;
     Box::pin(async move {
         phases::run(&live, &mut request).await;
+        if live.settings().log_subrequest == Some(true) {
+            super::write_access_log(&live, &request);
+        }
+        let values = values.iter().map(|value| live.eval(&request, value)).collect();
         if share {
             *parent_live.slots.borrow_mut() = live.slots.take();
         }
@@ -92,7 +114,8 @@ pub fn run(parent_live: Rc<Live>, parent: &Request, options: SubrequestOptions) 
             status => status,
         };
         let truncated = !live.complete.get();
-        SubrequestResult { status, headers: std::mem::take(&mut request.response.headers), body, truncated }
+        let headers = std::mem::take(&mut request.response.headers);
+        (SubrequestResult { status, headers, body, truncated }, values)
     })
 }
 

@@ -4,7 +4,9 @@ use std::io::Write;
 
 use ngx::request::Request;
 
+use super::filter::userid;
 use super::live::Live;
+use super::modules::{referer, secure_link, stub_status};
 use super::{status, uri};
 use crate::conf::settings::Tokens;
 use crate::conf::tree::VarKind;
@@ -70,6 +72,26 @@ builtins! {
     TimeIso8601 = "time_iso8601",
     TimeLocal = "time_local",
     Uri = "uri",
+    ConnectionTime = "connection_time",
+    ConnectionsActive = "connections_active",
+    ConnectionsReading = "connections_reading",
+    ConnectionsWriting = "connections_writing",
+    ConnectionsWaiting = "connections_waiting",
+    GzipRatio = "gzip_ratio",
+    InvalidReferer = "invalid_referer",
+    LimitConnStatus = "limit_conn_status",
+    LimitReqStatus = "limit_req_status",
+    ProxyProtocolAddr = "proxy_protocol_addr",
+    ProxyProtocolPort = "proxy_protocol_port",
+    ProxyProtocolServerAddr = "proxy_protocol_server_addr",
+    ProxyProtocolServerPort = "proxy_protocol_server_port",
+    RealipRemoteAddr = "realip_remote_addr",
+    RealipRemotePort = "realip_remote_port",
+    SecureLink = "secure_link",
+    SecureLinkExpires = "secure_link_expires",
+    UidGot = "uid_got",
+    UidSet = "uid_set",
+    UidReset = "uid_reset",
     EchoClientRequestHeaders = "echo_client_request_headers",
     EchoRequestMethod = "echo_request_method",
     EchoClientRequestMethod = "echo_client_request_method",
@@ -82,6 +104,7 @@ builtins! {
 pub enum Family {
     Http,
     SentHttp,
+    SentTrailer,
     Arg,
     Cookie,
     /// `upstream_*`: there is no upstream to tell of.
@@ -93,9 +116,10 @@ pub fn find(name: &[u8]) -> Option<VarKind> {
     if let Some(found) = builtin(name) {
         return Some(VarKind::Builtin(found));
     }
-    const FAMILIES: [(&[u8], Family); 5] = [
+    const FAMILIES: [(&[u8], Family); 6] = [
         (b"http_", Family::Http),
         (b"sent_http_", Family::SentHttp),
+        (b"sent_trailer_", Family::SentTrailer),
         (b"arg_", Family::Arg),
         (b"cookie_", Family::Cookie),
         (b"upstream_", Family::Upstream),
@@ -135,13 +159,34 @@ impl Live {
     }
 
     pub fn var(&self, request: &Request, id: VarId) -> Option<Vec<u8>> {
-        self.kind(request, self.http.vars.get(id as usize)?)
+        let kind = self.http.vars.get(id as usize)?;
+        let kept = match kind {
+            VarKind::Map { volatile, .. } | VarKind::Geo { volatile, .. } => !volatile,
+            VarKind::Split(_) => true,
+            _ => false,
+        };
+        if !kept {
+            return self.kind(request, kind);
+        }
+        let at = id as usize;
+        if let Some(Some(value)) = self.memo.borrow().get(at) {
+            return Some(value.clone());
+        }
+        let value = self.kind(request, kind)?;
+        let mut memo = self.memo.borrow_mut();
+        if memo.len() <= at {
+            memo.resize(at + 1, None);
+        }
+        memo[at] = Some(value.clone());
+        Some(value)
     }
 
     pub fn kind(&self, request: &Request, kind: &VarKind) -> Option<Vec<u8>> {
         match kind {
             VarKind::Slot(n) => self.slots.borrow().get(*n)?.clone(),
-            VarKind::Map(n) => self.map(request, *n),
+            VarKind::Map { number, .. } => self.map(request, *number),
+            VarKind::Geo { number, .. } => Some(self.http.geos.get(*number)?.value(self, request)),
+            VarKind::Split(number) => Some(self.http.splits.get(*number)?.value(self, request)),
             VarKind::Builtin(builtin) => self.builtin(request, *builtin),
             VarKind::Family(family, name) => self.family(request, *family, name),
         }
@@ -155,7 +200,10 @@ impl Live {
         self.map_depth.set(self.map_depth.get() + 1);
         let map = self.http.maps.get(number)?;
         let subject = self.eval(request, &map.source);
-        let key = subject.to_ascii_lowercase();
+        let mut key = subject.to_ascii_lowercase();
+        if map.hostnames && key.ends_with(b".") {
+            key.pop();
+        }
         let found = map
             .exact
             .get(&key)
@@ -184,6 +232,7 @@ impl Live {
         match family {
             Family::Http => header_variable(request.headers.iter(), name),
             Family::SentHttp => self.sent_header(request, name),
+            Family::SentTrailer => header_variable(self.trailers.borrow().iter(), name),
             Family::Arg => argument(request.args.as_deref()?, name),
             Family::Cookie => request.headers.all(b"cookie").find_map(|line| {
                 line.split(|&b| matches!(b, b';' | b',')).find_map(|pair| {
@@ -264,7 +313,7 @@ impl Live {
             }
             Builtin::NginxVersion => out.extend_from_slice(crate::cli::identity::NGINX_VERSION.as_bytes()),
             Builtin::Pid => write!(out, "{}", std::process::id()).ok()?,
-            Builtin::Pipe => out.push(b'.'),
+            Builtin::Pipe => out.push(if self.pipelined.get() { b'p' } else { b'.' }),
             Builtin::Prefix => out = self.worker.main.prefix.as_os_str().as_encoded_bytes().to_vec(),
             Builtin::RemoteAddr => out.extend_from_slice(&connection.remote_addr),
             Builtin::RemotePort => write!(out, "{}", connection.remote_port).ok()?,
@@ -328,6 +377,47 @@ impl Live {
             }
             Builtin::TimeIso8601 => out = time::time_iso8601(seconds()).into_bytes(),
             Builtin::TimeLocal => out = time::time_local(seconds()).into_bytes(),
+            Builtin::ConnectionTime => {
+                let ms = time::now_ms().saturating_sub(connection.started_ms);
+                write!(out, "{}.{:03}", ms / 1000, ms % 1000).ok()?;
+            }
+            Builtin::ConnectionsActive => write!(out, "{}", stub_status::now(self).active).ok()?,
+            Builtin::ConnectionsReading => write!(out, "{}", stub_status::now(self).reading).ok()?,
+            Builtin::ConnectionsWriting => write!(out, "{}", stub_status::now(self).writing).ok()?,
+            Builtin::ConnectionsWaiting => write!(out, "{}", stub_status::now(self).waiting).ok()?,
+            Builtin::GzipRatio => {
+                let (read, wrote) = self.gzip_ratio.get().filter(|(_, wrote)| *wrote > 0)?;
+                let hundredths = (read * 100 + wrote / 2) / wrote;
+                write!(out, "{}.{:02}", hundredths / 100, hundredths % 100).ok()?;
+            }
+            Builtin::InvalidReferer => out = referer::invalid(self, request),
+            Builtin::LimitConnStatus => out.extend_from_slice(self.limit_conn_status.get()?.as_bytes()),
+            Builtin::LimitReqStatus => out.extend_from_slice(self.limit_req_status.get()?.as_bytes()),
+            Builtin::ProxyProtocolAddr => return Some(connection.proxy.as_ref()?.source.clone()),
+            Builtin::ProxyProtocolPort => {
+                let proxy = connection.proxy.as_ref().filter(|proxy| !proxy.source.is_empty())?;
+                write!(out, "{}", proxy.source_port).ok()?;
+            }
+            Builtin::ProxyProtocolServerAddr => return Some(connection.proxy.as_ref()?.destination.clone()),
+            Builtin::ProxyProtocolServerPort => {
+                let proxy = connection.proxy.as_ref().filter(|proxy| !proxy.destination.is_empty())?;
+                write!(out, "{}", proxy.destination_port).ok()?;
+            }
+            Builtin::RealipRemoteAddr => match &*self.realip.borrow() {
+                Some((address, _)) => out.extend_from_slice(address),
+                None => out.extend_from_slice(&connection.remote_addr),
+            },
+            Builtin::RealipRemotePort => {
+                let port = self.realip.borrow().as_ref().map_or(connection.remote_port, |(_, port)| *port);
+                if port > 0 {
+                    write!(out, "{port}").ok()?;
+                }
+            }
+            Builtin::SecureLink => return secure_link::value(self, request),
+            Builtin::SecureLinkExpires => return secure_link::expires(self, request),
+            Builtin::UidGot => return userid::got(self, request).map(|id| userid::shown(self, &id)),
+            Builtin::UidSet => return self.user_id.get().map(|id| userid::shown(self, &id)),
+            Builtin::UidReset => return None,
             Builtin::EchoClientRequestHeaders => out.extend_from_slice(&request.raw_head),
         }
         Some(out)

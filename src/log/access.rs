@@ -70,7 +70,7 @@ fn escape(value: &[u8], out: &mut Vec<u8>) {
     }
 }
 
-fn escape_json(value: &[u8], out: &mut Vec<u8>) {
+pub fn escape_json(value: &[u8], out: &mut Vec<u8>) {
     for &byte in value {
         let short = match byte {
             b'"' => b'"',

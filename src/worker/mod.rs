@@ -29,6 +29,9 @@ use vm::WorkerVm;
 pub struct Counts {
     pub accepted: AtomicU64,
     pub open: AtomicU64,
+    /// Connections with half a request head, and with a request in service.
+    pub reading: AtomicU64,
+    pub writing: AtomicU64,
     pub requests: AtomicU64,
     pub temp_files: AtomicU64,
 }

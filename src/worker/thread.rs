@@ -160,6 +160,7 @@ async fn accept(worker: Rc<Worker>, listener: Listener, listen: usize, log: Rc<P
                     remote_addr: b"unix:".to_vec(),
                     server_addr: path.into_bytes(),
                     unix: true,
+                    started_ms: crate::time::now_ms(),
                     ..Connection::default()
                 };
                 (Stream::from(stream), client)
@@ -197,6 +198,7 @@ fn client(worker: &Worker, peer: Option<std::net::SocketAddr>, local: Option<std
         remote_port: peer.map_or(0, |addr| addr.port()),
         server_addr: local.map(|addr| addr.ip().to_string().into_bytes()).unwrap_or_default(),
         server_port: local.map_or(0, |addr| addr.port()),
+        started_ms: crate::time::now_ms(),
         ..Connection::default()
     }
 }

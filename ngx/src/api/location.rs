@@ -76,18 +76,7 @@ fn gather<'gc>(
     uri: Value<'gc>,
     options: Value<'gc>,
 ) -> Result<SubrequestOptions, Value<'gc>> {
-    let mut asked = SubrequestOptions {
-        method: "GET",
-        uri: Vec::new(),
-        args: None,
-        body: None,
-        always_forward_body: false,
-        variables: Vec::new(),
-        share_all_vars: false,
-        copy_all_vars: false,
-        error_pages: false,
-        ctx: None,
-    };
+    let mut asked = SubrequestOptions::get(Vec::new());
     match options.kind() {
         Kind::Nil => {}
         Kind::Table(options) => gather_options(call, options, &mut asked)?,

@@ -8,7 +8,7 @@ use super::super::build::{Builder, Directive, Frame};
 use super::super::draft::{LocationDraft, ServerDraft};
 use super::super::regex::Regex;
 use super::super::scalar;
-use super::super::settings::{ErrorPage, IfModified, Lingering, Root, Tokens};
+use super::super::settings::{ErrorPage, IfModified, KeepaliveDisable, Lingering, Root, Tokens};
 use super::super::tree::{LocationKind, ServerName};
 use super::arity::{ANY, FOUR, NONE, ONE, ONE_MORE, THREE, TWO, TWO_MORE};
 use super::context::{ALL, ALL_IF, HTTP, LOCATION, LOCATION_IF, MAIN, SERVER};
@@ -109,7 +109,18 @@ pub static ROWS: &[Row] = &[
     }),
     row("keepalive_requests", ALL, ONE, |b, d| b.number(d, |s| &mut s.keepalive_requests)),
     row("keepalive_time", ALL, ONE, |b, d| b.msec(d, |s| &mut s.keepalive_time)),
-    row("keepalive_disable", ALL, ONE | TWO, nothing),
+    row("keepalive_disable", ALL, ONE | TWO, |b, d| {
+        let mut disable = KeepaliveDisable::default();
+        for word in d.args() {
+            match word.as_slice() {
+                b"none" => {}
+                b"msie6" => disable.msie6 = true,
+                b"safari" => disable.safari = true,
+                other => return Err(format!("invalid value \"{}\"", String::from_utf8_lossy(other))),
+            }
+        }
+        b.put(d, |s| &mut s.keepalive_disable, disable)
+    }),
     row("send_timeout", ALL, ONE, |b, d| b.msec(d, |s| &mut s.send_timeout)),
     row("send_lowat", ALL, ONE, nothing),
     row("lingering_close", ALL, ONE, |b, d| {

@@ -8,8 +8,8 @@ use super::super::regex::Regex;
 use super::super::scalar;
 use super::super::settings::{TryFiles, TryLast};
 use super::super::tree::LocationKind;
-use super::arity::{ONE, TWO, TWO_MORE};
-use super::context::{LOCATION, SERVER};
+use super::arity::{ONE, ONE_MORE, TWO, TWO_MORE};
+use super::context::{LIMIT_EXCEPT, LOCATION, SERVER};
 use super::{Block, Row, row};
 
 pub static ROWS: &[Row] = &[
@@ -19,6 +19,13 @@ pub static ROWS: &[Row] = &[
         args: ONE | TWO,
         block: Block::Open { inner: LOCATION, leave },
         set: enter,
+    },
+    Row {
+        name: "limit_except",
+        at: LOCATION,
+        args: ONE_MORE,
+        block: Block::Open { inner: LIMIT_EXCEPT, leave: leave_except },
+        set: except,
     },
     row("try_files", SERVER | LOCATION, TWO_MORE, try_files),
 ];
@@ -88,6 +95,55 @@ fn leave(b: &mut Builder) -> Result<(), String> {
         return Err(format!("duplicate location \"{}\"", String::from_utf8_lossy(&draft.name)));
     }
     siblings.push(draft);
+    Ok(())
+}
+
+const METHODS: &[&str] = &[
+    "GET",
+    "HEAD",
+    "POST",
+    "PUT",
+    "DELETE",
+    "MKCOL",
+    "COPY",
+    "MOVE",
+    "OPTIONS",
+    "PROPFIND",
+    "PROPPATCH",
+    "LOCK",
+    "UNLOCK",
+    "PATCH",
+];
+
+fn except(b: &mut Builder, d: &Directive) -> Result<(), String> {
+    if b.location().except.is_some() {
+        return Err("duplicate limit_except".into());
+    }
+    let mut methods = Vec::new();
+    for word in d.args() {
+        let name = String::from_utf8_lossy(word).to_ascii_uppercase();
+        if !METHODS.contains(&name.as_str()) {
+            return Err(format!("invalid method \"{}\"", String::from_utf8_lossy(word)));
+        }
+        // Who may GET may HEAD.
+        if name == "GET" {
+            methods.push(b"HEAD".to_vec());
+        }
+        methods.push(name.into_bytes());
+    }
+    let name = b.location().name.clone();
+    let block = LocationDraft::new(name, LocationKind::If);
+    b.location().except = Some((methods, Box::new(LocationDraft::new(Vec::new(), LocationKind::If))));
+    b.frames.push(Frame::Location(block));
+    Ok(())
+}
+
+fn leave_except(b: &mut Builder) -> Result<(), String> {
+    if let Some(Frame::Location(draft)) = b.frames.pop()
+        && let Some((_, block)) = &mut b.location().except
+    {
+        **block = draft;
+    }
     Ok(())
 }
 

@@ -22,7 +22,7 @@ fn enter(b: &mut Builder, d: &Directive) -> Result<(), String> {
     };
     let slot = b.http().names.id(name);
     let (leading, trailing, regexes) = (Vec::new(), Vec::new(), Vec::new());
-    let map = Map { source, exact: HashMap::new(), leading, trailing, regexes, default: None };
+    let map = Map { hostnames: false, source, exact: HashMap::new(), leading, trailing, regexes, default: None };
     b.frames.push(Frame::Map(MapDraft { slot, map, hostnames: false, volatile: false }));
     Ok(())
 }
@@ -49,11 +49,12 @@ fn item(b: &mut Builder, d: &Directive) -> Result<(), String> {
 }
 
 fn leave(b: &mut Builder) -> Result<(), String> {
-    if let Some(Frame::Map(draft)) = b.frames.pop() {
+    if let Some(Frame::Map(mut draft)) = b.frames.pop() {
+        draft.map.hostnames = draft.hostnames;
         let http = b.http();
         http.maps.push(draft.map);
         let number = http.maps.len() - 1;
-        http.vars.insert(draft.slot, Definition::Map(number));
+        http.vars.insert(draft.slot, Definition::Map { number, volatile: draft.volatile });
     }
     Ok(())
 }

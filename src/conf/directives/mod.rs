@@ -2,13 +2,18 @@
 //!
 //! The same name may have several rows when its meaning depends on the context (`server_name` never does, `if` does).
 
+mod access;
 mod body;
+mod content;
 pub use body::MapDraft as CharsetDraft;
 mod core;
 mod echo;
+mod geo;
+pub use geo::{GeoDraft, SplitDraft};
 mod gzip;
 mod headers;
 mod http_core;
+mod limits;
 mod listen;
 mod location;
 mod log;
@@ -105,6 +110,10 @@ pub static TABLES: &[&[Row]] = &[
     log::ROWS,
     rewrite::ROWS,
     headers::ROWS,
+    access::ROWS,
+    limits::ROWS,
+    geo::ROWS,
+    content::ROWS,
     gzip::ROWS,
     body::ROWS,
     userid::ROWS,
