@@ -111,6 +111,8 @@ pub struct Output {
     pub eof: bool,
     /// What each call prints goes out by itself: a body filter looks at the pieces.
     pub piecewise: bool,
+    /// A header filter wants to run before anything else does.
+    pub head_first: bool,
     /// Such a piece is pending.
     pub piece: bool,
     /// Bytes of body handed to the connection so far.

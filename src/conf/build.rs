@@ -86,6 +86,7 @@ pub struct Builder {
     pub codes: usize,
     pub files: Vec<(PathBuf, Vec<u8>)>,
     pub logs: Vec<Arc<LogFile>>,
+    pub log_buffers: Vec<Arc<crate::log::buffer::Buffered>>,
     /// Warnings, to be logged once the log is open.
     pub notes: Vec<(Level, String)>,
     pub has_http: bool,
@@ -106,6 +107,7 @@ impl Builder {
             codes: 0,
             files: Vec::new(),
             logs: Vec::new(),
+            log_buffers: Vec::new(),
             notes: Vec::new(),
             has_http: false,
             depth: 0,

@@ -105,6 +105,7 @@ pub struct ListenDraft {
     pub text: String,
     pub default: bool,
     pub backlog: Option<i32>,
+    pub proxy_protocol: bool,
     pub place: String,
 }
 
@@ -243,6 +244,7 @@ impl HttpDraft {
                         listens.push(Listen {
                             addr: listen.addr.clone(),
                             backlog: None,
+                            proxy_protocol: false,
                             text: listen.text.clone(),
                             servers: Vec::new(),
                             default: index,
@@ -260,6 +262,7 @@ impl HttpDraft {
                     listens[at].default = index;
                 }
                 listens[at].backlog = listens[at].backlog.or(listen.backlog);
+                listens[at].proxy_protocol |= listen.proxy_protocol;
                 listens[at].servers.push(index);
                 let text = listens[at].text.clone();
                 for name in &draft.names {
@@ -269,7 +272,8 @@ impl HttpDraft {
                 }
             }
             let name = match draft.names.first() {
-                Some(ServerName::Text(text)) => text.clone(),
+                // (a name for all its subdomains is shown as the domain)
+                Some(ServerName::Text(text)) => text.strip_prefix(b".").unwrap_or(text).to_vec(),
                 Some(ServerName::Regex(regex)) => format!("~{}", regex.pattern).into_bytes(),
                 None => Vec::new(),
             };

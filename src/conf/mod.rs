@@ -20,6 +20,7 @@ use ngx::log::Level;
 use crate::log::{AccessLog, ErrorLog};
 use build::Builder;
 pub use build::os_error;
+pub use directives::resolve;
 use tree::{Main, Pos};
 
 /// Where the configuration comes from, as the command line says.
@@ -68,7 +69,11 @@ fn run(builder: &mut Builder, origin: &Origin, file: &Path) -> Result<Main, Stri
             if draft.settings.access_log.is_none() {
                 let file = builder.log_file(origin.prefix.join("logs/access.log"));
                 let format = crate::log::access::Format::combined(&mut draft.names);
-                draft.settings.access_log = Some(Arc::from([AccessLog { file, format, condition: None }]));
+                draft.settings.access_log = Some(Arc::from([AccessLog {
+                    target: crate::log::access::Target::File(file),
+                    format,
+                    condition: None,
+                }]));
             }
             let mut warnings = Vec::new();
             let http = draft.finish(builder.codes, &mut |text| warnings.push((Level::Warn, text)));
@@ -94,6 +99,7 @@ fn run(builder: &mut Builder, origin: &Origin, file: &Path) -> Result<Main, Stri
         env: main.env,
         error_log: Arc::from(error_log),
         log_files: std::mem::take(&mut builder.logs),
+        log_buffers: std::mem::take(&mut builder.log_buffers),
         http,
     })
 }

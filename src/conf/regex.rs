@@ -21,7 +21,7 @@ pub type Captures = Vec<Option<Vec<u8>>>;
 impl Regex {
     pub fn new(pattern: &[u8], caseless: bool) -> Result<Regex, String> {
         let text = String::from_utf8_lossy(pattern).into_owned();
-        let plain = without_quotes(&text);
+        let plain = translated(&text);
         let syntax = syntax::Config::new().case_insensitive(caseless).unicode(false).utf8(false);
         let engine = Engine::builder()
             .configure(Engine::config().utf8_empty(false))
@@ -55,13 +55,27 @@ impl Regex {
     }
 }
 
-/// `\Q...\E` stands for the text itself: this engine does not know it.
-fn without_quotes(pattern: &str) -> String {
+/// PCRE's notations that this engine does not know: `\Q...\E` stands for the text itself, `\p{..}` needs no switch.
+fn translated(pattern: &str) -> String {
     let mut out = String::with_capacity(pattern.len());
     let mut rest = pattern;
     while let Some(at) = rest.find('\\') {
         let (before, from) = rest.split_at(at);
         out.push_str(before);
+        let class = from.as_bytes().get(1).is_some_and(|b| matches!(b, b'p' | b'P'));
+        if class {
+            // Unicode classes are known in Unicode's mode only.
+            let end = if from[2..].starts_with('{') {
+                from.find('}').map_or(from.len(), |at| at + 1)
+            } else {
+                from.len().min(3)
+            };
+            out.push_str("(?u:");
+            out.push_str(from.get(..end).unwrap_or(from));
+            out.push(')');
+            rest = from.get(end..).unwrap_or_default();
+            continue;
+        }
         let Some(quoted) = from.strip_prefix("\\Q") else {
             // Any other escape goes as it is, with the character it is about.
             let end = from.char_indices().nth(2).map_or(from.len(), |(end, _)| end);

@@ -17,6 +17,7 @@ use crate::http::modules::access::Rule;
 use crate::http::modules::referer::Referers;
 use crate::http::modules::secure_link::SecureLink;
 use crate::http::modules::{autoindex, limit_conn, limit_req, realip};
+use crate::log::buffer::OpenFiles;
 use crate::log::{AccessLog, ErrorLog};
 
 macro_rules! settings {
@@ -104,6 +105,8 @@ settings! {
     error_log: Arc<[ErrorLog]>,
     /// Empty: `access_log off`.
     access_log: Arc<[AccessLog]>,
+    /// None: `open_log_file_cache off`.
+    open_log_files: Option<Arc<OpenFiles>>,
     log_not_found: bool,
     log_subrequest: bool,
     error_page: Arc<[ErrorPage]>,

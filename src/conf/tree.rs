@@ -50,6 +50,8 @@ pub struct Main {
     pub error_log: Arc<[ErrorLog]>,
     /// Every log file, for reopening.
     pub log_files: Vec<Arc<LogFile>>,
+    /// Lines that were gathered, to be written at the end.
+    pub log_buffers: Vec<Arc<crate::log::buffer::Buffered>>,
     pub http: Option<Arc<Http>>,
 }
 
@@ -96,6 +98,8 @@ pub struct LuaMain {
 pub struct Listen {
     pub addr: Addr,
     pub backlog: Option<i32>,
+    /// Every connection begins with a PROXY protocol header.
+    pub proxy_protocol: bool,
     /// The address as written in messages: `0.0.0.0:80`.
     pub text: String,
     /// Indexes into `Http::servers`; the first is the default unless one said default_server.
@@ -201,17 +205,20 @@ pub enum Echo {
         times: Value,
         text: Value,
     },
-    /// A subrequest, whose response body is put in.
-    Location {
-        uri: Value,
-        args: Option<Value>,
-    },
     ResetTimer,
     Exec {
         uri: Value,
         args: Option<Value>,
     },
     Status(u16),
+    /// `echo_location`, `echo_subrequest` and their kin.
+    Subrequest {
+        method: Option<Value>,
+        uri: Value,
+        args: Option<Value>,
+        body: Option<Value>,
+        body_file: Option<Value>,
+    },
 }
 
 /// Rewrite instructions, run in order.

@@ -269,6 +269,9 @@ fn request_line(line: &[u8]) -> Result<(&[u8], &[u8], u8), (u16, &'static str)> 
     if target[0] != b'/' && !absolute {
         return Err(INVALID);
     }
+    if absolute && !valid_authority(target) {
+        return Err((400, "client sent invalid host in request line"));
+    }
     Ok((method, target, version))
 }
 
@@ -293,20 +296,48 @@ fn header<'a>(field: &'a [u8], limits: &Limits) -> Result<Option<(&'a [u8], &'a 
     Ok(Some((name, value)))
 }
 
+/// A Host header: what nginx takes for one.
 fn valid_host(host: &[u8]) -> bool {
-    let mut bracket = false;
-    let mut dot = false;
-    for &byte in host {
-        let was_dot = std::mem::replace(&mut dot, byte == b'.');
+    let literal = host.first() == Some(&b'[');
+    let (mut end, mut dot, mut rest) = (host.len(), None, false);
+    for (at, &byte) in host.iter().enumerate() {
         match byte {
-            b'.' if was_dot => return false,
-            b'[' => bracket = true,
-            b']' => bracket = false,
+            b'.' if dot.is_some_and(|last: usize| last + 1 == at) => return false,
+            b'.' => dot = Some(at),
+            b':' if !literal && !rest => (end, rest) = (at, true),
+            b']' if literal && !rest => (end, rest) = (at + 1, true),
             b'/' | b'\\' | 0..=0x20 | 0x7f => return false,
             _ => {}
         }
     }
-    !host.is_empty() && !bracket
+    let closed = !literal || rest;
+    let length = if dot.is_some_and(|last| last + 1 == end) { end - 1 } else { end };
+    closed && length > 0
+}
+
+/// The host and port of an absolute target, up to its path.
+fn valid_authority(target: &[u8]) -> bool {
+    let rest = target.iter().position(|&b| b == b':').map_or(&b""[..], |at| &target[at + 3..]);
+    let end = rest.iter().position(|b| matches!(b, b'/' | b'?')).unwrap_or(rest.len());
+    let authority = &rest[..end];
+    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-');
+    let host_end = match authority.first() {
+        Some(b'[') => {
+            let allowed = |byte: &u8| plain(byte) || b":_~!$&'()*+,;=".contains(byte);
+            let Some(close) = authority.iter().position(|&b| b == b']') else { return false };
+            if !authority[1..close].iter().all(allowed) {
+                return false;
+            }
+            close + 1
+        }
+        _ => authority.iter().position(|b| !plain(b)).unwrap_or(authority.len()),
+    };
+    let port = match &authority[host_end..] {
+        [] => &b""[..],
+        [b':', port @ ..] => port,
+        _ => return false,
+    };
+    port.iter().all(u8::is_ascii_digit) && valid_host(&authority[..host_end])
 }
 
 fn contains_ignore_case(text: &[u8], word: &[u8]) -> bool {

@@ -6,6 +6,7 @@
 mod chunks;
 pub mod head;
 pub mod lent;
+pub mod proxy;
 pub mod wire;
 
 use std::future::Future;
@@ -65,6 +66,22 @@ pub async fn serve(worker: Rc<Worker>, stream: Stream, client: Rc<Connection>, l
     };
     let wire = Rc::new(Wire::new(stream));
     wire.send_timeout(Duration::from_millis(settings.send_timeout.unwrap_or(60_000)));
+    let mut client = client;
+    if worker.http.listens.get(listen).is_some_and(|listen| listen.proxy_protocol) {
+        let header = tokio::time::timeout(waiting.header_timeout, proxied(&wire)).await;
+        match header {
+            Ok(Some(Ok(header))) => {
+                if let Some(client) = Rc::get_mut(&mut client) {
+                    client.proxy = Some(Rc::new(header));
+                }
+            }
+            Ok(Some(Err(reason))) => {
+                worker.say(&client, listen, ngx::log::Level::Error, &reason);
+                return;
+            }
+            Ok(None) | Err(_) => return,
+        }
+    }
     let mut alarm = pin!(tokio::time::sleep(waiting.header_timeout));
     loop {
         let head = match next_head(&worker, &wire, &waiting, alarm.as_mut()).await {
@@ -111,6 +128,23 @@ pub async fn serve(worker: Rc<Worker>, stream: Stream, client: Rc<Connection>, l
         drop(active);
         if !again {
             return;
+        }
+    }
+}
+
+/// The PROXY protocol header in front of everything. None: the client went away.
+async fn proxied(wire: &Wire) -> Option<Result<ngx::request::Proxied, String>> {
+    loop {
+        match wire.with_input(proxy::parse) {
+            Ok(Some((used, header))) => {
+                wire.consume(used);
+                return Some(Ok(header));
+            }
+            Ok(None) => {}
+            Err(reason) => return Some(Err(reason)),
+        }
+        if wire.eof.get() || std::future::poll_fn(|cx| wire.poll_fill(cx)).await.is_err() {
+            return None;
         }
     }
 }

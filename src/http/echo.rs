@@ -8,6 +8,7 @@ use super::live::Live;
 use super::mime;
 use super::phases::{self, Next};
 use crate::conf::tree::Echo;
+use crate::conf::value::Value;
 
 pub async fn run(live: &Live, request: &mut Request, commands: &[Echo]) -> Next {
     let pieces = super::filter::by_pieces(live, request);
@@ -77,11 +78,21 @@ pub async fn run(live: &Live, request: &mut Request, commands: &[Echo]) -> Next 
                     Body::Unread | Body::Discarded => {}
                 }
             }
-            Echo::Location { uri, args } => {
+            Echo::Subrequest { method, uri, args, body, body_file } => {
                 head(live, request);
-                let options = subrequest(live.eval(request, uri), args.as_ref().map(|args| live.eval(request, args)));
-                let response = request.exchange.clone().subrequest(request, options).await;
-                request.output.pending.extend_from_slice(&response.body);
+                let options = match subrequest(live, request, [method, args, body, body_file], uri) {
+                    Ok(options) => options,
+                    Err(next) => return next,
+                };
+                // What stands before goes out before.
+                if live.reply(request, false, false).await.is_err() {
+                    return Next::Done;
+                }
+                let result = request.exchange.clone().subrequest(request, options).await;
+                request.output.pending.extend_from_slice(&result.body);
+                if pieces && live.reply(request, false, false).await.is_err() {
+                    return Next::Done;
+                }
             }
             Echo::ResetTimer => request.start_ms = crate::time::now_ms(),
             Echo::Exec { uri, args } => {
@@ -99,24 +110,46 @@ pub async fn run(live: &Live, request: &mut Request, commands: &[Echo]) -> Next 
     Next::Done
 }
 
-/// What `echo_location` asks for: a GET that shares its parent's variables.
-fn subrequest(target: Vec<u8>, args: Option<Vec<u8>>) -> SubrequestOptions {
-    let (uri, own) = match memchr::memchr(b'?', &target) {
+/// What a subrequest command asks for. `values`: method, arguments, body, the body's file.
+fn subrequest(
+    live: &Live,
+    request: &Request,
+    values: [&Option<Value>; 4],
+    uri: &Value,
+) -> Result<SubrequestOptions, Next> {
+    let [method, args, body, file] = values.map(|value| value.as_ref().map(|value| live.eval(request, value)));
+    let target = live.eval(request, uri);
+    let (path, own) = match memchr::memchr(b'?', &target) {
         Some(at) => (target[..at].to_vec(), Some(target[at + 1..].to_vec())),
         None => (target, None),
     };
-    SubrequestOptions {
-        method: "GET",
-        uri,
-        args: args.or(own),
-        body: None,
-        always_forward_body: false,
-        variables: Vec::new(),
-        share_all_vars: true,
-        copy_all_vars: false,
-        error_pages: true,
-        ctx: None,
+    if path.is_empty() {
+        return Err(Next::Status(500));
     }
+    let mut options = SubrequestOptions::get(path);
+    options.args = args.or(own);
+    options.share_all_vars = true;
+    options.error_pages = true;
+    if let Some(method) = method {
+        let known = ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE", "MKCOL", "COPY", "MOVE"];
+        let found = known.into_iter().find(|name| name.as_bytes() == method);
+        options.method = found.ok_or(Next::Status(500))?;
+    }
+    options.body = match (body, file) {
+        (Some(body), _) => Some(body.into()),
+        (None, Some(file)) => {
+            let path = live.worker.main.prefix.join(super::files::path_of(&file));
+            let bytes = std::fs::read(&path).map_err(|error| {
+                let words = crate::conf::os_error(&error);
+                live.say(request, ngx::log::Level::Error, &format!("open() \"{}\" failed {words}", path.display()));
+                Next::Status(500)
+            })?;
+            Some(bytes.into())
+        }
+        (None, None) if options.method == "GET" => None,
+        (None, None) => Some(bytes::Bytes::new()),
+    };
+    Ok(options)
 }
 
 fn head(live: &Live, request: &mut Request) {

@@ -81,7 +81,9 @@ pub struct Live {
     pub realip: RefCell<Option<(Vec<u8>, u16)>>,
     /// Values of variables that are computed once.
     pub memo: RefCell<Vec<Option<Vec<u8>>>>,
-    pub mirrored: Cell<bool>,
+    /// A header filter refused the response, and how often that went.
+    pub refusing: Cell<bool>,
+    pub refusals: Cell<u32>,
     /// The head came behind the request before, in one read.
     pub pipelined: Cell<bool>,
     me: OnceCell<Weak<Live>>,
@@ -159,7 +161,8 @@ impl Live {
             counted: RefCell::default(),
             realip: RefCell::default(),
             memo: RefCell::default(),
-            mirrored: Cell::new(false),
+            refusing: Cell::new(false),
+            refusals: Cell::new(0),
             pipelined: Cell::new(false),
             me: OnceCell::new(),
             gzip_ratio: Cell::new(None),
@@ -241,6 +244,7 @@ impl Live {
             self.say(request, Level::Debug, &words);
         }
         request.output.piecewise = filter::by_pieces(self, request);
+        request.output.head_first = self.settings().lua_header_filter.is_some() && !self.buffers(request);
         let before = std::mem::replace(&mut request.phase, phase);
         let end = self.worker.lua.run_phase(request, phase, code).await;
         request.phase = before;

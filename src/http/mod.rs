@@ -23,9 +23,11 @@ use ngx::log::Level;
 use ngx::phase::Phase;
 use ngx::request::{Body, Connection, Output, Request, ResponseHead};
 
+use crate::conf::value::Value;
 use crate::conn::Head;
 use crate::conn::head::Bad;
 use crate::conn::wire::Wire;
+use crate::log::access::Target;
 use crate::time;
 use crate::worker::Worker;
 use live::Live;
@@ -64,6 +66,7 @@ pub async fn serve(worker: Rc<Worker>, wire: Rc<Wire>, client: Rc<Connection>, l
         phase: Phase::ServerRewrite,
         ..blank(live.clone(), client)
     };
+    keep_server_captures(&live, &mut request);
     if valid {
         phases::run(&live, &mut request).await;
     } else {
@@ -94,6 +97,31 @@ impl Drop for Active {
         self.0.active.set(self.0.active.get() - 1);
         self.0.counts.writing.fetch_sub(1, std::sync::atomic::Ordering::Relaxed);
         self.0.idle.notify_waiters();
+    }
+}
+
+/// What the groups of a `server_name ~regex` took part in.
+fn keep_server_captures(live: &Live, request: &mut Request) {
+    use crate::conf::tree::ServerName;
+    let server = live.place().server.clone();
+    for name in &server.names {
+        let ServerName::Regex(regex) = name else { continue };
+        let captures = regex.captures(&live.host.borrow());
+        if let Some(captures) = captures {
+            return rewrite::keep_captures(live, request, regex, captures);
+        }
+    }
+}
+
+fn write_named(live: &Live, request: &Request, name: &Value, line: &[u8]) {
+    let path = live.worker.main.prefix.join(files::path_of(&live.eval(request, name)));
+    let written = match &live.settings().open_log_files {
+        Some(Some(open)) => open.write(&path, line),
+        _ => crate::log::buffer::write_once(&path, line),
+    };
+    if let Err(error) = written {
+        let words = crate::conf::os_error(&error);
+        live.say(request, Level::Crit, &format!("open() \"{}\" failed {words}", path.display()));
     }
 }
 
@@ -160,6 +188,11 @@ pub fn write_access_log(live: &Live, request: &Request) {
         {
             continue;
         }
-        log.file.write(&log.format.line(|piece| live.piece(request, piece)));
+        let line = log.format.line(|piece| live.piece(request, piece));
+        match &log.target {
+            Target::File(file) => file.write(&line),
+            Target::Buffered(buffer) => buffer.write(&line),
+            Target::Named(name) => write_named(live, request, name, &line),
+        }
     }
 }

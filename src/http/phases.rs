@@ -42,8 +42,29 @@ pub enum Next {
 const CYCLES: usize = 10;
 
 pub async fn run(live: &Live, request: &mut Request) {
+    run_from(live, request, Phase::ServerRewrite).await;
+}
+
+/// A header filter wants this status instead of the response. Whether an `error_page` answered.
+pub async fn refused(live: &Live, request: &mut Request, code: u16) -> bool {
+    live.refusals.set(live.refusals.get() + 1);
+    if request.is_subrequest || live.refusals.get() > 10 {
+        return false;
+    }
+    let pages = live.settings().error_page.clone();
+    let Some(page) = pages.iter().flat_map(|pages| pages.iter()).find(|page| page.status == code) else { return false };
+    if live.error_answered.get() {
+        return false;
+    }
+    request.output = ngx::request::Output::default();
+    if let Some(stage) = error_page(live, request, code, page).await {
+        run_from(live, request, stage).await;
+    }
+    true
+}
+
+async fn run_from(live: &Live, request: &mut Request, mut stage: Phase) {
     let mut cycles = 0;
-    let mut stage = Phase::ServerRewrite;
     loop {
         request.phase = stage;
         let next = match stage {

@@ -58,7 +58,13 @@ pub async fn send(live: &Live, request: &mut Request, flush: bool, last: bool) -
         && let Err(code) = head(live, request).await
     {
         // What the handler made is not wanted any more.
+        if Box::pin(super::phases::refused(live, request, code)).await {
+            return Ok(());
+        }
         super::phases::set_special_page(live, request, code);
+        live.refusing.set(true);
+        let _ = filter::head(live, request).await;
+        live.refusing.set(false);
         commit(live, request);
         last = true;
     }
@@ -187,7 +193,15 @@ impl Live {
             }
             let behind = sent - (rate.saturating_mul(seconds) + after);
             let wait = (behind * 1000 / rate + 1).clamp(1, 60_000);
-            tokio::time::sleep(std::time::Duration::from_millis(wait)).await;
+            tokio::select! {
+                () = tokio::time::sleep(std::time::Duration::from_millis(wait)) => {}
+                () = ngx::request::Exchange::client_gone(self) => {
+                    if let Some(wire) = &self.wire {
+                        wire.gone.set(true);
+                    }
+                    return wanted;
+                }
+            }
         }
     }
 }

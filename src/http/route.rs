@@ -7,7 +7,12 @@ use crate::conf::tree::{Http, Listen, Location, LocationKind, Locations, Server}
 
 /// The server for a request on that listening address.
 pub fn server<'a>(http: &'a Http, listen: &Listen, host: &[u8]) -> &'a Arc<Server> {
-    let index = if host.is_empty() { listen.default } else { by_name(listen, host).unwrap_or(listen.default) };
+    let index = match host {
+        // (a server may be there for requests without a host)
+        b"" => listen.names.exact.get(host).copied(),
+        host => by_name(listen, host),
+    };
+    let index = index.unwrap_or(listen.default);
     &http.servers[index]
 }
 

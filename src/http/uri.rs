@@ -20,7 +20,10 @@ pub fn normalise(path: &[u8], merge_slashes: bool) -> Option<Vec<u8>> {
         }
         at = next;
         if byte == b'/' {
-            resolve_dots(&mut out)?;
+            // (what the dots leave ends in the slash)
+            if resolve_dots(&mut out)? && out.last() == Some(&b'/') {
+                continue;
+            }
             if merge_slashes && out.last() == Some(&b'/') {
                 continue;
             }
@@ -31,19 +34,20 @@ pub fn normalise(path: &[u8], merge_slashes: bool) -> Option<Vec<u8>> {
     Some(out)
 }
 
-/// The segment at the end is complete: `.` and `..` take effect.
-fn resolve_dots(out: &mut Vec<u8>) -> Option<()> {
+/// The segment at the end is complete: `.` and `..` take effect. Whether it was one of them.
+fn resolve_dots(out: &mut Vec<u8>) -> Option<bool> {
     if out.ends_with(b"/.") {
         out.pop();
         // `/a/./` must not leave two slashes: the caller adds the next one.
-        return Some(());
+        return Some(true);
     }
     if out.ends_with(b"/..") {
         out.truncate(out.len() - 3);
         let slash = out.iter().rposition(|&b| b == b'/')?;
         out.truncate(slash + 1);
+        return Some(true);
     }
-    Some(())
+    Some(false)
 }
 
 /// Path and arguments of a target; an absolute one gives its host, too.
@@ -107,6 +111,11 @@ mod tests {
         ] {
             let got = normalise(path.as_bytes(), true).map(|p| String::from_utf8_lossy(&p).into_owned());
             assert_eq!(got.as_deref(), expected, "{path}");
+        }
+        for (path, expected) in [("/a//../b", "/a/b"), ("/a///../b", "/a//b"), ("/a/../b", "/b"), ("/a//./b", "/a//b")]
+        {
+            let got = normalise(path.as_bytes(), false).map(|p| String::from_utf8_lossy(&p).into_owned());
+            assert_eq!(got.as_deref(), Some(expected), "{path}");
         }
     }
 }

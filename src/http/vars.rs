@@ -105,6 +105,7 @@ pub enum Family {
     Http,
     SentHttp,
     SentTrailer,
+    ProxyProtocolTlv,
     Arg,
     Cookie,
     /// `upstream_*`: there is no upstream to tell of.
@@ -116,10 +117,11 @@ pub fn find(name: &[u8]) -> Option<VarKind> {
     if let Some(found) = builtin(name) {
         return Some(VarKind::Builtin(found));
     }
-    const FAMILIES: [(&[u8], Family); 6] = [
+    const FAMILIES: [(&[u8], Family); 7] = [
         (b"http_", Family::Http),
         (b"sent_http_", Family::SentHttp),
         (b"sent_trailer_", Family::SentTrailer),
+        (b"proxy_protocol_tlv_", Family::ProxyProtocolTlv),
         (b"arg_", Family::Arg),
         (b"cookie_", Family::Cookie),
         (b"upstream_", Family::Upstream),
@@ -241,6 +243,10 @@ impl Live {
                     matches.then(|| pair[at + 1..].trim_ascii().to_vec())
                 })
             }),
+            Family::ProxyProtocolTlv => {
+                let proxy = request.connection.proxy.as_ref()?;
+                crate::conn::proxy::extension(proxy, std::str::from_utf8(name).ok()?)
+            }
             Family::Upstream => None,
         }
     }

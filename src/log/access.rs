@@ -5,13 +5,23 @@ use std::sync::Arc;
 use crate::conf::value::{Names, Piece, Value};
 
 use super::LogFile;
+use super::buffer::Buffered;
 
 #[derive(Clone, Debug)]
 pub struct AccessLog {
-    pub file: Arc<LogFile>,
+    pub target: Target,
     pub format: Arc<Format>,
     /// `if=`: written unless this is empty or `0`.
     pub condition: Option<Value>,
+}
+
+/// Where the lines go.
+#[derive(Clone, Debug)]
+pub enum Target {
+    File(Arc<LogFile>),
+    Buffered(Arc<Buffered>),
+    /// The file's name has variables in it.
+    Named(Value),
 }
 
 #[derive(Debug)]

@@ -1,6 +1,8 @@
 //! The logs: files that can be reopened, the error log's line format, and what writes to it on behalf of requests.
 
 pub mod access;
+pub mod buffer;
+pub mod syslog;
 
 use std::fs::{File, OpenOptions};
 use std::io::Write;
@@ -19,14 +21,19 @@ pub use access::AccessLog;
 pub struct LogFile {
     path: Option<PathBuf>,
     file: RwLock<Option<File>>,
+    /// Not a file at all.
+    syslog: Option<syslog::Syslog>,
 }
 
 impl LogFile {
     pub fn new(path: PathBuf) -> LogFile {
-        LogFile { path: Some(path), file: RwLock::new(None) }
+        LogFile { path: Some(path), file: RwLock::new(None), syslog: None }
     }
     pub fn stderr() -> LogFile {
-        LogFile { path: None, file: RwLock::new(None) }
+        LogFile { path: None, file: RwLock::new(None), syslog: None }
+    }
+    pub fn syslog(syslog: syslog::Syslog) -> LogFile {
+        LogFile { path: None, file: RwLock::new(None), syslog: Some(syslog) }
     }
     pub fn path(&self) -> Option<&PathBuf> {
         self.path.as_ref()
@@ -38,7 +45,17 @@ impl LogFile {
         *self.file.write().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(new);
         Ok(())
     }
+    /// A line of an error log.
+    fn write_at(&self, level: Level, line: &[u8]) {
+        match &self.syslog {
+            Some(syslog) => syslog.send(u8::try_from(level as i64 - 1).unwrap_or(0), line),
+            None => self.write(line),
+        }
+    }
     pub fn write(&self, line: &[u8]) {
+        if let Some(syslog) = &self.syslog {
+            return syslog.send(syslog.severity, line);
+        }
         if self.path.is_none() {
             let _ = std::io::stderr().write_all(line);
             return;
@@ -82,7 +99,7 @@ pub fn write(logs: &[ErrorLog], level: Level, connection: u64, message: &[u8], t
     line.extend_from_slice(&tail[..tail.len().min(LINE.saturating_sub(line.len() + 1))]);
     line.push(b'\n');
     for log in logs.iter().filter(|log| level <= log.level) {
-        log.file.write(&line);
+        log.file.write_at(level, &line);
     }
 }
 

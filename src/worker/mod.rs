@@ -93,10 +93,14 @@ impl Worker {
 
     /// A client ended an idle connection: worth a word at level info.
     pub fn say_closed(&self, client: &Connection, listen: usize) {
-        let logs = self.default_settings(listen).error_log.clone().unwrap_or_else(|| self.main.error_log.clone());
         let address = String::from_utf8_lossy(&client.remote_addr);
-        let message = format!("client {address} closed keepalive connection");
-        crate::log::write(&logs, ngx::log::Level::Info, client.number, message.as_bytes(), b"");
+        self.say(client, listen, ngx::log::Level::Info, &format!("client {address} closed keepalive connection"));
+    }
+
+    /// A word about a connection, where there is no request to speak of.
+    pub fn say(&self, client: &Connection, listen: usize, level: ngx::log::Level, message: &str) {
+        let logs = self.default_settings(listen).error_log.clone().unwrap_or_else(|| self.main.error_log.clone());
+        crate::log::write(&logs, level, client.number, message.as_bytes(), b"");
     }
 
     /// A number for `$request_id`: different each time, not to be guessed from another.

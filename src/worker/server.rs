@@ -217,6 +217,7 @@ async fn follow(
                 std::process::exit(0);
             }
             (None, 10) => {
+                now.main.log_buffers.iter().for_each(|buffer| buffer.flush());
                 if let Err(error) = log::open_all(&now.main.log_files) {
                     plain.say(Level::Emerg, &error);
                 }

@@ -130,6 +130,7 @@ async fn live(job: Job) {
         // Responses that are complete may still be on their way to the socket.
         tokio::task::yield_now().await;
     }
+    worker.main.log_buffers.iter().for_each(|buffer| buffer.flush());
     if let Some(code) = &http.lua.exit_worker {
         let end = lua.run_worker_phase(Phase::ExitWorker, code).await;
         report(&plain, "exit_worker_by_lua", end);

@@ -68,7 +68,8 @@ fn emit<'gc>(call: &mut Call<'_, 'gc>, name: &str, newline: bool) -> Reply<'gc> 
 fn sent<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     let request = request(call)?;
     let at_once = !request.is_subrequest && request.exchange.postpone_output() <= 1;
-    if !at_once && !request.output.piecewise {
+    let looked_at = request.output.piecewise || request.output.head_first && !request.response.sent;
+    if !at_once && !looked_at {
         return call.ret(Value::num(1.0));
     }
     // The scheduler sends between slices: the filters see this piece before the next one is made.
@@ -195,6 +196,12 @@ fn eof<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
 }
 
 fn send_headers<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
-    request(call)?.output.started = true;
-    call.ret(Value::num(1.0))
+    let request = request(call)?;
+    request.output.started = true;
+    if !request.output.head_first || request.response.sent {
+        return call.ret(Value::num(1.0));
+    }
+    // The filter sees the head before the next line runs.
+    request.output.piece = true;
+    Outcome::park(What::Flush, std::future::ready(()), |call, ()| call.ret(Value::num(1.0)))
 }

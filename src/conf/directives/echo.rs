@@ -2,7 +2,7 @@
 
 use super::super::build::{Builder, Directive};
 use super::super::tree::Echo;
-use super::arity::{ANY, NONE, ONE, TWO};
+use super::arity::{ANY, NONE, ONE, TWO, TWO_MORE};
 use super::context::{LOCATION, LOCATION_IF};
 use super::{Row, row};
 
@@ -34,11 +34,10 @@ pub static ROWS: &[Row] = &[
         let args = if d.args().len() > 1 { Some(b.value(d.arg(1))?) } else { None };
         push(b, Echo::Exec { uri, args })
     }),
-    row("echo_location", AT, ONE | TWO, |b, d| {
-        let uri = b.value(d.arg(0))?;
-        let args = if d.args().len() > 1 { Some(b.value(d.arg(1))?) } else { None };
-        push(b, Echo::Location { uri, args })
-    }),
+    row("echo_location", AT, ONE | TWO, location),
+    row("echo_location_async", AT, ONE | TWO, location),
+    row("echo_subrequest", AT, TWO_MORE, subrequest),
+    row("echo_subrequest_async", AT, TWO_MORE, subrequest),
     row("echo_status", AT, ONE, |b, d| {
         let status = d.text(0).parse().map_err(|_| d.says("invalid number"))?;
         push(b, Echo::Status(status))
@@ -48,6 +47,31 @@ pub static ROWS: &[Row] = &[
 fn push(b: &mut Builder, command: Echo) -> Result<(), String> {
     b.location().echo.push(command);
     Ok(())
+}
+
+/// The asynchronous ones differ in when the subrequests begin; their output stands in the same order.
+fn location(b: &mut Builder, d: &Directive) -> Result<(), String> {
+    let uri = b.value(d.arg(0))?;
+    let args = if d.args().len() > 1 { Some(b.value(d.arg(1))?) } else { None };
+    push(b, Echo::Subrequest { method: None, uri, args, body: None, body_file: None })
+}
+
+fn subrequest(b: &mut Builder, d: &Directive) -> Result<(), String> {
+    let (method, uri) = (Some(b.value(d.arg(0))?), b.value(d.arg(1))?);
+    let (mut args, mut body, mut body_file) = (None, None, None);
+    let mut words = d.args()[2..].iter();
+    while let Some(option) = words.next() {
+        let shown = String::from_utf8_lossy(option).into_owned();
+        let slot = match option.as_slice() {
+            b"-q" => &mut args,
+            b"-b" => &mut body,
+            b"-f" => &mut body_file,
+            _ => return Err(format!("unknown option for {}: {shown}", d.name)),
+        };
+        let word = words.next().ok_or_else(|| format!("{}: option {shown} takes a value", d.name))?;
+        *slot = Some(b.value(word)?);
+    }
+    push(b, Echo::Subrequest { method, uri, args, body, body_file })
 }
 
 fn echo(b: &mut Builder, d: &Directive) -> Result<(), String> {

@@ -59,11 +59,9 @@ fn geo_item(b: &mut Builder, d: &Directive) -> Result<(), String> {
     let parsed = match words.as_slice() {
         [b"ranges" | b"volatile" | b"proxy_recursive"] | [b"default", _] | [_] => None,
         [b"proxy", word] => Some(network(b, d, word)?),
-        [b"delete", word] | [word, _] if !word.contains(&b'-') => match *word {
-            // (only ranges have another notation)
-            word if matches!(b.frames.last(), Some(Frame::Geo(draft)) if draft.geo.ranges.is_some()) => {
-                return Err(format!("invalid range \"{}\"", text(word)));
-            }
+        // (these have a notation of their own)
+        _ if matches!(b.frames.last(), Some(Frame::Geo(draft)) if draft.geo.ranges.is_some()) => None,
+        [b"delete", word] | [word, _] => match *word {
             b"255.255.255.255" => Some(network(b, d, b"255.255.255.255/32")?),
             word => Some(network(b, d, word).map_err(|_| format!("invalid network \"{}\"", text(word)))?),
         },

@@ -1,6 +1,7 @@
 //! `error_log`, `access_log`, `log_format`.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use ngx::log::Level;
 
@@ -8,21 +9,24 @@ use super::super::build::{Builder, Directive, Frame};
 use super::super::scalar;
 use super::arity::{ONE_MORE, TWO_MORE};
 use super::context::{ALL, ALL_IF, HTTP, LIMIT_EXCEPT, MAIN};
-use super::{Row, nothing, row};
-use crate::log::access::Format;
+use super::{Row, row};
+use crate::log::access::{Format, Target};
+use crate::log::buffer::{Buffered, OpenFiles};
+use crate::log::syslog::Syslog;
 use crate::log::{AccessLog, ErrorLog, LogFile};
 
 pub static ROWS: &[Row] = &[
     row("error_log", MAIN | ALL, ONE_MORE, error_log),
     row("access_log", ALL_IF | LIMIT_EXCEPT, ONE_MORE, access_log),
     row("log_format", HTTP, TWO_MORE, log_format),
-    row("open_log_file_cache", ALL, ONE_MORE, nothing),
+    row("open_log_file_cache", ALL, ONE_MORE, open_log_file_cache),
 ];
 
 fn error_log(b: &mut Builder, d: &Directive) -> Result<(), String> {
     let file = match d.arg(0) {
         b"stderr" => Arc::new(LogFile::stderr()),
-        word if word.starts_with(b"syslog:") || word.starts_with(b"memory:") => {
+        word if word.starts_with(b"syslog:") => syslog(word)?,
+        word if word.starts_with(b"memory:") => {
             return Err(format!("unknown directive \"{}\"", d.text(0)));
         }
         word => {
@@ -62,21 +66,22 @@ fn access_log(b: &mut Builder, d: &Directive) -> Result<(), String> {
         b.settings().access_log = Some(Arc::from([]));
         return Ok(());
     }
-    if d.arg(0).starts_with(b"syslog:") {
-        return Err(format!("unknown directive \"{}\"", d.text(0)));
-    }
-    let path = b.path(d.arg(0));
-    let file = b.log_file(path);
     let mut format = Format::combined(&mut b.http().names);
-    let mut condition = None;
+    let (mut condition, mut buffer, mut flush, mut gzip) = (None, None, None, None);
     for (n, word) in d.args().iter().enumerate().skip(1) {
         let text = String::from_utf8_lossy(word).into_owned();
         if let Some(test) = text.strip_prefix("if=") {
             condition = Some(b.value(test.as_bytes())?);
         } else if let Some(size) = text.strip_prefix("buffer=") {
-            scalar::size(size.as_bytes()).ok_or_else(|| format!("invalid buffer size \"{size}\""))?;
+            let bytes = scalar::size(size.as_bytes()).filter(|size| *size > 0);
+            buffer = Some(bytes.ok_or_else(|| format!("invalid buffer size \"{text}\""))?);
         } else if let Some(time) = text.strip_prefix("flush=") {
-            scalar::msec(time.as_bytes()).ok_or_else(|| format!("invalid flush time \"{time}\""))?;
+            let ms = scalar::msec(time.as_bytes()).filter(|ms| *ms > 0);
+            flush = Some(ms.ok_or_else(|| format!("invalid flush time \"{text}\""))?);
+        } else if text == "gzip" || text.starts_with("gzip=") {
+            let level = text.strip_prefix("gzip=").map_or(Some(1), |level| level.parse().ok());
+            let level = level.filter(|level| (1..=9).contains(level));
+            gzip = Some(level.ok_or_else(|| format!("invalid compression level \"{text}\""))?);
         } else if n == 1 {
             format = match text.as_str() {
                 "combined" => format,
@@ -89,10 +94,65 @@ fn access_log(b: &mut Builder, d: &Directive) -> Result<(), String> {
             return Err(format!("invalid parameter \"{text}\""));
         }
     }
+    if flush.is_some() && buffer.is_none() && gzip.is_none() {
+        return Err(format!("no buffer is defined for access_log \"{}\"", d.text(0)));
+    }
+    let buffered = buffer.is_some() || gzip.is_some();
+    let target = if d.arg(0).starts_with(b"syslog:") {
+        if buffered {
+            return Err("logs to syslog cannot be buffered".into());
+        }
+        Target::File(syslog(d.arg(0))?)
+    } else if d.arg(0).contains(&b'$') {
+        if buffered {
+            return Err("buffered logs cannot have variables in name".into());
+        }
+        Target::Named(b.value(d.arg(0))?)
+    } else {
+        let path = b.path(d.arg(0));
+        let file = b.log_file(path);
+        match buffered {
+            false => Target::File(file),
+            true => {
+                let size = usize::try_from(buffer.unwrap_or(64 * 1024)).unwrap_or(usize::MAX);
+                let buffer = Arc::new(Buffered::new(file, size, flush.map(Duration::from_millis), gzip));
+                b.log_buffers.push(buffer.clone());
+                Target::Buffered(buffer)
+            }
+        }
+    };
     let mut logs = b.settings().access_log.as_deref().unwrap_or_default().to_vec();
-    logs.push(AccessLog { file, format, condition });
+    logs.push(AccessLog { target, format, condition });
     b.settings().access_log = Some(Arc::from(logs));
     Ok(())
+}
+
+fn syslog(word: &[u8]) -> Result<Arc<LogFile>, String> {
+    let text = String::from_utf8_lossy(word.get(7..).unwrap_or_default()).into_owned();
+    Ok(Arc::new(LogFile::syslog(Syslog::parse(&text)?)))
+}
+
+fn open_log_file_cache(b: &mut Builder, d: &Directive) -> Result<(), String> {
+    let (mut max, mut inactive, mut valid, mut uses) = (None, 10_000, 60_000, 1);
+    for word in d.args() {
+        let text = String::from_utf8_lossy(word).into_owned();
+        let invalid = || format!("invalid \"open_log_file_cache\" parameter \"{text}\"");
+        let (name, value) = text.split_once('=').unwrap_or((&text, ""));
+        let number = || scalar::number(value.as_bytes()).filter(|n| *n > 0).ok_or_else(invalid);
+        let time = || scalar::msec(value.as_bytes()).ok_or_else(invalid);
+        match name {
+            "off" if value.is_empty() => return b.put(d, |s| &mut s.open_log_files, None),
+            "max" => max = Some(number()?),
+            "min_uses" => uses = number()?,
+            "inactive" => inactive = time()?,
+            "valid" => valid = time()?,
+            _ => return Err(invalid()),
+        }
+    }
+    let max = max.ok_or("\"open_log_file_cache\" must have \"max\" parameter")?;
+    let (max, uses) = (usize::try_from(max).unwrap_or(usize::MAX), u32::try_from(uses).unwrap_or(u32::MAX));
+    let files = OpenFiles::new(max, uses, Duration::from_millis(inactive), Duration::from_millis(valid));
+    b.put(d, |s| &mut s.open_log_files, Some(Arc::new(files)))
 }
 
 fn log_format(b: &mut Builder, d: &Directive) -> Result<(), String> {

@@ -15,6 +15,7 @@ mod headers;
 mod http_core;
 mod limits;
 mod listen;
+pub use listen::resolve;
 mod location;
 mod log;
 mod lua;

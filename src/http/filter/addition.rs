@@ -45,5 +45,7 @@ async fn fetch(request: &Request, uri: &[u8]) -> Vec<u8> {
             [&request.uri[..cut], uri].concat()
         }
     };
-    request.exchange.clone().subrequest(request, SubrequestOptions::get(uri)).await.body
+    let mut options = SubrequestOptions::get(uri);
+    options.error_pages = true;
+    request.exchange.clone().subrequest(request, options).await.body
 }

@@ -144,7 +144,7 @@ pub async fn head(live: &Live, request: &mut Request) -> Result<(), u16> {
                     return Err(code);
                 }
             },
-            Head::Lua => lua_head(live, request).await,
+            Head::Lua => lua_head(live, request).await?,
         };
         chain.extend(stage);
     }
@@ -213,12 +213,16 @@ pub fn type_listed(request: &Request, types: Option<&[Vec<u8>]>, default: &[&[u8
         || types.unwrap_or_default().iter().any(|known| known == b"*" || known.eq_ignore_ascii_case(kind))
 }
 
-async fn lua_head(live: &Live, request: &mut Request) -> Option<Body> {
-    if let Some(code) = live.settings().lua_header_filter.clone() {
+async fn lua_head(live: &Live, request: &mut Request) -> Result<Option<Body>, u16> {
+    // (a page that stands for a refused response is not asked about again)
+    if let Some(code) = live.settings().lua_header_filter.clone().filter(|_| !live.refusing.get()) {
         // What is pending waits outside: the filter's own run must not find it and send it.
         let output = std::mem::take(&mut request.output);
         let end = live.lua(request, Phase::HeaderFilter, &code).await;
         request.output = output;
+        if let PhaseEnd::Finish(Finish::Exit(code @ 300..)) = end {
+            return Err(u16::try_from(code).unwrap_or(500));
+        }
         if let PhaseEnd::Finish(Finish::Exit(code @ 200..)) = end {
             // The status is the filter's, and there is no body.
             request.response.status = u16::try_from(code).unwrap_or(500);
@@ -233,7 +237,7 @@ async fn lua_head(live: &Live, request: &mut Request) -> Option<Body> {
             request.response.status = 500;
         }
     }
-    live.settings().lua_body_filter.clone().map(Body::Lua)
+    Ok(live.settings().lua_body_filter.clone().map(Body::Lua))
 }
 
 async fn lua_body(live: &Live, request: &mut Request, code: &Code, piece: Piece) -> Result<Piece, ()> {

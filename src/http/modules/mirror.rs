@@ -7,7 +7,7 @@ use crate::http::phases::{self, Next};
 
 pub async fn run(live: &Live, request: &mut Request) -> Next {
     let Some(uris) = live.settings().mirror.clone().filter(|uris| !uris.is_empty()) else { return Next::Go };
-    if request.is_subrequest || live.mirrored.replace(true) {
+    if request.is_subrequest {
         return Next::Go;
     }
     let Some(me) = live.me() else { return Next::Go };
