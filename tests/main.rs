@@ -7,6 +7,7 @@ mod conf;
 mod faults;
 mod http;
 mod lua;
+mod modules;
 mod process;
 mod readme;
 mod redis;

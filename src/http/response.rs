@@ -13,7 +13,8 @@ use crate::time;
 /// `Exchange::send`: as `send`, with what Lua's responses have of their own.
 pub async fn send_lua(live: &Live, request: &mut Request, flush: bool, last: bool) -> Result<(), ClientGone> {
     let whole = last || request.output.eof;
-    if live.buffers(request) {
+    let gathers = live.buffers(request);
+    if gathers {
         if !whole {
             request.output.flush = false;
             return Ok(());
@@ -23,6 +24,12 @@ pub async fn send_lua(live: &Live, request: &mut Request, flush: bool, last: boo
         }
     }
     default_type(live, request);
+    if whole && gathers && filter::wants_pieces(live) && !request.output.pending.is_empty() {
+        // What gathered is one piece, and the end comes behind it.
+        let eof = std::mem::replace(&mut request.output.eof, false);
+        send(live, request, false, false).await?;
+        request.output.eof |= eof;
+    }
     send(live, request, flush, last).await
 }
 

@@ -8,7 +8,7 @@ use super::super::value::VarId;
 use super::access::network;
 use super::arity::{ONE, TWO};
 use super::context::HTTP;
-use super::{Block, Row, row};
+use super::{Block, Row};
 use crate::http::modules::geo::Geo;
 use crate::http::modules::split_clients::Split;
 
@@ -21,7 +21,6 @@ pub static ROWS: &[Row] = &[
         block: Block::Items { item: split_item, leave: leave_split },
         set: split,
     },
-    row("geoip_proxy_recursive", HTTP, ONE, super::nothing_flag),
 ];
 
 pub struct GeoDraft {

@@ -245,8 +245,12 @@ async fn lua_body(live: &Live, request: &mut Request, code: &Code, piece: Piece)
     Ok(Piece { bytes, flush: piece.flush, last })
 }
 
+/// Whether a filter at this location looks at the pieces of a response.
+pub fn wants_pieces(live: &Live) -> bool {
+    live.settings().lua_body_filter.is_some()
+}
+
 /// Whether the pieces that a handler makes are to go out one by one: somebody looks at them.
 pub fn by_pieces(live: &Live, request: &Request) -> bool {
-    live.settings().lua_body_filter.is_some()
-        && !(matches!(live.place().location.handler, Handler::Lua(_)) && live.buffers(request))
+    wants_pieces(live) && !(matches!(live.place().location.handler, Handler::Lua(_)) && live.buffers(request))
 }
