@@ -289,6 +289,8 @@ pub struct LuaConf {
     pub need_request_body: bool,
     pub use_default_type: bool,
     pub transform_underscores: bool,
+    /// Off: each request has a VM of its own, and code is read anew.
+    pub code_cache: bool,
     /// Bytes; 0: no limit of its own.
     pub client_body_buffer_size: usize,
     /// The MIME type of a response without one, from default_type.
@@ -314,6 +316,7 @@ impl Default for LuaConf {
             need_request_body: false,
             use_default_type: true,
             transform_underscores: true,
+            code_cache: true,
             client_body_buffer_size: 16 * 1024,
             default_type: Bytes::from_static(b"text/plain"),
             tcp_nodelay: true,

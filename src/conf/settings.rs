@@ -157,6 +157,8 @@ settings! {
     // lua
     lua_rewrite: Arc<Code>,
     lua_access: Arc<Code>,
+    access_by_lua_no_postpone: bool,
+    rewrite_by_lua_no_postpone: bool,
     lua_server_rewrite: Arc<Code>,
     lua_precontent: Arc<Code>,
     lua_header_filter: Arc<Code>,

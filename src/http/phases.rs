@@ -202,10 +202,21 @@ fn may_keep_alive(live: &Live, request: &Request) -> bool {
 
 async fn rewrite_phase(live: &Live, request: &mut Request) -> Next {
     let location = live.place().location.clone();
+    if location.settings.rewrite_by_lua_no_postpone == Some(true) {
+        match rewrite_by_lua(live, request).await {
+            Next::Go => {}
+            other => return other,
+        }
+        return rewrite::run(live, request, &location).await;
+    }
     match rewrite::run(live, request, &location).await {
         Next::Go => {}
         other => return other,
     }
+    rewrite_by_lua(live, request).await
+}
+
+async fn rewrite_by_lua(live: &Live, request: &mut Request) -> Next {
     super::filter::more_headers(live, request, true);
     if live.settings().lua_need_request_body == Some(true)
         && let Next::Status(code) = read_body(live, request).await
@@ -300,6 +311,11 @@ fn missing(live: &Live, request: &Request, code: &ngx::code::Code) -> bool {
 /// Runs a phase's Lua and reads how it ended.
 pub async fn after_lua(live: &Live, request: &mut Request, phase: Phase, code: &ngx::code::Code) -> Next {
     let end = live.lua(request, phase, code).await;
+    ended(live, request, phase, end).await
+}
+
+/// What the end of a phase's Lua means for the request.
+pub async fn ended(live: &Live, request: &mut Request, phase: Phase, end: PhaseEnd) -> Next {
     match end {
         PhaseEnd::Done if answered(live, request) && phase != Phase::Content => finish(live, request).await,
         PhaseEnd::Done => Next::Go,

@@ -142,6 +142,7 @@ pub fn lua_conf(s: &Settings) -> LuaConf {
         need_request_body: s.lua_need_request_body.unwrap_or(false),
         use_default_type: s.lua_use_default_type.unwrap_or(true),
         transform_underscores: s.lua_transform_underscores.unwrap_or(true),
+        code_cache: s.lua_code_cache.unwrap_or(true),
         client_body_buffer_size: number(s.client_body_buffer_size, d.client_body_buffer_size),
         default_type: s.default_type.clone().unwrap_or(Bytes::from_static(b"text/plain")),
         resolver: s.resolver.clone(),

@@ -94,7 +94,7 @@ impl WorkerVm {
     /// The VM of a request: the worker's, or with lua_code_cache off one of its own.
     async fn machine_for(&self, request: &Request) -> Rc<Machine> {
         let machine = self.machine().await;
-        if machine.setup.code_cache {
+        if request.exchange.lua_conf().code_cache {
             return machine;
         }
         match request.lua_worker() {

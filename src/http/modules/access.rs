@@ -4,7 +4,8 @@ use std::net::IpAddr;
 
 use ngx::log::Level;
 use ngx::phase::Phase;
-use ngx::request::Request;
+use ngx::request::{Finish, Request};
+use ngx::worker::PhaseEnd;
 
 use super::network::Network;
 use super::{auth_basic, auth_request};
@@ -43,20 +44,30 @@ enum Check {
     Lua,
 }
 
+/// `ngx.exit(ngx.DECLINED)`
+const DECLINED: i32 = -5;
+
 pub async fn run(live: &Live, request: &mut Request) -> Next {
     let settings = live.settings();
     let any = settings.satisfy_any == Some(true);
     let mut refused = 0;
-    for check in [Check::Address, Check::Basic, Check::Request, Check::Lua] {
+    let order = match settings.access_by_lua_no_postpone {
+        Some(true) => [Check::Lua, Check::Address, Check::Basic, Check::Request],
+        _ => [Check::Address, Check::Basic, Check::Request, Check::Lua],
+    };
+    for check in order {
         let verdict = match check {
             Check::Address => address(live, request),
             Check::Basic => auth_basic::check(live, request).await,
             Check::Request => auth_request::check(live, request).await,
             Check::Lua => match settings.lua_access.clone() {
-                Some(code) => match phases::after_lua(live, request, Phase::Access, &code).await {
-                    Next::Go => Verdict::Allowed,
-                    Next::Status(code @ (401 | 403)) => Verdict::Denied(code),
-                    other => Verdict::Other(other),
+                Some(code) => match live.lua(request, Phase::Access, &code).await {
+                    PhaseEnd::Finish(Finish::Exit(DECLINED)) => Verdict::Silent,
+                    end => match phases::ended(live, request, Phase::Access, end).await {
+                        Next::Go => Verdict::Allowed,
+                        Next::Status(code @ (401 | 403)) => Verdict::Denied(code),
+                        other => Verdict::Other(other),
+                    },
                 },
                 None => Verdict::Silent,
             },
