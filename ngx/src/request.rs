@@ -373,6 +373,11 @@ impl Request {
         self.lua.ctx = Some(ctx);
     }
 
+    /// Whether `ngx.ctx` was used.
+    pub fn has_ctx(&self) -> bool {
+        self.lua.ctx.is_some()
+    }
+
     /// The worker whose Lua has run for this request.
     pub fn lua_worker(&self) -> Option<Rc<crate::worker::Worker>> {
         self.lua.worker.clone()

@@ -79,6 +79,20 @@ pub async fn serve(worker: Rc<Worker>, wire: Rc<Wire>, client: Rc<Connection>, l
         live.lua(&mut request, Phase::Log, &code).await;
     }
     write_access_log(&live, &request);
+    say_released(&live, &request);
+}
+
+/// What a request's end sets free, for who debugs.
+pub fn say_released(live: &Live, request: &Request) {
+    if !request.log.enabled(Level::Debug) {
+        return;
+    }
+    if request.has_ctx() {
+        live.say(request, Level::Debug, "lua release ngx.ctx");
+    }
+    if request.lua_worker().is_some() && live.settings().lua_code_cache == Some(false) {
+        live.say(request, Level::Debug, "lua close the global Lua VM");
+    }
 }
 
 /// A request in service, until its response is out: a worker that quits waits for it.

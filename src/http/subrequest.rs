@@ -104,6 +104,7 @@ pub fn evaluate(
         if live.settings().log_subrequest == Some(true) {
             super::write_access_log(&live, &request);
         }
+        super::say_released(&live, &request);
         let values = values.iter().map(|value| live.eval(&request, value)).collect();
         if share {
             *parent_live.slots.borrow_mut() = live.slots.take();

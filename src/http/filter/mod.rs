@@ -241,6 +241,8 @@ async fn lua_head(live: &Live, request: &mut Request) -> Result<Option<Body>, u1
 }
 
 async fn lua_body(live: &Live, request: &mut Request, code: &Code, piece: Piece) -> Result<Piece, ()> {
+    let dynamic = live.dynamic(request, code);
+    let code = dynamic.as_deref().unwrap_or(code);
     let (bytes, last) = live.worker.lua.body_filter(request, code, piece.bytes, piece.last).await.map_err(|_| ())?;
     Ok(Piece { bytes, flush: piece.flush, last })
 }
