@@ -373,6 +373,10 @@ impl Request {
         self.lua.ctx = Some(ctx);
     }
 
+    /// An internal redirect begins anew: what `ngx.ctx` was is gone.
+    pub fn clear_ctx(&mut self) {
+        self.lua.ctx = None;
+    }
     /// Whether `ngx.ctx` was used.
     pub fn has_ctx(&self) -> bool {
         self.lua.ctx.is_some()

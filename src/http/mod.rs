@@ -88,7 +88,7 @@ pub fn say_released(live: &Live, request: &Request) {
         return;
     }
     if request.has_ctx() {
-        live.say(request, Level::Debug, "lua release ngx.ctx");
+        live.say(request, Level::Debug, "lua release ngx.ctx at ref 1");
     }
     if request.lua_worker().is_some() && live.settings().lua_code_cache == Some(false) {
         live.say(request, Level::Debug, "lua close the global Lua VM");

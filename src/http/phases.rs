@@ -94,12 +94,14 @@ async fn run_from(live: &Live, request: &mut Request, mut stage: Phase) {
             },
             Next::Find => Phase::Init,
             Next::Redirect { uri, args } => {
+                clear_ctx(live, request);
                 request.internal = true;
                 request.uri = uri;
                 request.args = args;
                 Phase::Init
             }
             Next::Named(name) => {
+                clear_ctx(live, request);
                 request.internal = true;
                 let found = live.place().server.named.iter().find(|location| location.name == name).cloned();
                 match found {
@@ -127,6 +129,14 @@ async fn run_from(live: &Live, request: &mut Request, mut stage: Phase) {
             special_page(live, request, 500).await;
             return;
         }
+    }
+}
+
+/// Modules forget a request that is redirected internally, Lua's with them.
+fn clear_ctx(live: &Live, request: &mut Request) {
+    if request.has_ctx() {
+        super::say_released(live, request);
+        request.clear_ctx();
     }
 }
 
@@ -335,7 +345,10 @@ fn answered(live: &Live, request: &Request) -> bool {
 
 async fn finished(live: &Live, request: &mut Request, phase: Phase, end: Finish) -> Next {
     match end {
-        Finish::Jump => Next::Find,
+        Finish::Jump => {
+            clear_ctx(live, request);
+            Next::Find
+        }
         Finish::Exec { uri, args } => match uri.first() {
             Some(b'@') => Next::Named(uri),
             _ => Next::Redirect { uri, args },
@@ -501,6 +514,7 @@ async fn error_page(
         Some(b'/' | b'@') => {
             // Marks that an error is being answered, so that a second one does not go in circles.
             live.error_answered.set(true);
+            clear_ctx(live, request);
             if request.method != b"HEAD"[..] && target[0] == b'/' {
                 request.method = bytes::Bytes::from_static(b"GET");
             }

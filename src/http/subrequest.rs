@@ -102,6 +102,9 @@ pub fn evaluate(
     Box::pin(async move {
         phases::run(&live, &mut request).await;
         if live.settings().log_subrequest == Some(true) {
+            if let Some(code) = live.settings().lua_log.clone() {
+                live.lua(&mut request, Phase::Log, &code).await;
+            }
             super::write_access_log(&live, &request);
         }
         super::say_released(&live, &request);

@@ -84,7 +84,7 @@ fn rule(b: &mut Builder, d: &Directive, deny: bool) -> Result<(), String> {
     let who = match d.arg(0) {
         b"all" => Who::All,
         b"unix:" => Who::Unix,
-        word => Who::Network(network(b, d, &word.to_vec())?),
+        word => Who::Network(network(b, d, word)?),
     };
     let mut all = b.settings().access.as_deref().unwrap_or_default().to_vec();
     all.push(Rule { who, deny });

@@ -23,7 +23,7 @@ pub fn head(live: &Live, request: &mut Request) -> Result<Option<Body>, u16> {
     request.response.headers.remove(b"content-encoding");
     rewrites(live, request);
     weaken_etag(request);
-    Ok(Some(Body::Gunzip(Gunzip(MultiGzDecoder::new(Vec::new())))))
+    Ok(Some(Body::Gunzip(Box::new(Gunzip(MultiGzDecoder::new(Vec::new()))))))
 }
 
 impl Gunzip {

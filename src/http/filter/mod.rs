@@ -85,7 +85,7 @@ pub fn wanted(settings: &Settings) -> u32 {
 pub enum Body {
     Lua(Arc<Code>),
     Trailers(headers::Trailers),
-    Gunzip(gunzip::Gunzip),
+    Gunzip(Box<gunzip::Gunzip>),
     Addition(addition::Addition),
     Sub(Box<sub::Sub>),
     Charset(charset::Recode),

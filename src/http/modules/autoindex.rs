@@ -167,9 +167,9 @@ fn day_and_time(date: &str, local: bool) -> String {
 
 fn human(size: u64) -> String {
     match size {
-        ..=9999 => size.to_string(),
-        ..10_238_976 => format!("{}K", (size + 512) >> 10),
-        ..10_484_711_424 => format!("{}M", (size + (1 << 19)) >> 20),
+        0..=9999 => size.to_string(),
+        10_000..10_238_976 => format!("{}K", (size + 512) >> 10),
+        10_238_976..10_484_711_424 => format!("{}M", (size + (1 << 19)) >> 20),
         _ => format!("{}G", (size + (1 << 29)) >> 30),
     }
 }

@@ -32,7 +32,7 @@ fn murmur2(bytes: &[u8]) -> u32 {
     }
     let rest = chunks.remainder();
     if !rest.is_empty() {
-        hash = rest.iter().rev().fold(0, |all, &byte| all << 8 | u32::from(byte)) ^ hash;
+        hash ^= rest.iter().rev().fold(0, |all, &byte| all << 8 | u32::from(byte));
         hash = hash.wrapping_mul(M);
     }
     hash = (hash ^ (hash >> 13)).wrapping_mul(M);
