@@ -170,10 +170,10 @@ fn flush<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
         return call.ret_nil_err("buffering");
     }
     req.output.flush = true;
-    if !wait {
+    if !wait && !req.output.piecewise {
         return call.ret(Value::num(1.0));
     }
-    // The scheduler sends between slices: by the time this is resumed the bytes are on their way.
+    // The scheduler sends between slices: by the time this is resumed the bytes are on their way. (A body filter sees each flush.)
     Outcome::park(What::Flush, std::future::ready(()), |call, ()| {
         if request(call)?.output.broken {
             return call.ret_nil_err("client aborted");
