@@ -2,12 +2,14 @@
 
 pub mod demo;
 pub mod flags;
+mod hint;
 pub mod identity;
 pub mod lua;
 mod prompt;
 pub mod run;
 mod script;
 
+use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -98,6 +100,9 @@ fn serve(flags: &Flags, bare: bool) -> ExitCode {
                 eprintln!("{}: the configuration file {shown} syntax is ok", identity::PROGRAM);
             }
             tell(Level::Emerg, &error);
+            if std::io::stderr().is_terminal() {
+                eprint!("{}", hint::of(&error));
+            }
             if flags.test {
                 eprintln!("{}: configuration file {shown} test failed", identity::PROGRAM);
             }
