@@ -61,9 +61,8 @@ pub async fn send(live: &Live, request: &mut Request, flush: bool, last: bool) -
         return Ok(());
     }
     let mut last = last || request.output.eof;
-    if !request.response.sent
-        && let Err(code) = head(live, request).await
-    {
+    let first = !request.response.sent;
+    if first && let Err(code) = head(live, request).await {
         // What the handler made is not wanted any more.
         if Box::pin(super::phases::refused(live, request, code)).await {
             return Ok(());
@@ -74,6 +73,14 @@ pub async fn send(live: &Live, request: &mut Request, flush: bool, last: bool) -
         live.refusing.set(false);
         commit(live, request);
         last = true;
+    }
+    // (nothing is held back: not even the head)
+    if first
+        && flush
+        && live.settings().postpone_output.is_some_and(|size| size <= 1)
+        && let Some(wire) = live.wire.clone()
+    {
+        wire.drained(true).await?;
     }
     filter::body(live, request, flush, last).await;
     if live.broken.get() {
@@ -110,10 +117,6 @@ fn commit(live: &Live, request: &mut Request) {
         request.response.sent = true;
     } else if !live.broken.get() {
         start(live, request);
-        // (nothing is held back: not even the head)
-        if flush && live.settings().postpone_output.is_some_and(|size| size <= 1) {
-            wire.drained(true).await?;
-        }
     }
 }
 
