@@ -14,3 +14,4 @@ mod sockets;
 mod support;
 mod tidy;
 mod waiting;
+mod worker_threads;

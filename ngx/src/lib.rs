@@ -19,6 +19,7 @@ mod sched;
 pub mod shdict;
 pub mod state;
 pub mod stream;
+pub mod thread_pool;
 mod timers;
 pub mod uri;
 pub mod worker;

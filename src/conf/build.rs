@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use ngx::code::{Code, Source};
 use ngx::log::Level;
+use ngx::thread_pool::PoolConf;
 
 use super::directives::{self, Block, Row, arity, context};
 use super::draft::{HttpDraft, LocationDraft, MapDraft, ServerDraft};
@@ -68,6 +69,7 @@ pub struct MainDraft {
     pub pid: Option<PathBuf>,
     pub user: Option<(String, Option<String>)>,
     pub env: Vec<(String, Option<String>)>,
+    pub thread_pools: Vec<PoolConf>,
     pub error_log: Vec<ErrorLog>,
     pub events: bool,
     pub seen: Vec<String>,

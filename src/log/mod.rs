@@ -100,8 +100,11 @@ impl Log for Plain {
         self.0.iter().any(|log| level <= log.level)
     }
     fn write(&self, level: Level, message: &[u8], request: Option<&Request>) {
-        let tail: &[u8] = if request.is_some() { b", context: ngx.timer" } else { b"" };
-        write(&self.0, level, 0, message, tail);
+        let tail = match request {
+            Some(request) if request.phase != Phase::Init => format!(", context: {}", request.phase.context()),
+            _ => String::new(),
+        };
+        write(&self.0, level, 0, message, tail.as_bytes());
     }
 }
 

@@ -56,8 +56,10 @@ pub fn run(job: Job) {
 
 async fn live(job: Job) {
     let Job { id, main, http, sockets, counts, mut orders, started, log } = job;
+    let mut setup = vm::setup(&main, &http, id);
+    setup.pools = Some(Rc::new(vm::pools(&main, &http, id, &log)));
     let plain = Rc::new(Plain(log));
-    let lua = Rc::new(vm::WorkerVm::create(vm::setup(&main, &http, id), plain.clone(), http.lua.init.clone()));
+    let lua = Rc::new(vm::WorkerVm::create(setup, plain.clone(), http.lua.init.clone()));
     if let Some(code) = &http.lua.init
         && let Err(error) = lua.run_worker_phase(Phase::Init, code).await
     {

@@ -9,9 +9,11 @@ use ngx::log::Log;
 use ngx::phase::Phase;
 use ngx::request::Request;
 use ngx::shdict::Zone;
+use ngx::thread_pool::ThreadPools;
 use ngx::worker::{PhaseEnd, Setup, Worker as Machine};
 
 use crate::conf::tree::{Http, Main};
+use crate::log::{ErrorLog, Plain};
 
 /// What the configuration says, in the ngx crate's terms.
 pub fn setup(main: &Main, http: &Http, worker_id: usize) -> Setup {
@@ -33,11 +35,21 @@ pub fn setup(main: &Main, http: &Http, worker_id: usize) -> Setup {
         zones: zones(http),
         configure: crate::cli::identity::CONFIGURE,
         log: None,
+        pools: None,
         regex_cache_max_entries: http.lua.regex_cache_max_entries.map(|n| count(Some(n), 0)),
         regex_match_limit: http.lua.regex_match_limit.unwrap_or(0),
         // As LuaJIT without GC64 has it: more than any handler needs, less than takes the machine down.
         memory_limit: 2 << 30,
     }
+}
+
+/// The worker's thread pools; their machines are like the worker's own, without pools.
+pub fn pools(main: &Arc<Main>, http: &Arc<Http>, id: usize, log: &Arc<[ErrorLog]>) -> ThreadPools {
+    let size = http.lua.worker_thread_vm_pool_size.map_or(10, |n| usize::try_from(n).unwrap_or(usize::MAX));
+    let (main, http, log) = (main.clone(), http.clone(), log.clone());
+    let confs = main.thread_pools.clone();
+    let maker = move || Machine::new(setup(&main, &http, id), Rc::new(Plain(log.clone())));
+    ThreadPools::new(confs, size, Arc::new(maker))
 }
 
 /// `$prefix` and `${prefix}` in package paths.

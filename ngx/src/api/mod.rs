@@ -21,6 +21,7 @@ pub(crate) mod time;
 pub(crate) mod timer;
 pub(crate) mod udp;
 pub(crate) mod var;
+pub(crate) mod worker_thread;
 
 use std::rc::Rc;
 
@@ -78,6 +79,7 @@ pub(crate) fn open(cx: Cx<'_>, worker: &Rc<Worker>) {
     cx.library("ngx", output::NATIVES);
     cx.library("ngx", control::NATIVES);
     cx.library("ngx", time::NATIVES);
+    cx.library("ngx", worker_thread::NATIVES);
     log::open(cx);
     header::open(cx);
     var::open(cx);

@@ -145,6 +145,10 @@ pub static ROWS: &[Row] = &{
             let number = number(d)?;
             once(b, d, |lua| &mut lua.max_pending_timers, number)
         }),
+        row("lua_worker_thread_vm_pool_size", HTTP, ONE, |b, d| {
+            let number = number(d)?;
+            once(b, d, |lua| &mut lua.worker_thread_vm_pool_size, number)
+        }),
         row("lua_regex_cache_max_entries", HTTP, ONE, |b, d| {
             let number = number(d)?;
             once(b, d, |lua| &mut lua.regex_cache_max_entries, number)
