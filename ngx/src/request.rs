@@ -241,6 +241,7 @@ pub struct LuaConf {
     pub socket_log_errors: bool,
     pub http10_buffering: bool,
     pub check_client_abort: bool,
+    pub code_cache: bool,
     pub need_request_body: bool,
     pub use_default_type: bool,
     pub transform_underscores: bool,
@@ -266,6 +267,7 @@ impl Default for LuaConf {
             socket_log_errors: true,
             http10_buffering: true,
             check_client_abort: false,
+            code_cache: true,
             need_request_body: false,
             use_default_type: true,
             transform_underscores: true,
@@ -322,7 +324,12 @@ impl Request {
 
     /// Makes a table of the same worker's VM this request's `ngx.ctx`.
     pub fn set_ctx(&mut self, ctx: vm::Stashed) {
-        self.lua.ctx = Some(ctx);
+        self.lua.ctx = Some(crate::state::CtxTable::new(ctx, &self.log));
+    }
+
+    /// The request is redirected internally: Lua's own state of it, `ngx.ctx` above all, begins anew.
+    pub fn reset_lua(&mut self) {
+        self.lua.reset();
     }
 
     /// The worker whose Lua has run for this request.

@@ -24,7 +24,7 @@ pub struct Setup {
     /// lua_package_path with `$prefix` expanded; `;;` stands for the default path. Empty: the default.
     pub package_path: Vec<u8>,
     pub package_cpath: Vec<u8>,
-    /// lua_code_cache.
+    /// Whether compiled code is kept; not by a machine that serves one request only (lua_code_cache off).
     pub code_cache: bool,
     pub worker_id: usize,
     pub worker_count: usize,
@@ -76,6 +76,28 @@ pub struct Worker {
     /// The worker is on its way out (quit, or a reload replaced its configuration).
     exiting: Cell<bool>,
     poisoned: Cell<bool>,
+    /// How many requests and timers need this machine, if it is not the worker's own.
+    holds: Cell<usize>,
+}
+
+/// Keeps a machine that is not the worker's own, and says in the log how many still need it when one goes.
+pub(crate) struct Hold {
+    worker: Rc<Worker>,
+    log: Rc<dyn Log>,
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        let count = self.worker.holds.get();
+        self.worker.holds.set(count - 1);
+        if self.log.enabled(Level::Debug) {
+            let words = format!("lua decrementing the reference count for Lua VM: {count}");
+            self.log.write(Level::Debug, words.as_bytes(), None);
+            if count == 1 {
+                self.log.write(Level::Debug, b"lua close the global Lua VM", None);
+            }
+        }
+    }
 }
 
 impl Worker {
@@ -99,6 +121,7 @@ impl Worker {
             patterns,
             exiting: Cell::new(false),
             poisoned: Cell::new(false),
+            holds: Cell::new(0),
         });
         worker.vm.enter(|cx| {
             stdlib::open(cx);
@@ -111,10 +134,32 @@ impl Worker {
         worker
     }
 
+    /// One more needs this machine; None if it is the worker's own, which stays anyhow.
+    pub(crate) fn hold(self: &Rc<Self>, log: &Rc<dyn Log>) -> Option<Hold> {
+        if self.setup.code_cache {
+            return None;
+        }
+        self.holds.set(self.holds.get() + 1);
+        Some(Hold { worker: self.clone(), log: log.clone() })
+    }
+
+    /// The request's Lua runs here from now on.
+    fn adopt(self: &Rc<Self>, request: &mut Request) {
+        if request.lua.worker.as_ref().is_some_and(|known| Rc::ptr_eq(known, self)) {
+            return;
+        }
+        if request.lua.worker.is_some() {
+            // What it kept is in another machine.
+            request.lua.reset();
+        }
+        request.lua.hold = self.hold(&request.log);
+        request.lua.worker = Some(self.clone());
+    }
+
     /// Runs one directive's code for a request. Cancel by dropping.
     pub async fn run_phase(self: &Rc<Self>, request: &mut Request, phase: Phase, code: &Code) -> PhaseEnd {
         let outer = std::mem::replace(&mut request.phase, phase);
-        request.lua.worker = Some(self.clone());
+        self.adopt(request);
         let end = match self.function(code) {
             Ok(function) => Run::new(self.clone(), self.vm.start(&function)).run(request).await,
             Err(message) => {
@@ -141,7 +186,7 @@ impl Worker {
     /// Graceful exit: pending timers run with premature = true; resolves when the running ones have ended.
     pub async fn drain(self: &Rc<Self>) {
         self.exiting.set(true);
-        self.timers.exit();
+        self.timers.exit(&*self.log);
         self.timers.idle().await;
         self.sockets.close();
     }
@@ -281,7 +326,7 @@ impl Worker {
         };
         let outer = std::mem::replace(&mut request.phase, Phase::Set);
         let outer_args = std::mem::replace(&mut request.lua.set_args, args);
-        request.lua.worker = Some(self.clone());
+        self.adopt(request);
         let id = self.vm.start(&function);
         let mut run = Run::new(self.clone(), id);
         let end = run.run_quietly(request).await;

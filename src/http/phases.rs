@@ -72,12 +72,14 @@ pub async fn run(live: &Live, request: &mut Request) {
             Next::Find => Phase::Init,
             Next::Redirect { uri, args } => {
                 request.internal = true;
+                request.reset_lua();
                 request.uri = uri;
                 request.args = args;
                 Phase::Init
             }
             Next::Named(name) => {
                 request.internal = true;
+                request.reset_lua();
                 let found = live.place().server.named.iter().find(|location| location.name == name).cloned();
                 match found {
                     Some(location) => {
@@ -253,7 +255,10 @@ fn answered(live: &Live, request: &Request) -> bool {
 
 async fn finished(live: &Live, request: &mut Request, phase: Phase, end: Finish) -> Next {
     match end {
-        Finish::Jump => Next::Find,
+        Finish::Jump => {
+            request.reset_lua();
+            Next::Find
+        }
         Finish::Exec { uri, args } => match uri.first() {
             Some(b'@') => Next::Named(uri),
             _ => Next::Redirect { uri, args },
@@ -419,6 +424,7 @@ async fn error_page(
         Some(b'/' | b'@') => {
             // Marks that an error is being answered, so that a second one does not go in circles.
             live.error_answered.set(true);
+            request.reset_lua();
             if request.method != b"HEAD"[..] && target[0] == b'/' {
                 request.method = bytes::Bytes::from_static(b"GET");
             }

@@ -3,6 +3,7 @@
 use std::io::Write;
 
 use bytes::Bytes;
+use ngx::log::Level;
 use ngx::phase::Phase;
 use ngx::request::{ClientGone, Request};
 use ngx::worker::PhaseEnd;
@@ -18,6 +19,9 @@ use crate::time;
 pub async fn send_lua(live: &Live, request: &mut Request, flush: bool, last: bool) -> Result<(), ClientGone> {
     let whole = last || request.output.eof;
     if live.buffers(request) {
+        if !request.output.pending.is_empty() && request.log.enabled(Level::Debug) {
+            live.say(request, Level::Debug, "lua buffering output bufs for the HTTP 1.0 request");
+        }
         if !whole {
             request.output.flush = false;
             return Ok(());

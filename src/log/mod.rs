@@ -73,7 +73,7 @@ pub fn write(logs: &[ErrorLog], level: Level, connection: u64, message: &[u8], t
     let mut line = Vec::with_capacity(64 + message.len() + tail.len());
     crate::time::error_log_time(&mut line);
     let (pid, tid) = (std::process::id(), rustix::thread::gettid().as_raw_nonzero());
-    let _ = write!(line, " [{}] {pid}#{tid}: ", level.name());
+    let _ = write!(line, " [{}] {pid}#{tid}: ", if level == Level::Stderr { "" } else { level.name() });
     if connection > 0 {
         let _ = write!(line, "*{connection} ");
     }

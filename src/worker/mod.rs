@@ -132,6 +132,7 @@ pub fn lua_conf(s: &Settings) -> LuaConf {
         socket_log_errors: s.lua_socket_log_errors.unwrap_or(true),
         http10_buffering: s.lua_http10_buffering.unwrap_or(true),
         check_client_abort: s.lua_check_client_abort.unwrap_or(false),
+        code_cache: s.lua_code_cache.unwrap_or(true),
         need_request_body: s.lua_need_request_body.unwrap_or(false),
         use_default_type: s.lua_use_default_type.unwrap_or(true),
         transform_underscores: s.lua_transform_underscores.unwrap_or(true),

@@ -1,7 +1,7 @@
 //! Makes a worker's Lua from the configuration: the one place where the server and the ngx crate's machinery meet.
 
 use std::cell::RefCell;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::sync::{Arc, Mutex};
 
 use ngx::code::Code;
@@ -26,7 +26,7 @@ pub fn setup(main: &Main, http: &Http, worker_id: usize) -> Setup {
         prefix: main.prefix.clone(),
         package_path: expand(&http.lua.package_path),
         package_cpath: expand(&http.lua.package_cpath),
-        code_cache: http.settings.lua_code_cache.unwrap_or(true),
+        code_cache: true,
         worker_id,
         worker_count: main.worker_processes,
         max_running_timers: count(http.lua.max_running_timers, 256),
@@ -76,11 +76,13 @@ pub struct WorkerVm {
     now: RefCell<Rc<Machine>>,
     log: Rc<dyn Log>,
     init: Option<Arc<Code>>,
+    /// Machines of single requests (lua_code_cache off), which their timers keep.
+    others: RefCell<Vec<Weak<Machine>>>,
 }
 
 impl WorkerVm {
     pub fn create(setup: Setup, log: Rc<dyn Log>, init: Option<Arc<Code>>) -> WorkerVm {
-        WorkerVm { now: RefCell::new(Machine::new(setup, log.clone())), log, init }
+        WorkerVm { now: RefCell::new(Machine::new(setup, log.clone())), log, init, others: RefCell::default() }
     }
 
     async fn machine(&self) -> Rc<Machine> {
@@ -88,14 +90,15 @@ impl WorkerVm {
         if !machine.is_poisoned() {
             return machine;
         }
-        let fresh = self.fresh(&machine).await;
+        let fresh = self.fresh(&machine, true).await;
         *self.now.borrow_mut() = fresh.clone();
         fresh
     }
 
     /// A new VM, with init_by_lua run.
-    async fn fresh(&self, like: &Machine) -> Rc<Machine> {
-        let fresh = Machine::new(like.setup.clone(), self.log.clone());
+    async fn fresh(&self, like: &Machine, code_cache: bool) -> Rc<Machine> {
+        let setup = Setup { code_cache, ..like.setup.clone() };
+        let fresh = Machine::new(setup, self.log.clone());
         if let Some(init) = &self.init {
             // What failed at the start would have failed the start.
             let _ = fresh.run_worker_phase(Phase::Init, init).await;
@@ -106,12 +109,18 @@ impl WorkerVm {
     /// The VM of a request: the worker's, or with lua_code_cache off one of its own.
     async fn machine_for(&self, request: &Request) -> Rc<Machine> {
         let machine = self.machine().await;
-        if machine.setup.code_cache {
+        if request.exchange.lua_conf().code_cache {
             return machine;
         }
         match request.lua_worker() {
-            Some(own) => own,
-            None => self.fresh(&machine).await,
+            Some(own) if !own.setup.code_cache => own,
+            _ => {
+                let own = self.fresh(&machine, false).await;
+                let mut others = self.others.borrow_mut();
+                others.retain(|other| other.strong_count() > 0);
+                others.push(Rc::downgrade(&own));
+                own
+            }
         }
     }
 
@@ -142,6 +151,10 @@ impl WorkerVm {
 
     /// Graceful exit: pending timers run, running ones end.
     pub async fn drain(&self) {
+        let others: Vec<_> = self.others.take().iter().filter_map(Weak::upgrade).collect();
+        for other in others {
+            other.drain().await;
+        }
         self.machine().await.drain().await;
     }
 }

@@ -34,24 +34,13 @@ fn exit<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
         return Err(call.error("bad argument to 'ngx.exit': does not accept NGX_AGAIN or NGX_DONE"));
     }
     let request = request(call)?;
-    if status >= 300
-        && !matches!(status, 408 | 444 | 499)
-        && (request.output.started || request.response.sent)
-        && request.phase != Phase::HeaderFilter
-    {
+    if status >= 300 && !matches!(status, 408 | 444 | 499) && super::ngx_table::sent(request) && !buffers(request) {
         // The head is out: the status cannot change any more.
-        if status != i32::from(request.response.status) && request.response.status != 0
-            || request.response.status == 0 && status != 200
-        {
-            let words = format!(
-                "attempt to set status {status} via ngx.exit after sending out the response status {}",
-                match request.response.status {
-                    0 => 200,
-                    s => s,
-                }
-            );
-            let log = request.log.clone();
-            log.write(crate::log::Level::Error, words.as_bytes(), Some(request));
+        let shown = if request.response.status == 0 { 200 } else { request.response.status };
+        if status != i32::from(shown) {
+            let words =
+                format!("attempt to set status {status} via ngx.exit after sending out the response status {shown}");
+            super::ngx_table::warn(request, crate::log::Level::Error, words.as_bytes());
         }
     }
     if request.phase == Phase::HeaderFilter {
@@ -63,6 +52,15 @@ fn exit<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     }
     request.finish.get_or_insert(Finish::Exit(status));
     Ok(Outcome::Exit)
+}
+
+/// Lua's output to an HTTP/1.0 client gathers until the response ends, its head with it.
+pub(crate) fn buffers(request: &crate::request::Request) -> bool {
+    request.version <= 10
+        && !request.is_subrequest
+        && !request.response.sent
+        && !request.response.headers.contains(b"content-length")
+        && request.exchange.lua_conf().http10_buffering
 }
 
 fn exec<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {

@@ -9,6 +9,7 @@ use super::{NULL, request, row_in, worker};
 use crate::log::Level;
 use crate::phase::{ANY, Phase, WITH_REQUEST};
 use crate::request::Request;
+use crate::state::CtxTable;
 use crate::worker::Worker;
 
 /// Constants of `ngx`: name, value.
@@ -152,11 +153,11 @@ fn index<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
             let cx = call.cx;
             let request = request(call)?;
             if let Some(ctx) = &request.lua.ctx {
-                let v = cx.fetch(ctx);
+                let v = cx.fetch(&ctx.table);
                 return call.ret(v);
             }
             let fresh = Value::table(cx.table(0, 4));
-            request.lua.ctx = Some(cx.stash(fresh));
+            request.lua.ctx = Some(CtxTable::new(cx.stash(fresh), &request.log));
             call.ret(fresh)
         }
         b"headers_sent" => {
@@ -204,7 +205,8 @@ fn newindex<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
                 return Err(call.error(format!("ctx should be a table while getting a {}", v.type_name())));
             }
             let stashed = call.cx.stash(v);
-            request(call)?.lua.ctx = Some(stashed);
+            let request = request(call)?;
+            request.lua.ctx = Some(CtxTable::new(stashed, &request.log));
         }
         Some(b"headers_sent" | b"is_subrequest") => {
             return Err(call.error("attempt to write to a read-only field of ngx"));

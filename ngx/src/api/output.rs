@@ -162,6 +162,7 @@ fn flush<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
             && req.exchange.lua_conf().http10_buffering
             && !req.response.headers.contains(b"content-length"))
     {
+        super::log::debug(call, |_| "lua http 1.0 buffering makes ngx.flush() a no-op".into());
         return call.ret_nil_err("buffering");
     }
     req.output.flush = true;
