@@ -54,7 +54,8 @@ impl CtxTable {
 impl Drop for CtxTable {
     fn drop(&mut self) {
         if let Some(log) = &self.log {
-            log.write(Level::Debug, b"lua release ngx.ctx at ref", None);
+            let words = format!("lua release ngx.ctx at ref {}", self.table.slot());
+            log.write(Level::Debug, words.as_bytes(), None);
         }
     }
 }

@@ -97,10 +97,16 @@ pub(crate) fn start(worker: &Rc<Worker>, like: &Request, delay: Duration, every:
             let premature = if owner.is_exiting() {
                 true
             } else {
+                // (one that is due at once waited for its task's turn: in the order in which they were registered)
+                let pause = async {
+                    if !delay.is_zero() {
+                        crate::api::time::pause(delay).await;
+                    }
+                };
                 tokio::select! {
                     biased;
                     () = exit => true,
-                    () = crate::api::time::pause(delay) => false,
+                    () = pause => false,
                 }
             };
             owner.timers.pending.set(owner.timers.pending.get() - 1);

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use vm::native::traceback_of;
+use vm::native::{failed_in, traceback_of};
 use vm::{Stashed, ThreadId, Value, Vm};
 
 use crate::code::{Code, Source};
@@ -127,8 +127,15 @@ impl Worker {
             stdlib::open(cx);
             crate::api::open(cx, &worker);
             stdlib::package::publish(cx);
-            if !worker.setup.package_path.is_empty() {
-                stdlib::package::set_path(cx, &worker.setup.package_path);
+            let setup = &worker.setup;
+            let paths = [("path", "LUA_PATH", &setup.package_path), ("cpath", "LUA_CPATH", &setup.package_cpath)];
+            for (name, variable, path) in paths {
+                if let Some(path) = std::env::var_os(variable) {
+                    stdlib::package::set_path(cx, name, path.as_encoded_bytes());
+                }
+                if !path.is_empty() {
+                    stdlib::package::set_path(cx, name, path);
+                }
             }
         });
         worker
@@ -260,8 +267,9 @@ impl Worker {
         })
     }
 
-    /// The words of a failed thread's error, with the traceback of its coroutines as OpenResty logs it.
-    pub(crate) fn failure(&self, id: ThreadId) -> Vec<u8> {
+    /// The words of a failed thread's error, with the traceback as OpenResty logs it: of all its coroutines, the one that failed
+    /// first, or where it runs Lua as a mere call (`plain`), of that call.
+    pub(crate) fn failure(&self, id: ThreadId, plain: bool) -> Vec<u8> {
         self.vm.enter(|cx| {
             let Some(thread) = cx.thread(id) else { return Vec::new() };
             let error = cx.results_of(thread).and_then(|(_, v)| v.first().copied()).unwrap_or(Value::NIL);
@@ -269,9 +277,18 @@ impl Worker {
                 Some(s) => s.bytes().to_vec(),
                 None => b"unknown reason".to_vec(),
             };
-            let lines = traceback_of(thread, 0);
-            text.extend_from_slice(b"\nstack traceback:\ncoroutine 0:");
-            text.extend_from_slice(lines.strip_prefix(b"stack traceback:").unwrap_or(&lines));
+            text.extend_from_slice(b"\nstack traceback:");
+            let mut chain = vec![thread];
+            while let Some(inner) = failed_in(chain[chain.len() - 1]).filter(|_| !plain && chain.len() < MAX_COROUTINES) {
+                chain.push(inner);
+            }
+            for (number, coroutine) in chain.into_iter().rev().enumerate() {
+                if !plain {
+                    text.extend_from_slice(format!("\ncoroutine {number}:").as_bytes());
+                }
+                let lines = traceback_of(coroutine, 0);
+                text.extend_from_slice(lines.strip_prefix(b"stack traceback:").unwrap_or(&lines));
+            }
             text
         })
     }
@@ -281,6 +298,9 @@ impl Worker {
         tokio::task::spawn_local(job);
     }
 }
+
+/// So many coroutines a traceback shows.
+const MAX_COROUTINES: usize = 32;
 
 impl Code {
     /// How the log says that it could not be loaded.
@@ -341,9 +361,7 @@ impl Worker {
                 }
             })),
             Err(text) => {
-                // Without the traceback, which says nothing here.
-                let end = text.windows(17).position(|part| part == b"\nstack traceback:").unwrap_or(text.len());
-                let words = [b"failed to run set_by_lua*: ".as_slice(), &text[..end]].concat();
+                let words = [b"failed to run set_by_lua*: ".as_slice(), &text].concat();
                 self.log_for(request, Level::Error, &words);
                 Err(PhaseEnd::Failed)
             }

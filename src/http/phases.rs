@@ -215,8 +215,6 @@ async fn content(live: &Live, request: &mut Request) -> Next {
         Handler::Lua(code) => match after_lua(live, request, Phase::Content, code).await {
             // The handler ended: so does the response.
             Next::Go => finish(live, request).await,
-            // The one failure that is not the server's: there is no such script.
-            Next::Status(500) if missing(live, request, code) => Next::Status(404),
             other => other,
         },
         Handler::Echo(commands) => echo::run(live, request, commands).await,
@@ -225,11 +223,14 @@ async fn content(live: &Live, request: &mut Request) -> Next {
     }
 }
 
-fn missing(live: &Live, request: &Request, code: &ngx::code::Code) -> bool {
+/// What to answer when Lua failed: not always the server's fault, for there may be no such script.
+fn failure_status(live: &Live, request: &Request, code: &ngx::code::Code) -> u16 {
     let dynamic = live.dynamic(request, code);
-    match &dynamic.as_deref().unwrap_or(code).source {
-        ngx::code::Source::File(path) => !path.exists(),
-        ngx::code::Source::Inline(_) => false,
+    let ngx::code::Source::File(path) = &dynamic.as_deref().unwrap_or(code).source else { return 500 };
+    match std::fs::File::open(path).map_err(|error| error.kind()) {
+        Err(std::io::ErrorKind::NotFound) => 404,
+        Err(std::io::ErrorKind::PermissionDenied) => 503,
+        _ => 500,
     }
 }
 
@@ -239,7 +240,10 @@ async fn after_lua(live: &Live, request: &mut Request, phase: Phase, code: &ngx:
     match end {
         PhaseEnd::Done if answered(live, request) && phase != Phase::Content => finish(live, request).await,
         PhaseEnd::Done => Next::Go,
-        PhaseEnd::Failed => fail(live, request, 500),
+        PhaseEnd::Failed => {
+            let status = failure_status(live, request, code);
+            fail(live, request, status)
+        }
         PhaseEnd::Aborted => {
             live.logged_status.set(499);
             Next::Drop

@@ -66,15 +66,17 @@ pub fn preload<'gc>(cx: Cx<'gc>, name: &str, module: Value<'gc>) {
     }
 }
 
-/// Sets `package.path`; `;;` stands for the default.
-pub fn set_path(cx: Cx<'_>, path: &[u8]) {
+/// Sets `package.path` (or `cpath`); `;;` stands for what it was before.
+pub fn set_path(cx: Cx<'_>, name: &str, path: &[u8]) {
+    let package = cx.library("package", &[]);
+    let before = cx.raw_tostring(package.field(name.as_bytes()));
+    let before = String::from_utf8_lossy(&before);
     let text = String::from_utf8_lossy(path);
     let text = match text.find(";;") {
-        Some(_) => text.replace(";;", &format!(";{DEFAULT_PATH};")).trim_matches(';').replace(";;", ";"),
+        Some(_) => text.replace(";;", &format!(";{before};")).trim_matches(';').replace(";;", ";"),
         None => text.into_owned(),
     };
-    let package = cx.library("package", &[]);
-    cx.set_field(package, "path", cx.str(text.as_bytes()));
+    cx.set_field(package, name, cx.str(text.as_bytes()));
 }
 
 fn registered<'gc>(call: &Call<'_, 'gc>, name: &[u8]) -> Result<Table<'gc>, Value<'gc>> {

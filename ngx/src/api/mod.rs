@@ -28,7 +28,7 @@ use std::rc::Rc;
 use vm::native::Native;
 use vm::{Call, Cx, Row, Value};
 
-use crate::phase::{ALL, Phases, WITH_REQUEST};
+use crate::phase::{ALL, ANY, Phase, Phases, WITH_REQUEST};
 use crate::request::Request;
 use crate::worker::Worker;
 
@@ -75,6 +75,8 @@ pub(crate) fn open(cx: Cx<'_>, worker: &Rc<Worker>) {
         let phase = ALL.iter().find(|p| p.bit() == bits);
         format!("API disabled in the context of {}", phase.map_or("this phase", |p| p.context()))
     });
+    // (there coroutines are plain Lua's in OpenResty)
+    cx.wrap_plainly(ANY & !(Phase::Init.bit() | Phase::HeaderFilter.bit() | Phase::BodyFilter.bit()));
     ngx_table::open(cx, worker);
     cx.library("ngx", output::NATIVES);
     cx.library("ngx", control::NATIVES);

@@ -72,6 +72,9 @@ impl Cache {
     pub fn new(max_entries: Option<usize>, match_limit: u64) -> Rc<Cache> {
         Rc::new(Cache { max_entries: max_entries.unwrap_or(MAX_CACHED), match_limit, ..Cache::default() })
     }
+    fn knows(&self, pattern: &[u8], options: &[u8]) -> bool {
+        self.known.borrow().contains_key(&[options, b"\0", pattern].concat())
+    }
     fn compile(&self, pattern: &[u8], options: &[u8], flags: Flags) -> Result<Rc<Regex>, String> {
         let mut key = self.key.borrow_mut();
         key.clear();
@@ -154,6 +157,9 @@ impl Search {
         let flags = flags(call, options)?;
         call.charge(pattern.len() / 16);
         let cache = worker(call)?.patterns.clone();
+        if options.contains(&b'j') && !(options.contains(&b'o') && cache.knows(pattern, options)) {
+            super::log::debug(call, |_| "pcre JIT compiling result: 1".into());
+        }
         Ok(cache.compile(pattern, options, flags).map(|regex| Search {
             groups: if flags.longest { 0 } else { regex.captures_len() - 1 },
             dup_names: flags.dup_names,

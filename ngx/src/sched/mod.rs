@@ -25,7 +25,7 @@ use std::rc::Rc;
 use vm::{Lent, Step, ThreadId, Until, Wake};
 
 use crate::log::Level;
-use crate::phase::Phase;
+use crate::phase::{Phase, Phases};
 use crate::request::Request;
 use crate::state::{LightThread, OnAbort};
 use crate::worker::{PhaseEnd, Worker};
@@ -53,6 +53,15 @@ pub(crate) struct Run {
     quiet: bool,
     error: Vec<u8>,
 }
+
+/// Phases whose Lua OpenResty runs as a mere call: their errors read so.
+const CALLS: Phases = Phase::Init.bit()
+    | Phase::InitWorker.bit()
+    | Phase::ExitWorker.bit()
+    | Phase::Set.bit()
+    | Phase::HeaderFilter.bit()
+    | Phase::BodyFilter.bit()
+    | Phase::Log.bit();
 
 impl Run {
     pub fn new(worker: Rc<Worker>, entry: ThreadId) -> Run {
@@ -195,16 +204,15 @@ impl Run {
         match step {
             Step::Done if id == self.entry => self.entry_ended = true,
             Step::Error if id == self.entry => {
-                let text = self.worker.failure(id);
+                // (as a call, not as a thread)
+                let plain = request.phase.bit() & CALLS != 0;
+                let text = self.worker.failure(id, plain);
                 if self.quiet {
                     self.error = text;
                     return Some(PhaseEnd::Failed);
                 }
                 let lead = match request.phase {
-                    // (these run as a call in OpenResty, not as a thread)
-                    Phase::HeaderFilter | Phase::BodyFilter | Phase::Log => {
-                        format!("failed to run {}: ", request.phase.context())
-                    }
+                    _ if plain => format!("failed to run {}: ", request.phase.context()),
                     _ => "lua entry thread aborted: runtime error: ".to_string(),
                 };
                 let words = [lead.as_bytes(), &text].concat();
@@ -212,7 +220,7 @@ impl Run {
                 return Some(PhaseEnd::Failed);
             }
             Step::Error => {
-                let text = self.worker.failure(id);
+                let text = self.worker.failure(id, false);
                 let words = [b"lua user thread aborted: runtime error: ".as_slice(), &text].concat();
                 request.log.clone().write(Level::Error, &words, Some(request));
                 self.ended(id, request);
