@@ -92,6 +92,8 @@ pub struct Output {
     pub started: bool,
     /// `ngx.flush` was called since the last time the output was taken.
     pub flush: bool,
+    /// `ngx.send_headers` was called: the head is to go out now, whatever there is to print.
+    pub head: bool,
     /// `ngx.eof` was called: nothing follows.
     pub eof: bool,
     /// Bytes of body handed to the connection so far.
@@ -154,6 +156,9 @@ pub trait Exchange {
 
     /// The value of an nginx variable (without `$`, lower case). None: no value ("not found"); Err: no such variable.
     fn variable(&self, request: &Request, name: &[u8]) -> Result<Option<Vec<u8>>, NoVariable>;
+
+    /// Whether an nginx variable could be assigned.
+    fn may_set_variable(&self, name: &[u8]) -> Result<(), NoVariable>;
 
     /// Assigns an nginx variable (None: undefined).
     fn set_variable(&self, request: &mut Request, name: &[u8], value: Option<Vec<u8>>) -> Result<(), NoVariable>;
@@ -385,6 +390,9 @@ impl Exchange for NoClient {
         Box::pin(std::future::ready(Ok(())))
     }
     fn variable(&self, _request: &Request, _name: &[u8]) -> Result<Option<Vec<u8>>, NoVariable> {
+        Err(NoVariable::NotFound)
+    }
+    fn may_set_variable(&self, _: &[u8]) -> Result<(), NoVariable> {
         Err(NoVariable::NotFound)
     }
     fn set_variable(&self, _: &mut Request, _: &[u8], _: Option<Vec<u8>>) -> Result<(), NoVariable> {

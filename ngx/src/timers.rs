@@ -95,7 +95,8 @@ pub(crate) fn start(worker: &Rc<Worker>, like: &Request, delay: Duration, every:
         loop {
             let exit = owner.timers.exit.notified();
             let premature = if owner.is_exiting() {
-                true
+                // (one that is due at once runs in time)
+                !delay.is_zero()
             } else {
                 // (one that is due at once waited for its task's turn: in the order in which they were registered)
                 let pause = async {

@@ -79,6 +79,8 @@ pub struct LuaMain {
     pub worker_thread_vm_pool_size: Option<u64>,
     pub regex_cache_max_entries: Option<u64>,
     pub regex_match_limit: Option<u64>,
+    /// rewrite_by_lua_no_postpone.
+    pub rewrite_no_postpone: bool,
     pub init: Option<Arc<Code>>,
     pub init_worker: Option<Arc<Code>>,
     pub exit_worker: Option<Arc<Code>>,

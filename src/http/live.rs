@@ -268,6 +268,15 @@ impl Exchange for Live {
         }
     }
 
+    fn may_set_variable(&self, name: &[u8]) -> Result<(), NoVariable> {
+        let defined = self.http.names.find(name).and_then(|id| self.http.vars.get(id as usize)).cloned();
+        match defined.or_else(|| vars::find(name)) {
+            None | Some(VarKind::Family(..)) => Err(NoVariable::NotFound),
+            Some(VarKind::Slot(_) | VarKind::Builtin(vars::Builtin::Args | vars::Builtin::LimitRate)) => Ok(()),
+            Some(_) => Err(NoVariable::NotChangeable),
+        }
+    }
+
     fn set_variable(&self, request: &mut Request, name: &[u8], value: Option<Vec<u8>>) -> Result<(), NoVariable> {
         let defined = self.http.names.find(name).and_then(|id| self.http.vars.get(id as usize)).cloned();
         match defined.or_else(|| vars::find(name)) {

@@ -26,7 +26,7 @@ pub enum Next {
     Text(u16, Vec<u8>),
     /// The URI changed: find the location anew.
     Find,
-    /// An internal redirect: as `Find`, with a new URI and past the server's rewrite phase.
+    /// An internal redirect: a new URI, which begins with the server's rewrite phase.
     Redirect {
         uri: Vec<u8>,
         args: Option<Vec<u8>>,
@@ -75,7 +75,7 @@ pub async fn run(live: &Live, request: &mut Request) {
                 request.reset_lua();
                 request.uri = uri;
                 request.args = args;
-                Phase::Init
+                Phase::ServerRewrite
             }
             Next::Named(name) => {
                 request.internal = true;
@@ -110,14 +110,18 @@ pub async fn run(live: &Live, request: &mut Request) {
 }
 
 async fn server_rewrite(live: &Live, request: &mut Request) -> Next {
-    let root = live.place().location.clone();
-    match rewrite::run(live, request, &root).await {
-        Next::Go | Next::Find => {}
-        other => return other,
+    let root = live.place().server.root.clone();
+    live.enter(request, root.clone());
+    // (Lua first: its module comes later in nginx's list, and later modules run earlier)
+    if let Some(code) = root.settings.lua_server_rewrite.clone() {
+        match after_lua(live, request, Phase::ServerRewrite, &code).await {
+            Next::Go | Next::Find => {}
+            other => return other,
+        }
     }
-    match live.settings().lua_server_rewrite.clone() {
-        Some(code) => after_lua(live, request, Phase::ServerRewrite, &code).await,
-        None => Next::Go,
+    match rewrite::run(live, request, &root).await {
+        Next::Find => Next::Go,
+        other => other,
     }
 }
 
@@ -150,6 +154,13 @@ fn find_location(live: &Live, request: &mut Request) -> Next {
 
 async fn rewrite_phase(live: &Live, request: &mut Request) -> Next {
     let location = live.place().location.clone();
+    let early = location.settings.lua_rewrite.clone().filter(|_| live.http.lua.rewrite_no_postpone);
+    if let Some(code) = &early {
+        match after_lua(live, request, Phase::Rewrite, code).await {
+            Next::Go => {}
+            other => return other,
+        }
+    }
     match rewrite::run(live, request, &location).await {
         Next::Go => {}
         other => return other,
@@ -160,7 +171,7 @@ async fn rewrite_phase(live: &Live, request: &mut Request) -> Next {
     {
         return Next::Status(code);
     }
-    match live.settings().lua_rewrite.clone() {
+    match live.settings().lua_rewrite.clone().filter(|_| early.is_none()) {
         Some(code) => after_lua(live, request, Phase::Rewrite, &code).await,
         None => Next::Go,
     }
@@ -269,7 +280,12 @@ async fn finished(live: &Live, request: &mut Request, phase: Phase, end: Finish)
         },
         // NGX_OK, NGX_DECLINED, NGX_DONE end the phase only.
         Finish::Exit(0 | -5 | -4) if answered(live, request) => finish(live, request).await,
-        Finish::Exit(0 | -5 | -4) if phase == Phase::Content => finish(live, request).await,
+        // Nobody else answers.
+        Finish::Exit(-5) if phase == Phase::Content => {
+            live.keep_alive.set(false);
+            Next::Drop
+        }
+        Finish::Exit(0 | -4) if phase == Phase::Content => finish(live, request).await,
         Finish::Exit(0 | -5 | -4) => Next::Go,
         // NGX_ERROR: the connection is closed as it is.
         Finish::Exit(status) if status < 0 => {
@@ -420,7 +436,10 @@ async fn error_page(
 ) -> Option<Phase> {
     let target = live.eval(request, &page.target);
     let answer = page.answer.unwrap_or(code);
-    request.response.status = answer;
+    // (`=` alone: the answer's own status, or the one that Lua has set)
+    if answer != 0 {
+        request.response.status = answer;
+    }
     live.err_status.set(answer);
     request.output.pending.clear();
     request.output.started = false;
@@ -448,7 +467,7 @@ async fn error_page(
             };
             request.uri = uri;
             request.args = args;
-            Some(Phase::Init)
+            Some(Phase::ServerRewrite)
         }
         _ => {
             request.response.headers.set("Location", target);

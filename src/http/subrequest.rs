@@ -88,6 +88,8 @@ pub fn run(parent_live: Rc<Live>, parent: &Request, options: SubrequestOptions) 
         }
         let body = live.capture.as_ref().map(|captured| captured.body.take()).unwrap_or_default();
         let status = match request.response.status {
+            // (dropped without an answer)
+            0 if !live.complete.get() => 500,
             0 => 200,
             status => status,
         };

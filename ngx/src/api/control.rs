@@ -90,8 +90,14 @@ fn exec<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     if request.output.started || request.response.sent {
         return Err(call.error("attempt to call ngx.exec after sending out response headers"));
     }
+    if !uri.starts_with(b"@") && super::location::parse_uri(&uri).is_none() {
+        let shown = String::from_utf8_lossy(&uri).into_owned();
+        let words = format!("unsafe URI \"{shown}\" was detected");
+        super::ngx_table::warn(request, crate::log::Level::Error, words.as_bytes());
+        return Err(call.error(format!("unsafe uri: {shown}")));
+    }
     let (uri, args) = match uri.iter().position(|c| *c == b'?') {
-        Some(at) if !uri.starts_with(b"@") => {
+        Some(at) => {
             let own = uri[at + 1..].to_vec();
             let args = match args {
                 Some(more) if !more.is_empty() => [own, b"&".to_vec(), more].concat(),

@@ -123,6 +123,12 @@ fn change<'gc>(call: &mut Call<'_, 'gc>, at: usize, replace: bool) -> Reply<'gc>
     }
     let underscores = request_ref.exchange.lua_conf().transform_underscores;
     let name = dashed(&name, underscores);
+    if name.eq_ignore_ascii_case(b"content-length")
+        && let Some(text) = v.as_str()
+        && (text.bytes().is_empty() || !text.bytes().iter().all(u8::is_ascii_digit))
+    {
+        return Err(call.error("failed to set header content_length (error: -1)"));
+    }
     if let (true, Some(text)) = (replace, v.as_str()) {
         // The usual call: one value, of a header that exists once.
         let name = Bytes::copy_from_slice(&safe_name(&name));

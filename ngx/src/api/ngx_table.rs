@@ -90,6 +90,7 @@ static WORKER: &[Row] = &[
     row_in("id", worker_id, ANY, "ngx.worker.id() -> counts from 0"),
     row_in("count", worker_count, ANY, "ngx.worker.count() -> how many workers"),
     row_in("pid", worker_pid, ANY, "ngx.worker.pid() -> the process id"),
+    row_in("pids", worker_pids, ANY, "ngx.worker.pids() -> the workers' process ids: they are threads of one"),
     row_in("exiting", worker_exiting, ANY, "ngx.worker.exiting() -> whether the worker is on its way out"),
 ];
 
@@ -145,6 +146,7 @@ fn index<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
             let request = request(call)?;
             let status = match request.response.status {
                 0 if request.output.started || request.response.sent => 200,
+                0 if request.version == 9 => 9,
                 status => status,
             };
             call.ret(Value::num(f64::from(status)))
@@ -242,6 +244,18 @@ fn worker_count<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
 
 fn worker_pid<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     call.ret(Value::num(f64::from(std::process::id())))
+}
+
+fn worker_pids<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
+    if call.phase() & (Phase::Init.bit() | Phase::InitWorker.bit()) != 0 {
+        return call.ret_nil_err("API disabled in the current context");
+    }
+    let n = worker(call)?.setup.worker_count;
+    let t = call.cx.table(n, 0);
+    for i in 1..=n {
+        t.set_int(call.cx.mc, i, Value::num(f64::from(std::process::id())));
+    }
+    call.ret(Value::table(t))
 }
 
 fn worker_exiting<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {

@@ -151,6 +151,9 @@ fn flush<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
         return call.ret_nil_err(words);
     }
     let req = request(call)?;
+    if req.output.started && req.method == "HEAD" {
+        return call.ret_nil_err("header only");
+    }
     if req.output.eof {
         return call.ret_nil_err("seen eof");
     }
@@ -191,7 +194,13 @@ fn eof<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     sent(call)
 }
 
+/// The head goes through its filters before Lua goes on.
 fn send_headers<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
-    request(call)?.output.started = true;
-    call.ret(Value::num(1.0))
+    let output = &mut request(call)?.output;
+    output.head = !output.started;
+    output.started = true;
+    if !output.head {
+        return call.ret(Value::num(1.0));
+    }
+    Outcome::park(What::Flush, std::future::ready(()), |call, ()| call.ret(Value::num(1.0)))
 }

@@ -137,6 +137,7 @@ impl Run {
                 }
                 if self.output_due(request) {
                     let flush = std::mem::take(&mut request.output.flush);
+                    request.output.head = false;
                     let last = request.output.eof;
                     if self.send(request, flush, last).await.is_err() {
                         request.output.broken = true;
@@ -191,7 +192,7 @@ impl Run {
 
     fn output_due(&self, request: &Request) -> bool {
         let out = &request.output;
-        out.flush || (out.eof && !request.response.sent) || out.pending.len() >= request.exchange.postpone_output()
+        out.flush || out.head || (out.eof && !request.response.sent) || out.pending.len() >= request.exchange.postpone_output()
     }
 
     async fn send(&self, request: &mut Request, flush: bool, last: bool) -> Result<(), crate::request::ClientGone> {

@@ -172,7 +172,10 @@ pub static ROWS: &[Row] = &{
         }),
         row("lua_check_client_abort", ALL_IF, ONE, |b, d| b.flag(d, |s| &mut s.lua_check_client_abort)),
         row("lua_use_default_type", ALL_IF, ONE, |b, d| b.flag(d, |s| &mut s.lua_use_default_type)),
-        row("rewrite_by_lua_no_postpone", HTTP, ONE, nothing_flag),
+        row("rewrite_by_lua_no_postpone", HTTP, ONE, |b, d| {
+            b.http().lua.main.rewrite_no_postpone = super::super::build::on_off(d)?;
+            Ok(())
+        }),
         row("access_by_lua_no_postpone", HTTP, ONE, nothing_flag),
         // There is no malloc to trim, no C signal handler to restart, no thread cache to size.
         row("lua_malloc_trim", HTTP, ONE, nothing),
