@@ -10,6 +10,7 @@ mod lua;
 mod process;
 mod readme;
 mod redis;
+mod request_life;
 mod sockets;
 mod support;
 mod tidy;

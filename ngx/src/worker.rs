@@ -279,7 +279,8 @@ impl Worker {
             };
             text.extend_from_slice(b"\nstack traceback:");
             let mut chain = vec![thread];
-            while let Some(inner) = failed_in(chain[chain.len() - 1]).filter(|_| !plain && chain.len() < MAX_COROUTINES) {
+            while let Some(inner) = failed_in(chain[chain.len() - 1]).filter(|_| !plain && chain.len() < MAX_COROUTINES)
+            {
                 chain.push(inner);
             }
             for (number, coroutine) in chain.into_iter().rev().enumerate() {

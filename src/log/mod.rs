@@ -101,7 +101,9 @@ impl Log for Plain {
     }
     fn write(&self, level: Level, message: &[u8], request: Option<&Request>) {
         let tail = match request {
-            Some(request) if !matches!(request.phase, Phase::Init | Phase::ExitWorker) => format!(", context: {}", request.phase.context()),
+            Some(request) if !matches!(request.phase, Phase::Init | Phase::ExitWorker) => {
+                format!(", context: {}", request.phase.context())
+            }
             _ => String::new(),
         };
         write(&self.0, level, 0, message, tail.as_bytes());

@@ -192,7 +192,10 @@ impl Run {
 
     fn output_due(&self, request: &Request) -> bool {
         let out = &request.output;
-        out.flush || out.head || (out.eof && !request.response.sent) || out.pending.len() >= request.exchange.postpone_output()
+        out.flush
+            || out.head
+            || (out.eof && !request.response.sent)
+            || out.pending.len() >= request.exchange.postpone_output()
     }
 
     async fn send(&self, request: &mut Request, flush: bool, last: bool) -> Result<(), crate::request::ClientGone> {
