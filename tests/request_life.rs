@@ -251,3 +251,37 @@ fn a_failing_start_names_directive_and_place() {
         assert!(said.contains(expected), "{http}: {said}");
     }
 }
+
+#[test]
+fn graceful_exit_replaces_the_workers() {
+    let server = start(
+        "init_by_lua_block { log_phase = require 'ngx.process'.type() }
+        server { listen 127.0.0.1:PORT;
+        location = /count { content_by_lua_block { n = (n or 0) + 1 ngx.say(log_phase, n) } }
+        location = /exit { content_by_lua_block { require 'ngx.process'.signal_graceful_exit() ngx.say('bye') } } }",
+    );
+    check(&server, &[("/count", "master1\n"), ("/count", "master2\n"), ("/exit", "bye\n")]);
+    expect_log(&server, &["signal 1 (SIGHUP) received", "gracefully shutting down"]);
+    check(&server, &[("/count", "master1\n")]);
+}
+
+/// Lua in the configuration shows in the filters of every response, and only where it is needed.
+#[test]
+fn filters_say_what_they_are_there_for() {
+    for (http, has, has_not) in [
+        (
+            "location = /t { rewrite_by_lua return; return 200 x; }",
+            "lua capture header filter, uri \"/t\"",
+            "for user lua code",
+        ),
+        (
+            "location = /t { return 200 x; } location /u { body_filter_by_lua return; return 200 x; }",
+            "lua header filter for user lua code, uri \"/t\"",
+            "lua capture",
+        ),
+    ] {
+        let server = start(&format!("server {{ listen 127.0.0.1:PORT; {http} }}"));
+        assert_eq!(server.body("/t"), "x");
+        assert!(server.log().contains(has) && !server.log().contains(has_not), "{}", server.log());
+    }
+}

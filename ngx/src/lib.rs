@@ -12,6 +12,7 @@ pub mod encoding;
 pub mod headers;
 pub mod log;
 pub mod phase;
+mod pipe;
 pub mod regex;
 pub mod request;
 pub mod resolver;

@@ -31,6 +31,10 @@ pub struct Setup {
     /// lua_max_running_timers, lua_max_pending_timers; 0: nginx-lua's defaults (256, 1024).
     pub max_running_timers: usize,
     pub max_pending_timers: usize,
+    /// lua_thread_cache_max_entries (None: 1024): with 0 the log says nothing of places for threads that are used again.
+    pub thread_cache_max_entries: Option<usize>,
+    /// master_process off: the process is its own master.
+    pub single: bool,
     /// The http block's lua_* directives: for timers and init_worker.
     pub conf: LuaConf,
     /// lua_shared_dict zones by name: the same `Arc`s for all workers, and across reloads.
@@ -76,6 +80,8 @@ pub struct Worker {
     /// The worker is on its way out (quit, or a reload replaced its configuration).
     exiting: Cell<bool>,
     poisoned: Cell<bool>,
+    /// How many places for threads were ever used.
+    slots: Cell<u32>,
     /// How many requests and timers need this machine, if it is not the worker's own.
     holds: Cell<usize>,
 }
@@ -121,6 +127,7 @@ impl Worker {
             patterns,
             exiting: Cell::new(false),
             poisoned: Cell::new(false),
+            slots: Cell::new(0),
             holds: Cell::new(0),
         });
         worker.vm.enter(|cx| {
@@ -139,6 +146,13 @@ impl Worker {
             }
         });
         worker
+    }
+
+    /// Whether a thread ran in that place before; from now on one did.
+    pub(crate) fn knows_slot(&self, slot: u32) -> bool {
+        let known = slot < self.slots.get();
+        self.slots.set(self.slots.get().max(slot + 1));
+        known
     }
 
     /// One more needs this machine; None if it is the worker's own, which stays anyhow.

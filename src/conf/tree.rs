@@ -77,8 +77,13 @@ pub struct LuaMain {
     pub max_running_timers: Option<u64>,
     pub max_pending_timers: Option<u64>,
     pub worker_thread_vm_pool_size: Option<u64>,
+    pub thread_cache_max_entries: Option<u64>,
     pub regex_cache_max_entries: Option<u64>,
     pub regex_match_limit: Option<u64>,
+    /// What Lua there is anywhere: in the phases that answer, in header or body filters, in body filters.
+    pub answers: bool,
+    pub filters: bool,
+    pub body_filters: bool,
     /// rewrite_by_lua_no_postpone.
     pub rewrite_no_postpone: bool,
     pub init: Option<Arc<Code>>,

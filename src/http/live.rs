@@ -180,11 +180,10 @@ impl Live {
         let code = dynamic.as_deref().unwrap_or(code);
         if request.log.enabled(Level::Debug) {
             let uri = String::from_utf8_lossy(&request.uri);
-            let words = match phase {
-                Phase::HeaderFilter => format!("lua header filter for user lua code, uri \"{uri}\""),
-                other => format!("lua {} handler, uri:\"{uri}\" c:1", other.name()),
-            };
-            self.say(request, Level::Debug, &words);
+            // (filters say so themselves, whether there is Lua for this request or not)
+            if phase != Phase::HeaderFilter {
+                self.say(request, Level::Debug, &format!("lua {} handler, uri:\"{uri}\" c:1", phase.name()));
+            }
         }
         let before = std::mem::replace(&mut request.phase, phase);
         let end = self.worker.lua.run_phase(request, phase, code).await;

@@ -113,6 +113,7 @@ async fn header_filters(live: &Live, request: &mut Request) {
     if request.response.status == 0 {
         request.response.status = 200;
     }
+    say_filters(live, request, "header", live.http.lua.filters);
     // An error page is a response of its own: the head can be changed until here, and not after.
     not_modified(live, request);
     expires(live, request);
@@ -139,7 +140,22 @@ async fn header_filters(live: &Live, request: &mut Request) {
     }
 }
 
+/// The filters that run for every response, where there is Lua in the configuration that needs them.
+fn say_filters(live: &Live, request: &Request, which: &str, user: bool) {
+    if !request.log.enabled(Level::Debug) {
+        return;
+    }
+    let uri = String::from_utf8_lossy(&request.uri);
+    if live.http.lua.answers {
+        live.say(request, Level::Debug, &format!("lua capture {which} filter, uri \"{uri}\""));
+    }
+    if user {
+        live.say(request, Level::Debug, &format!("lua {which} filter for user lua code, uri \"{uri}\""));
+    }
+}
+
 async fn body_filters(live: &Live, request: &mut Request, last: bool) {
+    say_filters(live, request, "body", live.http.lua.body_filters);
     let Some(code) = live.settings().lua_body_filter.clone() else { return };
     if request.output.pending.is_empty() && !last {
         return;

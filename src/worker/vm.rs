@@ -31,6 +31,8 @@ pub fn setup(main: &Main, http: &Http, worker_id: usize) -> Setup {
         worker_count: main.worker_processes,
         max_running_timers: count(http.lua.max_running_timers, 256),
         max_pending_timers: count(http.lua.max_pending_timers, 1024),
+        thread_cache_max_entries: http.lua.thread_cache_max_entries.map(|n| count(Some(n), 0)),
+        single: !main.master_process,
         conf: super::lua_conf(&http.settings),
         zones: zones(http),
         configure: crate::cli::identity::CONFIGURE,

@@ -22,6 +22,12 @@ pub static NATIVES: &[Row] = &[
     // For the tests of what a bug of ours costs; not in release builds.
     #[cfg(debug_assertions)]
     row_in("_panic", |_| panic!("asked for by ngx._panic"), ANY, "ngx._panic(): a panic inside the VM"),
+    row_in(
+        "get_raw_phase",
+        get_raw_phase,
+        ANY,
+        "ngx.get_raw_phase() -> the running phase as lua-resty-core numbers it",
+    ),
     row_in("get_phase", get_phase, ANY, "ngx.get_phase() -> the name of the running phase"),
 ];
 
@@ -162,4 +168,24 @@ fn get_phase<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     let name = ALL.iter().find(|p| p.bit() == bits).map_or("content", |p| p.name());
     let name = call.cx.intern(name.as_bytes());
     call.ret(Value::str(name))
+}
+
+/// lua-resty-core's numbers of the phases; 0 where it has none.
+fn get_raw_phase<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
+    let bits = call.phase();
+    let number = ALL.iter().find(|p| p.bit() == bits).map_or(0, |phase| match phase {
+        Phase::Set => 0x1,
+        Phase::Rewrite => 0x2,
+        Phase::Access => 0x4,
+        Phase::Content => 0x8,
+        Phase::Log => 0x10,
+        Phase::HeaderFilter => 0x20,
+        Phase::BodyFilter => 0x40,
+        Phase::Timer => 0x80,
+        Phase::InitWorker => 0x100,
+        Phase::ExitWorker => 0x2000,
+        Phase::ServerRewrite => 0x8000,
+        Phase::Init | Phase::WorkerThread => 0,
+    });
+    call.ret(Value::num(f64::from(number)))
 }

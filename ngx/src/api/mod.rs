@@ -11,6 +11,7 @@ pub(crate) mod log;
 pub(crate) mod modules;
 pub(crate) mod ngx_table;
 pub(crate) mod output;
+pub(crate) mod pipe;
 pub(crate) mod re;
 pub(crate) mod req;
 pub(crate) mod semaphore;

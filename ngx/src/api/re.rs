@@ -27,7 +27,6 @@ static NATIVES: &[Row] = &[
     row_in("gmatch", gmatch, ANY, "ngx.re.gmatch(subject, regex [, options]) -> an iterator, or nil and a message"),
     row_in("sub", sub, ANY, "ngx.re.sub(subject, regex, replacement [, options]) -> text, 0 or 1, message"),
     row_in("gsub", gsub, ANY, "ngx.re.gsub(subject, regex, replacement [, options]) -> text, how often, message"),
-    row_in("opt", opt, ANY, "ngx.re.opt(name, value): accepted for compatibility"),
 ];
 
 /// The module `ngx.re`.

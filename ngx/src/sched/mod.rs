@@ -92,7 +92,16 @@ impl Run {
     pub async fn run(&mut self, request: &mut Request) -> PhaseEnd {
         let outer = std::mem::take(&mut request.lua.threads);
         request.lua.threads.entry = Some(self.entry);
+        let tell = request.log.enabled(Level::Debug) && self.worker.setup.thread_cache_max_entries != Some(0);
+        if tell && self.worker.knows_slot(self.entry.slot()) {
+            let words = format!("lua reusing cached lua thread (ref {})", self.entry.slot());
+            self.worker.log_for(request, Level::Debug, words.as_bytes());
+        }
         let end = self.drive(request).await;
+        if tell {
+            let words = format!("lua caching unused lua thread (ref {})", self.entry.slot());
+            self.worker.log_for(request, Level::Debug, words.as_bytes());
+        }
         request.lua.threads = outer;
         end
     }

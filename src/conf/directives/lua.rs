@@ -177,10 +177,13 @@ pub static ROWS: &[Row] = &{
             Ok(())
         }),
         row("access_by_lua_no_postpone", HTTP, ONE, nothing_flag),
-        // There is no malloc to trim, no C signal handler to restart, no thread cache to size.
+        // There is no malloc to trim, no C signal handler to restart.
         row("lua_malloc_trim", HTTP, ONE, nothing),
         row("lua_sa_restart", HTTP, ONE, nothing_flag),
-        row("lua_thread_cache_max_entries", HTTP, ONE, nothing),
+        row("lua_thread_cache_max_entries", HTTP, ONE, |b, d| {
+            let number = number(d)?;
+            once(b, d, |lua| &mut lua.thread_cache_max_entries, number)
+        }),
         row("lua_load_resty_core", HTTP, ONE, |b, d| {
             let text = "lua_load_resty_core is deprecated (the lua-resty-core library is required since ngx_lua \
                         v0.10.16)";
@@ -196,8 +199,17 @@ fn code(b: &mut Builder, d: &Directive, slot: fn(&mut Settings) -> &mut Option<A
         return Err(d.says("is duplicate"));
     }
     check_inline(d, 0)?;
+    note(b, d);
     let code = b.code(d, 0)?;
     b.put(d, slot, code)
+}
+
+/// Notes for which filters there is work.
+fn note(b: &mut Builder, d: &Directive) {
+    let main = &mut b.http().lua.main;
+    main.answers |= ["rewrite_by_lua", "access_by_lua", "content_by_lua"].iter().any(|name| d.name.starts_with(name));
+    main.filters |= d.name.starts_with("header_filter") || d.name.starts_with("body_filter");
+    main.body_filters |= d.name.starts_with("body_filter");
 }
 
 fn check_inline(d: &Directive, word: usize) -> Result<(), String> {
@@ -212,6 +224,7 @@ fn content(b: &mut Builder, d: &Directive) -> Result<(), String> {
         return Err("is duplicate".into());
     }
     check_inline(d, 0)?;
+    note(b, d);
     let code = b.code(d, 0)?;
     b.location().handler = Some(Handler::Lua(code));
     Ok(())
