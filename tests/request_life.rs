@@ -98,6 +98,10 @@ fn send_headers_runs_the_filters_before_it_returns() {
         }
         location = /early { rewrite_by_lua_block { ngx.var.foo = 1 } if ($foo = 1) { return 200 early; } return 200 late; }
         location = /length { content_by_lua_block { ngx.header.content_length = 'many' } }
+        location = /no-type {
+            default_type text/html;
+            content_by_lua_block { ngx.header['Content-Type'] = nil ngx.say(ngx.header.content_type) }
+        }
         location = /late { content_by_lua_block { ngx.say('x') ngx.exit(201) } }
         location = /later { content_by_lua_block { ngx.say('x') ngx.flush(true) ngx.exit(501) } }
         location = /head { content_by_lua_block { ngx.say('x') ngx.log(ngx.WARN, ngx.flush()) } } }",
@@ -105,6 +109,8 @@ fn send_headers_runs_the_filters_before_it_returns() {
     check(&server, &[("/early", "early"), ("/late", "x\n")]);
     let get = |method: &str, path: &str| server.raw(format!("{method} {path} HTTP/1.1\r\nHost: a\r\n\r\n").as_bytes());
     assert!(get("GET", "/filter").contains("n = filtered y\n"), "{}", server.log());
+    let answer = get("GET", "/no-type");
+    assert!(!answer.contains("Content-Type") && answer.contains("\nnil\n"), "{answer}");
     assert!(get("GET", "/length").starts_with("HTTP/1.1 500 "));
     assert!(get("GET", "/late").starts_with("HTTP/1.1 200 "));
     assert!(!server.log().contains("attempt to set status"), "{}", server.log());

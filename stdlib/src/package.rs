@@ -25,11 +25,14 @@ static LOADERS: &[Row] = &[
 pub const DEFAULT_PATH: &str = "./?.lua;/usr/local/share/lua/5.1/?.lua;/usr/local/share/lua/5.1/?/init.lua;\
 /usr/share/lua/5.1/?.lua;/usr/share/lua/5.1/?/init.lua";
 
+/// `package.cpath` likewise: no library in it can be loaded, but programs look at it, and at what `require` says of it.
+pub const DEFAULT_CPATH: &str = "./?.so;/usr/local/lib/lua/5.1/?.so;/usr/local/lib/lua/5.1/loadall.so";
+
 /// Registers the library; the libraries registered before it are in `package.loaded`. Call it last.
 pub fn open(cx: Cx<'_>) {
     cx.library("", GLOBALS);
     let package = cx.library("package", NATIVES);
-    for (name, text) in [("path", DEFAULT_PATH), ("cpath", ""), ("config", "/\n;\n?\n!\n-\n")] {
+    for (name, text) in [("path", DEFAULT_PATH), ("cpath", DEFAULT_CPATH), ("config", "/\n;\n?\n!\n-\n")] {
         cx.set_field(package, name, cx.str(text.as_bytes()));
     }
     let loaded = cx.library("package.loaded", &[]);

@@ -296,6 +296,9 @@ fn response_table<'gc>(call: &mut Call<'_, 'gc>, response: SubrequestResult) -> 
     let cx = call.cx;
     let header = cx.table(0, response.headers.len());
     for (name, value) in response.headers.iter() {
+        if value.is_empty() && name.eq_ignore_ascii_case(b"content-type") {
+            continue;
+        }
         add_value(cx, header, Value::str(cx.intern(name)), cx.str(value));
     }
     let t = cx.table(0, 4);
