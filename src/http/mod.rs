@@ -123,10 +123,16 @@ fn blank(live: Rc<Live>, client: Rc<Connection>) -> Request {
 }
 
 /// The whole answer to a head that was refused, logged; empty where nothing is answered.
-pub fn refuse(worker: &Rc<Worker>, client: &Rc<Connection>, listen: usize, bad: &Bad) -> Vec<u8> {
+pub async fn refuse(worker: &Rc<Worker>, client: &Rc<Connection>, listen: usize, bad: &Bad) -> Vec<u8> {
     let http = &worker.http;
     let server = http.servers[http.listens[listen].default].clone();
-    let live = Rc::new(Live::new(worker.clone(), None, listen, server, worker.next_id(), None, false));
+    let has_page =
+        server.root.settings.error_page.iter().flat_map(|pages| pages.iter()).any(|p| p.status == bad.status);
+    // (not after a bug of ours: one is enough)
+    let has_page = has_page && bad.status != 500;
+    let mut live = Live::new(worker.clone(), None, listen, server, worker.next_id(), None, false);
+    live.capture = has_page.then(subrequest::Captured::default);
+    let live = Rc::new(live);
     let mut request = blank(live.clone(), client.clone());
     request.request_line = bad.line.clone();
     request.response.status = bad.status;
@@ -137,9 +143,19 @@ pub fn refuse(worker: &Rc<Worker>, client: &Rc<Connection>, listen: usize, bad: 
         write_access_log(&live, &request);
         return Vec::new();
     }
-    let page = status::page(bad.status, live.server_words(), false).unwrap_or_default();
-    request.response.headers.add("Content-Type", "text/html");
-    request.response.headers.add("Content-Length", page.len().to_string());
+    let page = match &live.capture {
+        Some(captured) => {
+            request.response.status = 0;
+            phases::run_error(&live, &mut request, bad.status).await;
+            captured.body.take()
+        }
+        None => {
+            request.response.headers.add("Content-Type", "text/html");
+            status::page(bad.status, live.server_words(), false).unwrap_or_default()
+        }
+    };
+    live.keep_alive.set(false);
+    request.response.headers.set("Content-Length", page.len().to_string());
     let mut answer = response::render(&live, &request, false);
     live.head_bytes.set(answer.len() as u64);
     request.output.sent = page.len() as u64;

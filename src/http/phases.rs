@@ -40,8 +40,18 @@ pub enum Next {
 const CYCLES: usize = 10;
 
 pub async fn run(live: &Live, request: &mut Request) {
+    run_from(live, request, Phase::ServerRewrite).await;
+}
+
+/// Answers a request that is an error from the start: by `error_page`, or with the built-in page.
+pub async fn run_error(live: &Live, request: &mut Request, code: u16) {
+    if let Some(stage) = error_response(live, request, code).await {
+        run_from(live, request, stage).await;
+    }
+}
+
+async fn run_from(live: &Live, request: &mut Request, mut stage: Phase) {
     let mut cycles = 0;
-    let mut stage = Phase::ServerRewrite;
     loop {
         request.phase = stage;
         let next = match stage {
