@@ -131,7 +131,7 @@ pub async fn refuse(worker: &Rc<Worker>, client: &Rc<Connection>, listen: usize,
     // (not after a bug of ours: one is enough)
     let has_page = has_page && bad.status != 500;
     let mut live = Live::new(worker.clone(), None, listen, server, worker.next_id(), None, false);
-    live.capture = has_page.then(subrequest::Captured::default);
+    live.capture = has_page.then(|| subrequest::Captured { error_pages: true, ..Default::default() });
     let live = Rc::new(live);
     let mut request = blank(live.clone(), client.clone());
     request.request_line = bad.line.clone();
