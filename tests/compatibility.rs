@@ -146,6 +146,12 @@ const API: &[(&str, &str, &str)] = &[
     ("ngx.base64", "require('ngx.base64').", "encode_base64url decode_base64url"),
     ("ngx.re (module)", "require('ngx.re').", "split opt"),
     ("ngx.pipe", "require('ngx.pipe').", "spawn"),
+    (
+        "ngx.pipe process",
+        "require('ngx.pipe').spawn('true').",
+        "pid set_timeouts write shutdown wait kill stdout_read_all stdout_read_line stdout_read_bytes stdout_read_any \
+         stderr_read_all stderr_read_line stderr_read_bytes stderr_read_any",
+    ),
     ("resty.core", "require('resty.core').", "version"),
     ("resty.core.regex", "require('resty.core.regex').", "is_regex_cache_empty"),
     ("resty.lrucache", "require('resty.lrucache').", "new"),

@@ -134,6 +134,27 @@ fn refused_heads() {
 }
 
 #[test]
+fn refused_heads_have_error_pages() {
+    let server = Server::start(
+        "server { listen 127.0.0.1:PORT; error_page 400 = /bad; error_page 505 /old; error_page 414 @none;
+         location = /bad { content_by_lua_block {
+             ngx.req.set_header('Cookie', 'a=b') ngx.header.x = ngx.var.cookie_a ngx.say('bad ', ngx.req.get_method())
+         } }
+         location = /old { return 200 old; } }",
+        &[],
+    );
+    for (line, start, end) in [
+        ("GeT / HTTP/1.1", "HTTP/1.1 200 OK\n", "Connection: close\nx: b\n\nbad GET\n<closed>"),
+        ("GET / HTTP/2.3", "HTTP/1.1 505 HTTP Version Not Supported\n", "\n\nold<closed>"),
+    ] {
+        let answer = server.raw(format!("{line}\r\nHost: a\r\n\r\n").as_bytes());
+        assert!(answer.starts_with(start) && answer.ends_with(end), "{answer}\n{}", server.log());
+    }
+    let long = server.raw(format!("GET /{} HTTP/1.0\r\n\r\n", "a".repeat(9000)).as_bytes());
+    assert!(long.starts_with("HTTP/1.1 500 "), "{long}");
+}
+
+#[test]
 fn rewrite_and_variables() {
     let http = r#"map $arg_k $m { default none; foo bar; ~(\d+)$ "num $1"; }
     server { listen 127.0.0.1:PORT; server_name one;

@@ -43,6 +43,7 @@ phases! {
     BodyFilter = 9, "body_filter", "body_filter_by_lua*";
     Log = 10, "log", "log_by_lua*";
     Timer = 11, "timer", "ngx.timer";
+    WorkerThread = 12, "worker_thread", "ngx.run_worker_thread";
 }
 
 /// Phases in which a request of a client is at hand and its answer not yet on its way.
@@ -52,4 +53,4 @@ pub const REQUEST: Phases =
 pub const WITH_REQUEST: Phases =
     REQUEST | Phase::Set.bit() | Phase::HeaderFilter.bit() | Phase::BodyFilter.bit() | Phase::Log.bit();
 /// Every phase, as a set.
-pub const ANY: Phases = (1 << 12) - 1;
+pub const ANY: Phases = (1 << 13) - 1;

@@ -176,6 +176,9 @@ pub trait Exchange {
     /// The value of an nginx variable (without `$`, lower case). None: no value ("not found"); Err: no such variable.
     fn variable(&self, request: &Request, name: &[u8]) -> Result<Option<Vec<u8>>, NoVariable>;
 
+    /// Whether an nginx variable could be assigned.
+    fn may_set_variable(&self, name: &[u8]) -> Result<(), NoVariable>;
+
     /// Assigns an nginx variable (None: undefined).
     fn set_variable(&self, request: &mut Request, name: &[u8], value: Option<Vec<u8>>) -> Result<(), NoVariable>;
 
@@ -370,16 +373,12 @@ impl Request {
 
     /// Makes a table of the same worker's VM this request's `ngx.ctx`.
     pub fn set_ctx(&mut self, ctx: vm::Stashed) {
-        self.lua.ctx = Some(ctx);
+        self.lua.ctx = Some(crate::state::CtxTable::new(ctx, &self.log));
     }
 
-    /// An internal redirect begins anew: what `ngx.ctx` was is gone.
-    pub fn clear_ctx(&mut self) {
-        self.lua.ctx = None;
-    }
-    /// Whether `ngx.ctx` was used.
-    pub fn has_ctx(&self) -> bool {
-        self.lua.ctx.is_some()
+    /// The request is redirected internally: Lua's own state of it, `ngx.ctx` above all, begins anew.
+    pub fn reset_lua(&mut self) {
+        self.lua.reset();
     }
 
     /// The worker whose Lua has run for this request.
@@ -435,6 +434,9 @@ impl Exchange for NoClient {
         Box::pin(std::future::ready(Ok(())))
     }
     fn variable(&self, _request: &Request, _name: &[u8]) -> Result<Option<Vec<u8>>, NoVariable> {
+        Err(NoVariable::NotFound)
+    }
+    fn may_set_variable(&self, _: &[u8]) -> Result<(), NoVariable> {
         Err(NoVariable::NotFound)
     }
     fn set_variable(&self, _: &mut Request, _: &[u8], _: Option<Vec<u8>>) -> Result<(), NoVariable> {

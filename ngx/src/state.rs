@@ -5,6 +5,7 @@ use std::rc::{Rc, Weak};
 use vm::{Stashed, ThreadId};
 
 use crate::cosocket::Sockets;
+use crate::log::{Level, Log};
 use crate::worker::Worker;
 
 #[derive(Default)]
@@ -12,7 +13,9 @@ pub struct LuaState {
     /// Whose Lua it is; set when Lua first runs for the request.
     pub(crate) worker: Option<Rc<Worker>>,
     /// The table `ngx.ctx`, once it was touched.
-    pub(crate) ctx: Option<Stashed>,
+    pub(crate) ctx: Option<CtxTable>,
+    /// With lua_code_cache off: that the request's own VM is to live as long as it does.
+    pub(crate) hold: Option<crate::worker::Hold>,
     pub(crate) threads: Threads,
     /// What `ngx.arg` shows in the body filter: the chunk and whether it is the last.
     pub(crate) filter: Option<FilterArg>,
@@ -34,6 +37,35 @@ pub struct LuaState {
     pub(crate) subrequests: Rc<RefCell<Vec<ThreadId>>>,
     /// How many requests this one is a subrequest of, one inside the other.
     pub(crate) depth: usize,
+}
+
+/// `ngx.ctx`. The log learns when it goes.
+pub(crate) struct CtxTable {
+    pub table: Stashed,
+    log: Option<Rc<dyn Log>>,
+}
+
+impl CtxTable {
+    pub fn new(table: Stashed, log: &Rc<dyn Log>) -> CtxTable {
+        CtxTable { table, log: log.enabled(Level::Debug).then(|| log.clone()) }
+    }
+}
+
+impl Drop for CtxTable {
+    fn drop(&mut self) {
+        if let Some(log) = &self.log {
+            let words = format!("lua release ngx.ctx at ref {}", self.table.slot());
+            log.write(Level::Debug, words.as_bytes(), None);
+        }
+    }
+}
+
+impl LuaState {
+    /// The request begins anew elsewhere (an internal redirect): what Lua kept with it goes.
+    pub(crate) fn reset(&mut self) {
+        self.ctx = None;
+        self.on_abort = OnAbort::Nothing;
+    }
 }
 
 #[derive(Default)]

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use vm::{Stashed, Value};
 
-use crate::log::Level;
+use crate::log::{Level, Log};
 use crate::phase::Phase;
 use crate::request::Request;
 use crate::sched::Run;
@@ -33,6 +33,19 @@ pub(crate) struct Callback {
     pub args: Vec<Stashed>,
 }
 
+impl Callback {
+    /// `=content_by_lua(nginx.conf:12):3`: where the function begins.
+    fn place(&self, worker: &Worker) -> String {
+        worker.vm.enter(|cx| match cx.fetch(&self.function).as_closure() {
+            Some(f) => {
+                let source = String::from_utf8_lossy(&f.proto.info.source).into_owned();
+                format!("{source}:{}", f.proto.info.line_defined)
+            }
+            None => "=[C]:-1".into(),
+        })
+    }
+}
+
 impl Timers {
     pub fn new(max_running: usize, max_pending: usize) -> Timers {
         Timers {
@@ -45,7 +58,12 @@ impl Timers {
         }
     }
     /// Pending timers run now, premature.
-    pub fn exit(&self) {
+    pub fn exit(&self, log: &dyn Log) {
+        if log.enabled(Level::Debug) && self.pending.get() > 0 {
+            log.write(Level::Debug, b"lua abort pending timers", None);
+            let words = format!("lua found {} pending timers to be aborted prematurely", self.pending.get());
+            log.write(Level::Debug, words.as_bytes(), None);
+        }
         self.exit.notify_waiters();
     }
     /// Resolves when none is pending or running.
@@ -68,6 +86,7 @@ impl Timers {
 /// Registers a timer; `every`: it runs again and again.
 pub(crate) fn start(worker: &Rc<Worker>, like: &Request, delay: Duration, every: bool, callback: Callback) {
     let model = worker.bare_request(Phase::Timer, Some(like));
+    let hold = worker.hold(&model.log);
     let owner = worker.clone();
     worker.timers.pending.set(worker.timers.pending.get() + 1);
     let again = every.then_some(delay);
@@ -76,18 +95,29 @@ pub(crate) fn start(worker: &Rc<Worker>, like: &Request, delay: Duration, every:
         loop {
             let exit = owner.timers.exit.notified();
             let premature = if owner.is_exiting() {
-                true
+                // (one that is due at once runs in time)
+                !delay.is_zero()
             } else {
+                // (one that is due at once waited for its task's turn: in the order in which they were registered)
+                let pause = async {
+                    if !delay.is_zero() {
+                        crate::api::time::pause(delay).await;
+                    }
+                };
                 tokio::select! {
                     biased;
                     () = exit => true,
-                    () = crate::api::time::pause(delay) => false,
+                    () = pause => false,
                 }
             };
             owner.timers.pending.set(owner.timers.pending.get() - 1);
             owner.log_for(&model, Level::Debug, b"lua ngx.timer expired");
             if owner.timers.running.get() >= owner.timers.max_running && !premature {
-                let words = format!("{} lua_max_running_timers are not enough", owner.timers.max_running);
+                let place = callback.place(&owner);
+                let words = format!(
+                    "lua failed to run timer with function defined at {place}: {} lua_max_running_timers are not enough",
+                    owner.timers.max_running
+                );
                 owner.log_for(&model, Level::Alert, words.as_bytes());
             } else {
                 run(&owner, &model, &callback, premature, again.is_some()).await;
@@ -97,6 +127,7 @@ pub(crate) fn start(worker: &Rc<Worker>, like: &Request, delay: Duration, every:
             }
             owner.timers.pending.set(owner.timers.pending.get() + 1);
         }
+        drop(hold);
         owner.timers.ended.notify_waiters();
     });
 }

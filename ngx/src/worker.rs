@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use vm::native::traceback_of;
+use vm::native::{failed_in, traceback_of};
 use vm::{Stashed, ThreadId, Value, Vm};
 
 use crate::code::{Code, Source};
@@ -24,13 +24,17 @@ pub struct Setup {
     /// lua_package_path with `$prefix` expanded; `;;` stands for the default path. Empty: the default.
     pub package_path: Vec<u8>,
     pub package_cpath: Vec<u8>,
-    /// lua_code_cache.
+    /// Whether compiled code is kept; not by a machine that serves one request only (lua_code_cache off).
     pub code_cache: bool,
     pub worker_id: usize,
     pub worker_count: usize,
     /// lua_max_running_timers, lua_max_pending_timers; 0: nginx-lua's defaults (256, 1024).
     pub max_running_timers: usize,
     pub max_pending_timers: usize,
+    /// lua_thread_cache_max_entries (None: 1024): with 0 the log says nothing of places for threads that are used again.
+    pub thread_cache_max_entries: Option<usize>,
+    /// master_process off: the process is its own master.
+    pub single: bool,
     /// The http block's lua_* directives: for timers and init_worker.
     pub conf: LuaConf,
     /// lua_shared_dict zones by name: the same `Arc`s for all workers, and across reloads.
@@ -38,6 +42,8 @@ pub struct Setup {
     /// Environment of `ngx.config.subsystem`, `prefix()`, `nginx_configure()`.
     pub configure: &'static str,
     pub log: Option<Rc<dyn Log>>,
+    /// The pools of `ngx.run_worker_thread`, shared by all machines of one worker.
+    pub pools: Option<Rc<crate::thread_pool::ThreadPools>>,
     /// lua_regex_cache_max_entries (None: 1024), lua_regex_match_limit (0: PCRE's default).
     pub regex_cache_max_entries: Option<usize>,
     pub regex_match_limit: u64,
@@ -74,6 +80,30 @@ pub struct Worker {
     /// The worker is on its way out (quit, or a reload replaced its configuration).
     exiting: Cell<bool>,
     poisoned: Cell<bool>,
+    /// How many places for threads were ever used.
+    slots: Cell<u32>,
+    /// How many requests and timers need this machine, if it is not the worker's own.
+    holds: Cell<usize>,
+}
+
+/// Keeps a machine that is not the worker's own, and says in the log how many still need it when one goes.
+pub(crate) struct Hold {
+    worker: Rc<Worker>,
+    log: Rc<dyn Log>,
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        let count = self.worker.holds.get();
+        self.worker.holds.set(count - 1);
+        if self.log.enabled(Level::Debug) {
+            let words = format!("lua decrementing the reference count for Lua VM: {count}");
+            self.log.write(Level::Debug, words.as_bytes(), None);
+            if count == 1 {
+                self.log.write(Level::Debug, b"lua close the global Lua VM", None);
+            }
+        }
+    }
 }
 
 impl Worker {
@@ -97,22 +127,60 @@ impl Worker {
             patterns,
             exiting: Cell::new(false),
             poisoned: Cell::new(false),
+            slots: Cell::new(0),
+            holds: Cell::new(0),
         });
         worker.vm.enter(|cx| {
             stdlib::open(cx);
             crate::api::open(cx, &worker);
             stdlib::package::publish(cx);
-            if !worker.setup.package_path.is_empty() {
-                stdlib::package::set_path(cx, &worker.setup.package_path);
+            let setup = &worker.setup;
+            let paths = [("path", "LUA_PATH", &setup.package_path), ("cpath", "LUA_CPATH", &setup.package_cpath)];
+            for (name, variable, path) in paths {
+                if let Some(path) = std::env::var_os(variable) {
+                    stdlib::package::set_path(cx, name, path.as_encoded_bytes());
+                }
+                if !path.is_empty() {
+                    stdlib::package::set_path(cx, name, path);
+                }
             }
         });
         worker
     }
 
+    /// Whether a thread ran in that place before; from now on one did.
+    pub(crate) fn knows_slot(&self, slot: u32) -> bool {
+        let known = slot < self.slots.get();
+        self.slots.set(self.slots.get().max(slot + 1));
+        known
+    }
+
+    /// One more needs this machine; None if it is the worker's own, which stays anyhow.
+    pub(crate) fn hold(self: &Rc<Self>, log: &Rc<dyn Log>) -> Option<Hold> {
+        if self.setup.code_cache {
+            return None;
+        }
+        self.holds.set(self.holds.get() + 1);
+        Some(Hold { worker: self.clone(), log: log.clone() })
+    }
+
+    /// The request's Lua runs here from now on.
+    fn adopt(self: &Rc<Self>, request: &mut Request) {
+        if request.lua.worker.as_ref().is_some_and(|known| Rc::ptr_eq(known, self)) {
+            return;
+        }
+        if request.lua.worker.is_some() {
+            // What it kept is in another machine.
+            request.lua.reset();
+        }
+        request.lua.hold = self.hold(&request.log);
+        request.lua.worker = Some(self.clone());
+    }
+
     /// Runs one directive's code for a request. Cancel by dropping.
     pub async fn run_phase(self: &Rc<Self>, request: &mut Request, phase: Phase, code: &Code) -> PhaseEnd {
         let outer = std::mem::replace(&mut request.phase, phase);
-        request.lua.worker = Some(self.clone());
+        self.adopt(request);
         let end = match self.function(code) {
             Ok(function) => Run::new(self.clone(), self.vm.start(&function)).run(request).await,
             Err(message) => {
@@ -139,7 +207,7 @@ impl Worker {
     /// Graceful exit: pending timers run with premature = true; resolves when the running ones have ended.
     pub async fn drain(self: &Rc<Self>) {
         self.exiting.set(true);
-        self.timers.exit();
+        self.timers.exit(&*self.log);
         self.timers.idle().await;
         self.sockets.close();
     }
@@ -213,8 +281,9 @@ impl Worker {
         })
     }
 
-    /// The words of a failed thread's error, with the traceback of its coroutines as OpenResty logs it.
-    pub(crate) fn failure(&self, id: ThreadId) -> Vec<u8> {
+    /// The words of a failed thread's error, with the traceback as OpenResty logs it: of all its coroutines, the one that failed
+    /// first, or where it runs Lua as a mere call (`plain`), of that call.
+    pub(crate) fn failure(&self, id: ThreadId, plain: bool) -> Vec<u8> {
         self.vm.enter(|cx| {
             let Some(thread) = cx.thread(id) else { return Vec::new() };
             let error = cx.results_of(thread).and_then(|(_, v)| v.first().copied()).unwrap_or(Value::NIL);
@@ -222,9 +291,19 @@ impl Worker {
                 Some(s) => s.bytes().to_vec(),
                 None => b"unknown reason".to_vec(),
             };
-            let lines = traceback_of(thread, 0);
-            text.extend_from_slice(b"\nstack traceback:\ncoroutine 0:");
-            text.extend_from_slice(lines.strip_prefix(b"stack traceback:").unwrap_or(&lines));
+            text.extend_from_slice(b"\nstack traceback:");
+            let mut chain = vec![thread];
+            while let Some(inner) = failed_in(chain[chain.len() - 1]).filter(|_| !plain && chain.len() < MAX_COROUTINES)
+            {
+                chain.push(inner);
+            }
+            for (number, coroutine) in chain.into_iter().rev().enumerate() {
+                if !plain {
+                    text.extend_from_slice(format!("\ncoroutine {number}:").as_bytes());
+                }
+                let lines = traceback_of(coroutine, 0);
+                text.extend_from_slice(lines.strip_prefix(b"stack traceback:").unwrap_or(&lines));
+            }
             text
         })
     }
@@ -234,6 +313,9 @@ impl Worker {
         tokio::task::spawn_local(job);
     }
 }
+
+/// So many coroutines a traceback shows.
+const MAX_COROUTINES: usize = 32;
 
 impl Code {
     /// How the log says that it could not be loaded.
@@ -279,7 +361,7 @@ impl Worker {
         };
         let outer = std::mem::replace(&mut request.phase, Phase::Set);
         let outer_args = std::mem::replace(&mut request.lua.set_args, args);
-        request.lua.worker = Some(self.clone());
+        self.adopt(request);
         let id = self.vm.start(&function);
         let mut run = Run::new(self.clone(), id);
         let end = run.run_quietly(request).await;
@@ -294,9 +376,7 @@ impl Worker {
                 }
             })),
             Err(text) => {
-                // Without the traceback, which says nothing here.
-                let end = text.windows(17).position(|part| part == b"\nstack traceback:").unwrap_or(text.len());
-                let words = [b"failed to run set_by_lua*: ".as_slice(), &text[..end]].concat();
+                let words = [b"failed to run set_by_lua*: ".as_slice(), &text].concat();
                 self.log_for(request, Level::Error, &words);
                 Err(PhaseEnd::Failed)
             }

@@ -109,6 +109,9 @@ impl Exchange for Stdout {
     fn variable(&self, _: &Request, _: &[u8]) -> Result<Option<Vec<u8>>, NoVariable> {
         Err(NoVariable::NotFound)
     }
+    fn may_set_variable(&self, _: &[u8]) -> Result<(), NoVariable> {
+        Err(NoVariable::NotFound)
+    }
     fn set_variable(&self, _: &mut Request, _: &[u8], _: Option<Vec<u8>>) -> Result<(), NoVariable> {
         Err(NoVariable::NotFound)
     }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use ngx::code::{Code, Source};
 use ngx::log::Level;
+use ngx::thread_pool::PoolConf;
 
 use super::directives::{self, Block, Row, arity, context};
 use super::draft::{HttpDraft, LocationDraft, MapDraft, ServerDraft};
@@ -71,6 +72,7 @@ pub struct MainDraft {
     pub pid: Option<PathBuf>,
     pub user: Option<(String, Option<String>)>,
     pub env: Vec<(String, Option<String>)>,
+    pub thread_pools: Vec<PoolConf>,
     pub error_log: Vec<ErrorLog>,
     pub events: bool,
     pub seen: Vec<String>,
@@ -347,7 +349,7 @@ impl Builder {
                 Some(text) => text.clone(),
                 None => Arc::from(d.arg(word)),
             };
-            (Source::Inline(text), chunk_name(tag, &d.pos))
+            (Source::Inline(text), chunk_name(tag, &d.pos, &self.conf_prefix))
         };
         let id = self.codes;
         self.codes += 1;
@@ -374,13 +376,24 @@ pub fn os_error(error: &std::io::Error) -> String {
     format!("({code}: {words})")
 }
 
-fn chunk_name(tag: &str, pos: &Pos) -> Vec<u8> {
-    // The worker's own phases have no place in their names.
-    if matches!(tag, "init_by_lua" | "init_worker_by_lua" | "exit_worker_by_lua") {
-        return format!("={tag}").into_bytes();
-    }
-    let file = pos.file.rsplit('/').next().unwrap_or(&pos.file);
-    format!("={tag}({file}:{})", pos.line).into_bytes()
+/// `=content_by_lua(nginx.conf:12)`: the main file without its directory, others as seen from it; what would be too long for
+/// Lua's messages loses its beginning.
+fn chunk_name(tag: &str, pos: &Pos, conf_prefix: &Path) -> Vec<u8> {
+    const LONGEST: usize = 56;
+    let line = pos.line.to_string();
+    let room = LONGEST.saturating_sub(tag.len() + line.len());
+    let inside = pos.file.strip_prefix(&*conf_prefix.to_string_lossy()).map(|file| file.trim_start_matches('/'));
+    let (file, cut) = match inside {
+        _ if pos.file.ends_with("/nginx.conf") => ("nginx.conf", ""),
+        Some(file) if file.len() <= room => (file, ""),
+        None if pos.file.len() <= room => (&*pos.file, ""),
+        _ => {
+            let from = (pos.file.len() + 3).saturating_sub(room);
+            let from = (from..=pos.file.len()).find(|at| pos.file.is_char_boundary(*at));
+            (&pos.file[from.unwrap_or(pos.file.len())..], "...")
+        }
+    };
+    format!("={tag}({cut}{file}:{line})").into_bytes()
 }
 
 fn place(error: String, pos: &Pos) -> String {

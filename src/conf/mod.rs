@@ -97,6 +97,7 @@ fn run(builder: &mut Builder, origin: &Origin, file: &Path) -> Result<Main, Stri
         pid: main.pid.unwrap_or_else(|| origin.prefix.join("logs/nginx.pid")),
         user: main.user,
         env: main.env,
+        thread_pools: main.thread_pools,
         error_log: Arc::from(error_log),
         log_files: std::mem::take(&mut builder.logs),
         log_buffers: std::mem::take(&mut builder.log_buffers),

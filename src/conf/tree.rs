@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use ngx::code::Code;
+use ngx::thread_pool::PoolConf;
 
 use super::regex::Regex;
 use super::settings::Settings;
@@ -47,6 +48,7 @@ pub struct Main {
     pub pid: PathBuf,
     pub user: Option<(String, Option<String>)>,
     pub env: Vec<(String, Option<String>)>,
+    pub thread_pools: Vec<PoolConf>,
     pub error_log: Arc<[ErrorLog]>,
     /// Every log file, for reopening.
     pub log_files: Vec<Arc<LogFile>>,
@@ -82,8 +84,14 @@ pub struct LuaMain {
     pub shared_dicts: Vec<(String, u64)>,
     pub max_running_timers: Option<u64>,
     pub max_pending_timers: Option<u64>,
+    pub worker_thread_vm_pool_size: Option<u64>,
+    pub thread_cache_max_entries: Option<u64>,
     pub regex_cache_max_entries: Option<u64>,
     pub regex_match_limit: Option<u64>,
+    /// What Lua there is anywhere: in the phases that answer, in header or body filters, in body filters.
+    pub answers: bool,
+    pub filters: bool,
+    pub body_filters: bool,
     pub init: Option<Arc<Code>>,
     pub init_worker: Option<Arc<Code>>,
     pub exit_worker: Option<Arc<Code>>,

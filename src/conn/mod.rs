@@ -87,7 +87,7 @@ pub async fn serve(worker: Rc<Worker>, stream: Stream, client: Rc<Connection>, l
         let head = match next_head(&worker, &wire, &waiting, alarm.as_mut()).await {
             Next::Head(head) => head,
             Next::Refused(bad) => {
-                let answer = http::refuse(&worker, &client, listen, &bad);
+                let answer = Box::pin(http::refuse(&worker, &client, listen, &bad)).await;
                 if answer.is_empty() {
                     return;
                 }
@@ -118,7 +118,7 @@ pub async fn serve(worker: Rc<Worker>, stream: Stream, client: Rc<Connection>, l
         if !whole {
             // A bug of ours costs this request only.
             let bad = Bad::panicked(line);
-            let answer = http::refuse(&worker, &client, listen, &bad);
+            let answer = Box::pin(http::refuse(&worker, &client, listen, &bad)).await;
             if wire.reply().is_none() {
                 wire.start(wire::Reply { framing: wire::Framing::Close, keep_alive: false }, answer);
                 wire.end(b"");

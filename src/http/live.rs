@@ -237,11 +237,10 @@ impl Live {
         let code = dynamic.as_deref().unwrap_or(code);
         if request.log.enabled(Level::Debug) {
             let uri = String::from_utf8_lossy(&request.uri);
-            let words = match phase {
-                Phase::HeaderFilter => format!("lua header filter for user lua code, uri \"{uri}\""),
-                other => format!("lua {} handler, uri:\"{uri}\" c:1", other.name()),
-            };
-            self.say(request, Level::Debug, &words);
+            // (filters say so themselves, whether there is Lua for this request or not)
+            if phase != Phase::HeaderFilter {
+                self.say(request, Level::Debug, &format!("lua {} handler, uri:\"{uri}\" c:1", phase.name()));
+            }
         }
         request.output.piecewise = filter::by_pieces(self, request);
         request.output.head_first = self.settings().lua_header_filter.is_some() && !self.buffers(request);
@@ -324,6 +323,15 @@ impl Exchange for Live {
         match vars::find(name) {
             Some(kind) => Ok(self.kind(request, &kind)),
             None => Err(NoVariable::NotFound),
+        }
+    }
+
+    fn may_set_variable(&self, name: &[u8]) -> Result<(), NoVariable> {
+        let defined = self.http.names.find(name).and_then(|id| self.http.vars.get(id as usize)).cloned();
+        match defined.or_else(|| vars::find(name)) {
+            None | Some(VarKind::Family(..)) => Err(NoVariable::NotFound),
+            Some(VarKind::Slot(_) | VarKind::Builtin(vars::Builtin::Args | vars::Builtin::LimitRate)) => Ok(()),
+            Some(_) => Err(NoVariable::NotChangeable),
         }
     }
 

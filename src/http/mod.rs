@@ -79,20 +79,6 @@ pub async fn serve(worker: Rc<Worker>, wire: Rc<Wire>, client: Rc<Connection>, l
         live.lua(&mut request, Phase::Log, &code).await;
     }
     write_access_log(&live, &request);
-    say_released(&live, &request);
-}
-
-/// What a request's end sets free, for who debugs.
-pub fn say_released(live: &Live, request: &Request) {
-    if !request.log.enabled(Level::Debug) {
-        return;
-    }
-    if request.has_ctx() {
-        live.say(request, Level::Debug, "lua release ngx.ctx at ref 1");
-    }
-    if request.lua_worker().is_some() && live.settings().lua_code_cache == Some(false) {
-        live.say(request, Level::Debug, "lua close the global Lua VM");
-    }
 }
 
 /// A request in service, until its response is out: a worker that quits waits for it.
@@ -167,10 +153,16 @@ fn blank(live: Rc<Live>, client: Rc<Connection>) -> Request {
 }
 
 /// The whole answer to a head that was refused, logged; empty where nothing is answered.
-pub fn refuse(worker: &Rc<Worker>, client: &Rc<Connection>, listen: usize, bad: &Bad) -> Vec<u8> {
+pub async fn refuse(worker: &Rc<Worker>, client: &Rc<Connection>, listen: usize, bad: &Bad) -> Vec<u8> {
     let http = &worker.http;
     let server = http.servers[http.listens[listen].default].clone();
-    let live = Rc::new(Live::new(worker.clone(), None, listen, server, worker.next_id(), None, false));
+    let has_page =
+        server.root.settings.error_page.iter().flat_map(|pages| pages.iter()).any(|p| p.status == bad.status);
+    // (not after a bug of ours: one is enough)
+    let has_page = has_page && bad.status != 500;
+    let mut live = Live::new(worker.clone(), None, listen, server, worker.next_id(), None, false);
+    live.capture = has_page.then(|| subrequest::Captured { error_pages: true, ..Default::default() });
+    let live = Rc::new(live);
     let mut request = blank(live.clone(), client.clone());
     request.request_line = bad.line.clone();
     request.response.status = bad.status;
@@ -181,9 +173,19 @@ pub fn refuse(worker: &Rc<Worker>, client: &Rc<Connection>, listen: usize, bad: 
         write_access_log(&live, &request);
         return Vec::new();
     }
-    let page = status::page(bad.status, live.server_words(), false).unwrap_or_default();
-    request.response.headers.add("Content-Type", "text/html");
-    request.response.headers.add("Content-Length", page.len().to_string());
+    let page = match &live.capture {
+        Some(captured) => {
+            request.response.status = 0;
+            phases::run_error(&live, &mut request, bad.status).await;
+            captured.body.take()
+        }
+        None => {
+            request.response.headers.add("Content-Type", "text/html");
+            status::page(bad.status, live.server_words(), false).unwrap_or_default()
+        }
+    };
+    live.keep_alive.set(false);
+    request.response.headers.set("Content-Length", page.len().to_string());
     let mut answer = response::render(&live, &request, false);
     live.head_bytes.set(answer.len() as u64);
     request.output.sent = page.len() as u64;

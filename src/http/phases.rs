@@ -28,7 +28,7 @@ pub enum Next {
     Text(u16, Vec<u8>),
     /// The URI changed: find the location anew.
     Find,
-    /// An internal redirect: as `Find`, with a new URI and past the server's rewrite phase.
+    /// An internal redirect: a new URI, which begins with the server's rewrite phase.
     Redirect {
         uri: Vec<u8>,
         args: Option<Vec<u8>>,
@@ -63,6 +63,13 @@ pub async fn refused(live: &Live, request: &mut Request, code: u16) -> bool {
     true
 }
 
+/// Answers a request that is an error from the start: by `error_page`, or with the built-in page.
+pub async fn run_error(live: &Live, request: &mut Request, code: u16) {
+    if let Some(stage) = error_response(live, request, code).await {
+        run_from(live, request, stage).await;
+    }
+}
+
 async fn run_from(live: &Live, request: &mut Request, mut stage: Phase) {
     let mut cycles = 0;
     loop {
@@ -94,15 +101,15 @@ async fn run_from(live: &Live, request: &mut Request, mut stage: Phase) {
             },
             Next::Find => Phase::Init,
             Next::Redirect { uri, args } => {
-                clear_ctx(live, request);
                 request.internal = true;
+                request.reset_lua();
                 request.uri = uri;
                 request.args = args;
-                Phase::Init
+                Phase::ServerRewrite
             }
             Next::Named(name) => {
-                clear_ctx(live, request);
                 request.internal = true;
+                request.reset_lua();
                 let found = live.place().server.named.iter().find(|location| location.name == name).cloned();
                 match found {
                     Some(location) => {
@@ -132,24 +139,20 @@ async fn run_from(live: &Live, request: &mut Request, mut stage: Phase) {
     }
 }
 
-/// Modules forget a request that is redirected internally, Lua's with them.
-fn clear_ctx(live: &Live, request: &mut Request) {
-    if request.has_ctx() {
-        super::say_released(live, request);
-        request.clear_ctx();
-    }
-}
-
 async fn server_rewrite(live: &Live, request: &mut Request) -> Next {
     realip::run(live, request);
-    let root = live.place().location.clone();
-    match rewrite::run(live, request, &root).await {
-        Next::Go | Next::Find => {}
-        other => return other,
+    let root = live.place().server.root.clone();
+    live.enter(request, root.clone());
+    // (Lua first: its module comes later in nginx's list, and later modules run earlier)
+    if let Some(code) = root.settings.lua_server_rewrite.clone() {
+        match after_lua(live, request, Phase::ServerRewrite, &code).await {
+            Next::Go | Next::Find => {}
+            other => return other,
+        }
     }
-    match live.settings().lua_server_rewrite.clone() {
-        Some(code) => after_lua(live, request, Phase::ServerRewrite, &code).await,
-        None => Next::Go,
+    match rewrite::run(live, request, &root).await {
+        Next::Find => Next::Go,
+        other => other,
     }
 }
 
@@ -299,8 +302,6 @@ async fn content(live: &Live, request: &mut Request) -> Next {
         Handler::Lua(code) => match after_lua(live, request, Phase::Content, code).await {
             // The handler ended: so does the response.
             Next::Go => finish(live, request).await,
-            // The one failure that is not the server's: there is no such script.
-            Next::Status(500) if missing(live, request, code) => Next::Status(404),
             other => other,
         },
         Handler::Echo(commands) => echo::run(live, request, commands).await,
@@ -310,26 +311,32 @@ async fn content(live: &Live, request: &mut Request) -> Next {
     }
 }
 
-fn missing(live: &Live, request: &Request, code: &ngx::code::Code) -> bool {
+/// What to answer when Lua failed: not always the server's fault, for there may be no such script.
+fn failure_status(live: &Live, request: &Request, code: &ngx::code::Code) -> u16 {
     let dynamic = live.dynamic(request, code);
-    match &dynamic.as_deref().unwrap_or(code).source {
-        ngx::code::Source::File(path) => !path.exists(),
-        ngx::code::Source::Inline(_) => false,
+    let ngx::code::Source::File(path) = &dynamic.as_deref().unwrap_or(code).source else { return 500 };
+    match std::fs::File::open(path).map_err(|error| error.kind()) {
+        Err(std::io::ErrorKind::NotFound) => 404,
+        Err(std::io::ErrorKind::PermissionDenied) => 503,
+        _ => 500,
     }
 }
 
 /// Runs a phase's Lua and reads how it ended.
 pub async fn after_lua(live: &Live, request: &mut Request, phase: Phase, code: &ngx::code::Code) -> Next {
     let end = live.lua(request, phase, code).await;
-    ended(live, request, phase, end).await
+    ended(live, request, phase, code, end).await
 }
 
 /// What the end of a phase's Lua means for the request.
-pub async fn ended(live: &Live, request: &mut Request, phase: Phase, end: PhaseEnd) -> Next {
+pub async fn ended(live: &Live, request: &mut Request, phase: Phase, code: &ngx::code::Code, end: PhaseEnd) -> Next {
     match end {
         PhaseEnd::Done if answered(live, request) && phase != Phase::Content => finish(live, request).await,
         PhaseEnd::Done => Next::Go,
-        PhaseEnd::Failed => fail(live, request, 500),
+        PhaseEnd::Failed => {
+            let status = failure_status(live, request, code);
+            fail(live, request, status)
+        }
         PhaseEnd::Aborted => {
             live.logged_status.set(499);
             Next::Drop
@@ -346,7 +353,7 @@ fn answered(live: &Live, request: &Request) -> bool {
 async fn finished(live: &Live, request: &mut Request, phase: Phase, end: Finish) -> Next {
     match end {
         Finish::Jump => {
-            clear_ctx(live, request);
+            request.reset_lua();
             Next::Find
         }
         Finish::Exec { uri, args } => match uri.first() {
@@ -355,7 +362,12 @@ async fn finished(live: &Live, request: &mut Request, phase: Phase, end: Finish)
         },
         // NGX_OK, NGX_DECLINED, NGX_DONE end the phase only.
         Finish::Exit(0 | -5 | -4) if answered(live, request) => finish(live, request).await,
-        Finish::Exit(0 | -5 | -4) if phase == Phase::Content => finish(live, request).await,
+        // Nobody else answers.
+        Finish::Exit(-5) if phase == Phase::Content => {
+            live.keep_alive.set(false);
+            Next::Drop
+        }
+        Finish::Exit(0 | -4) if phase == Phase::Content => finish(live, request).await,
         Finish::Exit(0 | -5 | -4) => Next::Go,
         // NGX_ERROR: the connection is closed as it is.
         Finish::Exit(status) if status < 0 => {
@@ -506,7 +518,10 @@ async fn error_page(
 ) -> Option<Phase> {
     let target = live.eval(request, &page.target);
     let answer = page.answer.unwrap_or(code);
-    request.response.status = answer;
+    // (`=` alone: the answer's own status, or the one that Lua has set)
+    if answer != 0 {
+        request.response.status = answer;
+    }
     live.err_status.set(answer);
     request.output.pending.clear();
     request.output.started = false;
@@ -514,7 +529,7 @@ async fn error_page(
         Some(b'/' | b'@') => {
             // Marks that an error is being answered, so that a second one does not go in circles.
             live.error_answered.set(true);
-            clear_ctx(live, request);
+            request.reset_lua();
             if request.method != b"HEAD"[..] && target[0] == b'/' {
                 request.method = bytes::Bytes::from_static(b"GET");
             }
@@ -534,7 +549,7 @@ async fn error_page(
             };
             request.uri = uri;
             request.args = args;
-            Some(Phase::Init)
+            Some(Phase::ServerRewrite)
         }
         _ => {
             request.response.headers.set("Location", target);

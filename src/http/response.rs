@@ -3,6 +3,7 @@
 use std::io::Write;
 
 use bytes::Bytes;
+use ngx::log::Level;
 use ngx::request::{ClientGone, Request};
 
 use super::live::Live;
@@ -15,6 +16,9 @@ pub async fn send_lua(live: &Live, request: &mut Request, flush: bool, last: boo
     let whole = last || request.output.eof;
     let gathers = live.buffers(request);
     if gathers {
+        if !request.output.pending.is_empty() && request.log.enabled(Level::Debug) {
+            live.say(request, Level::Debug, "lua buffering output bufs for the HTTP 1.0 request");
+        }
         if !whole {
             request.output.flush = false;
             return Ok(());

@@ -65,6 +65,7 @@ pub async fn run(live: &Live, request: &mut Request, location: &Location) -> Nex
                     (None, old) => old,
                 };
                 request.uri = path.to_vec();
+                request.internal = true;
                 match rule.end {
                     RewriteEnd::Next => changed = true,
                     RewriteEnd::Last => return Next::Find,

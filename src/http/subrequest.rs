@@ -107,13 +107,14 @@ pub fn evaluate(
             }
             super::write_access_log(&live, &request);
         }
-        super::say_released(&live, &request);
         let values = values.iter().map(|value| live.eval(&request, value)).collect();
         if share {
             *parent_live.slots.borrow_mut() = live.slots.take();
         }
         let body = live.capture.as_ref().map(|captured| captured.body.take()).unwrap_or_default();
         let status = match request.response.status {
+            // (dropped without an answer)
+            0 if !live.complete.get() => 500,
             0 => 200,
             status => status,
         };

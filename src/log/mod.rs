@@ -90,7 +90,7 @@ pub fn write(logs: &[ErrorLog], level: Level, connection: u64, message: &[u8], t
     let mut line = Vec::with_capacity(64 + message.len() + tail.len());
     crate::time::error_log_time(&mut line);
     let (pid, tid) = (std::process::id(), rustix::thread::gettid().as_raw_nonzero());
-    let _ = write!(line, " [{}] {pid}#{tid}: ", level.name());
+    let _ = write!(line, " [{}] {pid}#{tid}: ", if level == Level::Stderr { "" } else { level.name() });
     if connection > 0 {
         let _ = write!(line, "*{connection} ");
     }
@@ -117,8 +117,13 @@ impl Log for Plain {
         self.0.iter().any(|log| level <= log.level)
     }
     fn write(&self, level: Level, message: &[u8], request: Option<&Request>) {
-        let tail: &[u8] = if request.is_some() { b", context: ngx.timer" } else { b"" };
-        write(&self.0, level, 0, message, tail);
+        let tail = match request {
+            Some(request) if !matches!(request.phase, Phase::Init | Phase::ExitWorker) => {
+                format!(", context: {}", request.phase.context())
+            }
+            _ => String::new(),
+        };
+        write(&self.0, level, 0, message, tail.as_bytes());
     }
 }
 

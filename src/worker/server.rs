@@ -11,7 +11,7 @@ use tokio::sync::watch;
 
 use super::listen::{self, Sockets};
 use super::pid::PidFile;
-use super::thread::{self, Job, Order};
+use super::thread::{self, Job, Order, Refusal};
 use super::{Counts, daemon};
 use crate::cli::identity;
 use crate::conf::tree::Main;
@@ -57,7 +57,11 @@ pub fn run(origin: &Origin, main: Main) -> ExitCode {
     plain.say(Level::Notice, identity::server_full());
     let generation = match start(&main, &sockets, &counts) {
         Ok(generation) => generation,
-        Err(error) => return refuse(&plain, &error),
+        Err((level, error)) => {
+            eprintln!("{}: [{}] {error}", identity::PROGRAM, level.name());
+            plain.say(level, &error);
+            return ExitCode::FAILURE;
+        }
     };
     let mut pid = Some(pid);
     runtime.block_on(follow(origin, signals, generation, &mut sockets, &counts, &mut pid));
@@ -85,7 +89,7 @@ fn raise_limits(main: &Main, plain: &Plain) {
 }
 
 /// Starts all workers and waits until each of them serves.
-fn start(main: &Arc<Main>, sockets: &[Arc<Sockets>], counts: &Arc<Counts>) -> Result<Generation, String> {
+fn start(main: &Arc<Main>, sockets: &[Arc<Sockets>], counts: &Arc<Counts>) -> Result<Generation, Refusal> {
     let (orders, receiver) = watch::channel(Order::Serve);
     let (started, results) = mpsc::channel();
     let mut threads = Vec::new();
@@ -98,14 +102,14 @@ fn start(main: &Arc<Main>, sockets: &[Arc<Sockets>], counts: &Arc<Counts>) -> Re
             id,
             main: main.clone(),
             http: http.clone(),
-            sockets: mine.map_err(|error| format!("dup() failed {}", conf::os_error(&error)))?,
+            sockets: mine.map_err(|error| (Level::Emerg, format!("dup() failed {}", conf::os_error(&error))))?,
             counts: counts.clone(),
             orders: receiver.clone(),
             started: started.clone(),
             log: main.error_log.clone(),
         };
         let thread = std::thread::Builder::new().name(format!("worker {id}")).spawn(move || thread::run(job));
-        threads.push(thread.map_err(|error| format!("cannot start a worker: {error}"))?);
+        threads.push(thread.map_err(|error| (Level::Emerg, format!("cannot start a worker: {error}")))?);
         // One after the other, so that init_by_lua's output comes in order and its failure stops at the first.
         match results.recv() {
             Ok(Ok(())) => {}
@@ -114,7 +118,7 @@ fn start(main: &Arc<Main>, sockets: &[Arc<Sockets>], counts: &Arc<Counts>) -> Re
                 end(generation, Order::Stop);
                 return Err(error);
             }
-            Err(_) => return Err("a worker ended while it was starting".into()),
+            Err(_) => return Err((Level::Emerg, "a worker ended while it was starting".into())),
         }
     }
     generation.threads = threads;
@@ -267,8 +271,8 @@ fn reload(
             }
             Some(generation)
         }
-        Err(error) => {
-            plain.say(Level::Emerg, &error);
+        Err((level, error)) => {
+            plain.say(level, &error);
             None
         }
     }

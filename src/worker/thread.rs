@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use ngx::code::{Code, Source};
 use ngx::log::Level;
 use ngx::phase::Phase;
 use ngx::request::Connection;
@@ -34,18 +35,21 @@ pub struct Job {
     pub sockets: Vec<Vec<socket2::Socket>>,
     pub counts: Arc<Counts>,
     pub orders: watch::Receiver<Order>,
-    /// Told once: whether the start succeeded.
-    pub started: std::sync::mpsc::Sender<Result<(), String>>,
+    /// Told once: whether the start succeeded; if not, what to log.
+    pub started: std::sync::mpsc::Sender<Result<(), Refusal>>,
     /// The first worker of a configuration runs init_by_lua's checks for all: its failure fails the start.
     pub log: Arc<[crate::log::ErrorLog]>,
 }
+
+/// Why a worker did not start, and how the log is to call it.
+pub type Refusal = (Level, String);
 
 /// The thread's whole life.
 pub fn run(job: Job) {
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
-            let _ = job.started.send(Err(format!("cannot make a runtime: {error}")));
+            let _ = job.started.send(Err((Level::Emerg, format!("cannot make a runtime: {error}"))));
             return;
         }
     };
@@ -56,13 +60,15 @@ pub fn run(job: Job) {
 
 async fn live(job: Job) {
     let Job { id, main, http, sockets, counts, mut orders, started, log } = job;
+    let mut setup = vm::setup(&main, &http, id);
+    setup.pools = Some(Rc::new(vm::pools(&main, &http, id, &log)));
     let plain = Rc::new(Plain(log));
-    let lua = Rc::new(vm::WorkerVm::create(vm::setup(&main, &http, id), plain.clone(), http.lua.init.clone()));
+    let lua = Rc::new(vm::WorkerVm::create(setup, plain.clone(), http.lua.init.clone()));
     if let Some(code) = &http.lua.init
         && let Err(error) = lua.run_worker_phase(Phase::Init, code).await
     {
-        let error = format!("init_by_lua error: {}", String::from_utf8_lossy(&error));
-        let _ = started.send(Err(error));
+        let error = format!("{} error: {}", directive("init_by_lua", code), String::from_utf8_lossy(&error));
+        let _ = started.send(Err((Level::Error, error)));
         return;
     }
     let worker = Worker::new(id, main, http.clone(), counts, lua.clone());
@@ -74,7 +80,7 @@ async fn live(job: Job) {
         match Listener::new(socket, unix) {
             Ok(listener) => listeners.push((listen, listener)),
             Err(error) => {
-                let _ = started.send(Err(format!("cannot listen: {error}")));
+                let _ = started.send(Err((Level::Emerg, format!("cannot listen: {error}"))));
                 return;
             }
         }
@@ -82,7 +88,7 @@ async fn live(job: Job) {
     if let Some(code) = &http.lua.init_worker {
         // Its failure is logged and no more: the worker serves all the same.
         let end = lua.run_worker_phase(Phase::InitWorker, code).await;
-        report(&plain, "init_worker_by_lua", end);
+        report(&plain, &directive("init_worker_by_lua", code), end);
     }
     let accepting: Vec<_> = listeners
         .into_iter()
@@ -133,8 +139,14 @@ async fn live(job: Job) {
     worker.main.log_buffers.iter().for_each(|buffer| buffer.flush());
     if let Some(code) = &http.lua.exit_worker {
         let end = lua.run_worker_phase(Phase::ExitWorker, code).await;
-        report(&plain, "exit_worker_by_lua", end);
+        report(&plain, &directive("exit_worker_by_lua", code), end);
     }
+}
+
+/// How a message calls the directive that the code is of.
+fn directive(name: &str, code: &Code) -> String {
+    let file = matches!(code.source, Source::File(_));
+    format!("{name}{}", if file { "_file" } else { "" })
 }
 
 fn report(plain: &Plain, directive: &str, end: Result<(), Vec<u8>>) {

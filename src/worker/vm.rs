@@ -1,7 +1,7 @@
 //! Makes a worker's Lua from the configuration: the one place where the server and the ngx crate's machinery meet.
 
 use std::cell::RefCell;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::sync::{Arc, Mutex};
 
 use ngx::code::Code;
@@ -9,9 +9,11 @@ use ngx::log::Log;
 use ngx::phase::Phase;
 use ngx::request::Request;
 use ngx::shdict::Zone;
+use ngx::thread_pool::ThreadPools;
 use ngx::worker::{PhaseEnd, Setup, Worker as Machine};
 
 use crate::conf::tree::{Http, Main};
+use crate::log::{ErrorLog, Plain};
 
 /// What the configuration says, in the ngx crate's terms.
 pub fn setup(main: &Main, http: &Http, worker_id: usize) -> Setup {
@@ -24,20 +26,32 @@ pub fn setup(main: &Main, http: &Http, worker_id: usize) -> Setup {
         prefix: main.prefix.clone(),
         package_path: expand(&http.lua.package_path),
         package_cpath: expand(&http.lua.package_cpath),
-        code_cache: http.settings.lua_code_cache.unwrap_or(true),
+        code_cache: true,
         worker_id,
         worker_count: main.worker_processes,
         max_running_timers: count(http.lua.max_running_timers, 256),
         max_pending_timers: count(http.lua.max_pending_timers, 1024),
+        thread_cache_max_entries: http.lua.thread_cache_max_entries.map(|n| count(Some(n), 0)),
+        single: !main.master_process,
         conf: super::lua_conf(&http.settings),
         zones: zones(http),
         configure: crate::cli::identity::CONFIGURE,
         log: None,
+        pools: None,
         regex_cache_max_entries: http.lua.regex_cache_max_entries.map(|n| count(Some(n), 0)),
         regex_match_limit: http.lua.regex_match_limit.unwrap_or(0),
         // As LuaJIT without GC64 has it: more than any handler needs, less than takes the machine down.
         memory_limit: 2 << 30,
     }
+}
+
+/// The worker's thread pools; their machines are like the worker's own, without pools.
+pub fn pools(main: &Arc<Main>, http: &Arc<Http>, id: usize, log: &Arc<[ErrorLog]>) -> ThreadPools {
+    let size = http.lua.worker_thread_vm_pool_size.map_or(10, |n| usize::try_from(n).unwrap_or(usize::MAX));
+    let (main, http, log) = (main.clone(), http.clone(), log.clone());
+    let confs = main.thread_pools.clone();
+    let maker = move || Machine::new(setup(&main, &http, id), Rc::new(Plain(log.clone())));
+    ThreadPools::new(confs, size, Arc::new(maker))
 }
 
 /// `$prefix` and `${prefix}` in package paths.
@@ -64,11 +78,13 @@ pub struct WorkerVm {
     now: RefCell<Rc<Machine>>,
     log: Rc<dyn Log>,
     init: Option<Arc<Code>>,
+    /// Machines of single requests (lua_code_cache off), which their timers keep.
+    others: RefCell<Vec<Weak<Machine>>>,
 }
 
 impl WorkerVm {
     pub fn create(setup: Setup, log: Rc<dyn Log>, init: Option<Arc<Code>>) -> WorkerVm {
-        WorkerVm { now: RefCell::new(Machine::new(setup, log.clone())), log, init }
+        WorkerVm { now: RefCell::new(Machine::new(setup, log.clone())), log, init, others: RefCell::default() }
     }
 
     async fn machine(&self) -> Rc<Machine> {
@@ -76,14 +92,15 @@ impl WorkerVm {
         if !machine.is_poisoned() {
             return machine;
         }
-        let fresh = self.fresh(&machine).await;
+        let fresh = self.fresh(&machine, true).await;
         *self.now.borrow_mut() = fresh.clone();
         fresh
     }
 
     /// A new VM, with init_by_lua run.
-    async fn fresh(&self, like: &Machine) -> Rc<Machine> {
-        let fresh = Machine::new(like.setup.clone(), self.log.clone());
+    async fn fresh(&self, like: &Machine, code_cache: bool) -> Rc<Machine> {
+        let setup = Setup { code_cache, ..like.setup.clone() };
+        let fresh = Machine::new(setup, self.log.clone());
         if let Some(init) = &self.init {
             // What failed at the start would have failed the start.
             let _ = fresh.run_worker_phase(Phase::Init, init).await;
@@ -98,8 +115,14 @@ impl WorkerVm {
             return machine;
         }
         match request.lua_worker() {
-            Some(own) => own,
-            None => self.fresh(&machine).await,
+            Some(own) if !own.setup.code_cache => own,
+            _ => {
+                let own = self.fresh(&machine, false).await;
+                let mut others = self.others.borrow_mut();
+                others.retain(|other| other.strong_count() > 0);
+                others.push(Rc::downgrade(&own));
+                own
+            }
         }
     }
 
@@ -130,6 +153,10 @@ impl WorkerVm {
 
     /// Graceful exit: pending timers run, running ones end.
     pub async fn drain(&self) {
+        let others: Vec<_> = self.others.take().iter().filter_map(Weak::upgrade).collect();
+        for other in others {
+            other.drain().await;
+        }
         self.machine().await.drain().await;
     }
 }

@@ -25,11 +25,14 @@ static LOADERS: &[Row] = &[
 pub const DEFAULT_PATH: &str = "./?.lua;/usr/local/share/lua/5.1/?.lua;/usr/local/share/lua/5.1/?/init.lua;\
 /usr/share/lua/5.1/?.lua;/usr/share/lua/5.1/?/init.lua";
 
+/// `package.cpath` likewise: no library in it can be loaded, but programs look at it, and at what `require` says of it.
+pub const DEFAULT_CPATH: &str = "./?.so;/usr/local/lib/lua/5.1/?.so;/usr/local/lib/lua/5.1/loadall.so";
+
 /// Registers the library; the libraries registered before it are in `package.loaded`. Call it last.
 pub fn open(cx: Cx<'_>) {
     cx.library("", GLOBALS);
     let package = cx.library("package", NATIVES);
-    for (name, text) in [("path", DEFAULT_PATH), ("cpath", ""), ("config", "/\n;\n?\n!\n-\n")] {
+    for (name, text) in [("path", DEFAULT_PATH), ("cpath", DEFAULT_CPATH), ("config", "/\n;\n?\n!\n-\n")] {
         cx.set_field(package, name, cx.str(text.as_bytes()));
     }
     let loaded = cx.library("package.loaded", &[]);
@@ -66,15 +69,17 @@ pub fn preload<'gc>(cx: Cx<'gc>, name: &str, module: Value<'gc>) {
     }
 }
 
-/// Sets `package.path`; `;;` stands for the default.
-pub fn set_path(cx: Cx<'_>, path: &[u8]) {
+/// Sets `package.path` (or `cpath`); `;;` stands for what it was before.
+pub fn set_path(cx: Cx<'_>, name: &str, path: &[u8]) {
+    let package = cx.library("package", &[]);
+    let before = cx.raw_tostring(package.field(name.as_bytes()));
+    let before = String::from_utf8_lossy(&before);
     let text = String::from_utf8_lossy(path);
     let text = match text.find(";;") {
-        Some(_) => text.replace(";;", &format!(";{DEFAULT_PATH};")).trim_matches(';').replace(";;", ";"),
+        Some(_) => text.replace(";;", &format!(";{before};")).trim_matches(';').replace(";;", ";"),
         None => text.into_owned(),
     };
-    let package = cx.library("package", &[]);
-    cx.set_field(package, "path", cx.str(text.as_bytes()));
+    cx.set_field(package, name, cx.str(text.as_bytes()));
 }
 
 fn registered<'gc>(call: &Call<'_, 'gc>, name: &[u8]) -> Result<Table<'gc>, Value<'gc>> {

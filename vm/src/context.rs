@@ -84,6 +84,8 @@ pub(crate) struct Shared {
     pub step_multiplier: Cell<i64>,
     /// Words the error of a native that is called in a phase its row excludes (the row's phases, the present one).
     pub refuse: Cell<Option<fn(u32, u32) -> String>>,
+    /// Phases in which an error comes through a wrap function as it is, without the position of the caller in front.
+    pub plain_wrap: Cell<u32>,
 }
 
 /// A collection that Lua asked for.
@@ -121,6 +123,13 @@ pub(crate) struct Slot<T> {
 pub struct Stashed {
     pub(crate) slot: u32,
     dropped: Rc<std::cell::RefCell<Vec<u32>>>,
+}
+
+impl Stashed {
+    /// Which place holds the value: for the log.
+    pub fn slot(&self) -> u32 {
+        self.slot
+    }
 }
 
 impl Drop for Stashed {
@@ -474,6 +483,10 @@ impl<'gc> Cx<'gc> {
     /// Sets how the error of a native reads that is called in a phase its row excludes: from the row's phases and the present one.
     pub fn word_refusals(self, text: fn(u32, u32) -> String) {
         self.root.shared.refuse.set(Some(text));
+    }
+    /// In these phases an error that comes through a wrap function gets no position in front of it.
+    pub fn wrap_plainly(self, phases: u32) {
+        self.root.shared.plain_wrap.set(phases);
     }
     /// The same for one more entry in a table, where that makes it grow.
     #[inline]

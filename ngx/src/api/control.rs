@@ -22,6 +22,12 @@ pub static NATIVES: &[Row] = &[
     // For the tests of what a bug of ours costs; not in release builds.
     #[cfg(debug_assertions)]
     row_in("_panic", |_| panic!("asked for by ngx._panic"), ANY, "ngx._panic(): a panic inside the VM"),
+    row_in(
+        "get_raw_phase",
+        get_raw_phase,
+        ANY,
+        "ngx.get_raw_phase() -> the running phase as lua-resty-core numbers it",
+    ),
     row_in("get_phase", get_phase, ANY, "ngx.get_phase() -> the name of the running phase"),
 ];
 
@@ -34,24 +40,13 @@ fn exit<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
         return Err(call.error("bad argument to 'ngx.exit': does not accept NGX_AGAIN or NGX_DONE"));
     }
     let request = request(call)?;
-    if status >= 300
-        && !matches!(status, 408 | 444 | 499)
-        && (request.output.started || request.response.sent)
-        && request.phase != Phase::HeaderFilter
-    {
+    if status >= 300 && !matches!(status, 408 | 444 | 499) && super::ngx_table::sent(request) && !buffers(request) {
         // The head is out: the status cannot change any more.
-        if status != i32::from(request.response.status) && request.response.status != 0
-            || request.response.status == 0 && status != 200
-        {
-            let words = format!(
-                "attempt to set status {status} via ngx.exit after sending out the response status {}",
-                match request.response.status {
-                    0 => 200,
-                    s => s,
-                }
-            );
-            let log = request.log.clone();
-            log.write(crate::log::Level::Error, words.as_bytes(), Some(request));
+        let shown = if request.response.status == 0 { 200 } else { request.response.status };
+        if status != i32::from(shown) {
+            let words =
+                format!("attempt to set status {status} via ngx.exit after sending out the response status {shown}");
+            super::ngx_table::warn(request, crate::log::Level::Error, words.as_bytes());
         }
     }
     if request.phase == Phase::HeaderFilter {
@@ -63,6 +58,15 @@ fn exit<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     }
     request.finish.get_or_insert(Finish::Exit(status));
     Ok(Outcome::Exit)
+}
+
+/// Lua's output to an HTTP/1.0 client gathers until the response ends, its head with it.
+pub(crate) fn buffers(request: &crate::request::Request) -> bool {
+    request.version <= 10
+        && !request.is_subrequest
+        && !request.response.sent
+        && !request.response.headers.contains(b"content-length")
+        && request.exchange.lua_conf().http10_buffering
 }
 
 fn exec<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
@@ -92,8 +96,14 @@ fn exec<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     if request.output.started || request.response.sent {
         return Err(call.error("attempt to call ngx.exec after sending out response headers"));
     }
+    if !uri.starts_with(b"@") && super::location::parse_uri(&uri).is_none() {
+        let shown = String::from_utf8_lossy(&uri).into_owned();
+        let words = format!("unsafe URI \"{shown}\" was detected");
+        super::ngx_table::warn(request, crate::log::Level::Error, words.as_bytes());
+        return Err(call.error(format!("unsafe uri: {shown}")));
+    }
     let (uri, args) = match uri.iter().position(|c| *c == b'?') {
-        Some(at) if !uri.starts_with(b"@") => {
+        Some(at) => {
             let own = uri[at + 1..].to_vec();
             let args = match args {
                 Some(more) if !more.is_empty() => [own, b"&".to_vec(), more].concat(),
@@ -158,4 +168,24 @@ fn get_phase<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     let name = ALL.iter().find(|p| p.bit() == bits).map_or("content", |p| p.name());
     let name = call.cx.intern(name.as_bytes());
     call.ret(Value::str(name))
+}
+
+/// lua-resty-core's numbers of the phases; 0 where it has none.
+fn get_raw_phase<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
+    let bits = call.phase();
+    let number = ALL.iter().find(|p| p.bit() == bits).map_or(0, |phase| match phase {
+        Phase::Set => 0x1,
+        Phase::Rewrite => 0x2,
+        Phase::Access => 0x4,
+        Phase::Content => 0x8,
+        Phase::Log => 0x10,
+        Phase::HeaderFilter => 0x20,
+        Phase::BodyFilter => 0x40,
+        Phase::Timer => 0x80,
+        Phase::InitWorker => 0x100,
+        Phase::ExitWorker => 0x2000,
+        Phase::ServerRewrite => 0x8000,
+        Phase::Init | Phase::WorkerThread => 0,
+    });
+    call.ret(Value::num(f64::from(number)))
 }

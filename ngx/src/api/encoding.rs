@@ -33,6 +33,8 @@ static SET_VAR: &[Row] = &[
     row_in("set_quote_sql_str", quote_sql_str, ANY, "ndk.set_var.set_quote_sql_str(text)"),
     row_in("set_encode_base64", encode_base64, ANY, "ndk.set_var.set_encode_base64(bytes)"),
     row_in("set_decode_base64", decode_base64, ANY, "ndk.set_var.set_decode_base64(text)"),
+    row_in("set_encode_base32", encode_base32, ANY, "ndk.set_var.set_encode_base32(bytes)"),
+    row_in("set_decode_base32", decode_base32, ANY, "ndk.set_var.set_decode_base32(text)"),
     row_in("set_md5", md5, ANY, "ndk.set_var.set_md5(bytes)"),
     row_in("set_sha1", sha1_hex, ANY, "ndk.set_var.set_sha1(bytes)"),
     row_in("set_encode_hex", encode_hex, ANY, "ndk.set_var.set_encode_hex(bytes)"),
@@ -230,6 +232,17 @@ fn decode<'gc>(call: &mut Call<'_, 'gc>, decoder: fn(&[u8]) -> Option<Vec<u8>>) 
         Some(bytes) => give(call, bytes),
         None => call.ret(Value::NIL),
     }
+}
+
+fn encode_base32<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
+    let bytes = text(call);
+    call.reserve(bytes.len() * 2)?;
+    give(call, encoding::encode_base32(&bytes))
+}
+
+fn decode_base32<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
+    let bytes = text(call);
+    give(call, encoding::decode_base32(&bytes).unwrap_or_default())
 }
 
 fn crc32<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {

@@ -70,7 +70,11 @@ fn index<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     let underscores = request.exchange.lua_conf().transform_underscores;
     let name = dashed(name, underscores);
     let mut v = values(cx, &request.response.headers, &name);
-    if v.is_nil() && name.eq_ignore_ascii_case(b"content-type") && request.output.started {
+    if name.eq_ignore_ascii_case(b"content-type") && request.response.headers.first(&name).is_some_and(|v| v.is_empty())
+    {
+        // (removed, and none by default either)
+        v = Value::NIL;
+    } else if v.is_nil() && name.eq_ignore_ascii_case(b"content-type") && request.output.started {
         let conf = request.exchange.lua_conf();
         if conf.use_default_type {
             v = cx.str(&conf.default_type);
@@ -123,6 +127,12 @@ fn change<'gc>(call: &mut Call<'_, 'gc>, at: usize, replace: bool) -> Reply<'gc>
     }
     let underscores = request_ref.exchange.lua_conf().transform_underscores;
     let name = dashed(&name, underscores);
+    if name.eq_ignore_ascii_case(b"content-length")
+        && let Some(text) = v.as_str()
+        && (text.bytes().is_empty() || !text.bytes().iter().all(u8::is_ascii_digit))
+    {
+        return Err(call.error("failed to set header content_length (error: -1)"));
+    }
     if let (true, Some(text)) = (replace, v.as_str()) {
         // The usual call: one value, of a header that exists once.
         let name = Bytes::copy_from_slice(&safe_name(&name));
@@ -158,7 +168,7 @@ pub(crate) fn assign(headers: &mut Headers, name: Vec<u8>, mut values: Vec<Vec<u
     let mut values = values.into_iter();
     match values.next() {
         // The server would add these by itself: an empty one says that it shall not.
-        None if lower == b"server" || lower == b"date" => headers.set(name, ""),
+        None if lower == b"server" || lower == b"date" || lower == b"content-type" => headers.set(name, ""),
         None => {
             headers.remove(&name);
         }
@@ -240,6 +250,9 @@ fn get_headers<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     let over = max > 0 && total as i64 > max;
     let shown = if over { usize::try_from(max).unwrap_or(0).saturating_sub(extra.len()) } else { count };
     for (name, value) in request.response.headers.iter().take(shown) {
+        if value.is_empty() && name.eq_ignore_ascii_case(b"content-type") {
+            continue;
+        }
         let key = if raw { cx.intern(name) } else { cx.intern(&name.to_ascii_lowercase()) };
         add_value(cx, t, Value::str(key), cx.str(value));
     }

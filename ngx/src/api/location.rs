@@ -19,7 +19,7 @@ use super::{request, row_in};
 use crate::encoding;
 use crate::log::Level;
 use crate::phase::Phase;
-use crate::request::{Local, SubrequestOptions, SubrequestResult};
+use crate::request::{Local, NoVariable, SubrequestOptions, SubrequestResult};
 
 const LEGAL: u32 = Phase::Rewrite.bit() | Phase::Access.bit() | Phase::Content.bit();
 
@@ -180,7 +180,7 @@ fn variables<'gc>(call: &mut Call<'_, 'gc>, t: Table<'gc>) -> Result<Vec<(Vec<u8
 }
 
 /// Splits path and arguments and decodes the path. None: it is empty, climbs up, or holds a zero byte.
-fn parse_uri(text: &[u8]) -> Option<(Vec<u8>, Option<&[u8]>)> {
+pub(crate) fn parse_uri(text: &[u8]) -> Option<(Vec<u8>, Option<&[u8]>)> {
     let (path, args) = match memchr::memchr(b'?', text) {
         Some(at) => (&text[..at], Some(&text[at + 1..])),
         None => (text, None),
@@ -229,12 +229,17 @@ fn run<'gc>(call: &mut Call<'_, 'gc>, asked: Vec<SubrequestOptions>) -> Reply<'g
         warn(request, Level::Error, words.as_bytes());
         return Err(call.error("failed to issue subrequest: -1"));
     }
-    if request.log.enabled(Level::Debug) {
-        for options in &asked {
-            let args = String::from_utf8_lossy(options.args.as_deref().unwrap_or_default());
-            let words = format!("lua http subrequest \"{}?{args}\"", String::from_utf8_lossy(&options.uri));
-            warn(request, Level::Debug, words.as_bytes());
-        }
+    for (name, _) in asked.iter().flat_map(|options| &options.variables) {
+        let Err(bad) = request.exchange.may_set_variable(name) else { continue };
+        let shown = String::from_utf8_lossy(name);
+        let words = match bad {
+            NoVariable::NotFound => {
+                format!("variable \"{shown}\" cannot be assigned a value (maybe you forgot to define it first?) ")
+            }
+            NoVariable::NotChangeable => format!("variable \"{shown}\" not changeable"),
+        };
+        warn(request, Level::Error, words.as_bytes());
+        return Err(call.error("failed to adjust the subrequest: 500"));
     }
     let heads: Vec<bool> = asked.iter().map(|options| options.method == "HEAD").collect();
     let pending = request.lua.threads.current.map(|id| {
@@ -280,6 +285,9 @@ fn response_table<'gc>(call: &mut Call<'_, 'gc>, response: SubrequestResult) -> 
     let cx = call.cx;
     let header = cx.table(0, response.headers.len());
     for (name, value) in response.headers.iter() {
+        if value.is_empty() && name.eq_ignore_ascii_case(b"content-type") {
+            continue;
+        }
         add_value(cx, header, Value::str(cx.intern(name)), cx.str(value));
     }
     let t = cx.table(0, 4);

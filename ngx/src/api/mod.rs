@@ -11,6 +11,7 @@ pub(crate) mod log;
 pub(crate) mod modules;
 pub(crate) mod ngx_table;
 pub(crate) mod output;
+pub(crate) mod pipe;
 pub(crate) mod re;
 pub(crate) mod req;
 pub(crate) mod semaphore;
@@ -21,13 +22,14 @@ pub(crate) mod time;
 pub(crate) mod timer;
 pub(crate) mod udp;
 pub(crate) mod var;
+pub(crate) mod worker_thread;
 
 use std::rc::Rc;
 
 use vm::native::Native;
 use vm::{Call, Cx, Row, Value};
 
-use crate::phase::{ALL, Phases, WITH_REQUEST};
+use crate::phase::{ALL, ANY, Phase, Phases, WITH_REQUEST};
 use crate::request::Request;
 use crate::worker::Worker;
 
@@ -74,10 +76,13 @@ pub(crate) fn open(cx: Cx<'_>, worker: &Rc<Worker>) {
         let phase = ALL.iter().find(|p| p.bit() == bits);
         format!("API disabled in the context of {}", phase.map_or("this phase", |p| p.context()))
     });
+    // (there coroutines are plain Lua's in OpenResty)
+    cx.wrap_plainly(ANY & !(Phase::Init.bit() | Phase::HeaderFilter.bit() | Phase::BodyFilter.bit()));
     ngx_table::open(cx, worker);
     cx.library("ngx", output::NATIVES);
     cx.library("ngx", control::NATIVES);
     cx.library("ngx", time::NATIVES);
+    cx.library("ngx", worker_thread::NATIVES);
     log::open(cx);
     header::open(cx);
     var::open(cx);

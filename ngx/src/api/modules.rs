@@ -6,10 +6,10 @@ use vm::{Call, Cx, Outcome, Reply, Row, Value};
 
 use super::ngx_table::{meta, warn};
 use super::time::unix_ms;
-use super::{header, re, req, request, row_in, semaphore};
+use super::{header, re, req, request, row_in, semaphore, worker};
 use crate::encoding;
 use crate::log::Level;
-use crate::phase::{ANY, WITH_REQUEST};
+use crate::phase::{ANY, Phase, WITH_REQUEST};
 
 static BASE64: &[Row] = &[
     row_in("encode_base64url", encode_base64url, ANY, "base64.encode_base64url(bytes) -> text, or nil and a message"),
@@ -30,6 +30,12 @@ static ERRLOG: &[Row] = &[
 static PROCESS: &[Row] = &[
     row_in("type", process_type, ANY, "process.type() -> \"worker\" or \"single\""),
     row_in("get_master_pid", get_master_pid, ANY, "process.get_master_pid() -> the process id"),
+    row_in(
+        "signal_graceful_exit",
+        signal_graceful_exit,
+        ANY,
+        "process.signal_graceful_exit(): the workers end gracefully and are replaced",
+    ),
     row_in("enable_privileged_agent", no_agent, ANY, "process.enable_privileged_agent() -> nil and a message"),
 ];
 static BASE: &[Row] = &[
@@ -115,6 +121,7 @@ pub fn open(cx: Cx<'_>) {
         stdlib::package::preload(cx, name, Value::table(module));
     }
     stdlib::package::preload(cx, "ngx.semaphore", semaphore::module(cx));
+    stdlib::package::preload(cx, "ngx.pipe", super::pipe::module(cx));
 }
 
 fn nothing<'gc>(_: &mut Call<'_, 'gc>) -> Reply<'gc> {
@@ -197,16 +204,36 @@ fn no_capture<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
 }
 
 fn process_type<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
-    let v = call.cx.key("worker");
+    let single = worker(call)?.setup.single;
+    let v = call.cx.key(match call.phase() {
+        _ if single => "single",
+        bits if bits == Phase::Init.bit() => "master",
+        _ => "worker",
+    });
     call.ret(v)
 }
 
 fn get_master_pid<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
-    call.ret(Value::num(f64::from(std::os::unix::process::parent_id())))
+    // (workers are threads: whom to send signals to is the process itself)
+    call.ret(Value::num(f64::from(std::process::id())))
+}
+
+/// The worker ends with its last request and another takes its place: here all of them, as at a reload. Without a master nobody
+/// takes its place.
+fn signal_graceful_exit<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
+    use rustix::process::{Signal, getpid, kill_process};
+    let signal = if worker(call)?.setup.single { Signal::QUIT } else { Signal::HUP };
+    match kill_process(getpid(), signal) {
+        Ok(()) => Ok(Outcome::Return),
+        Err(error) => Err(call.error(stdlib::io_error(&error.into()))),
+    }
 }
 
 fn no_agent<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
-    call.ret_nil_err("no privileged agent process")
+    if call.phase() != Phase::Init.bit() {
+        return call.ret_nil_err("API disabled in the current context");
+    }
+    call.ret_nil_err("no privileged agent process: workers are threads of one process")
 }
 
 fn get_request<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {

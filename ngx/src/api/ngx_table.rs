@@ -9,6 +9,7 @@ use super::{NULL, request, row_in, worker};
 use crate::log::Level;
 use crate::phase::{ANY, Phase, WITH_REQUEST};
 use crate::request::Request;
+use crate::state::CtxTable;
 use crate::worker::Worker;
 
 /// Constants of `ngx`: name, value.
@@ -89,6 +90,7 @@ static WORKER: &[Row] = &[
     row_in("id", worker_id, ANY, "ngx.worker.id() -> counts from 0"),
     row_in("count", worker_count, ANY, "ngx.worker.count() -> how many workers"),
     row_in("pid", worker_pid, ANY, "ngx.worker.pid() -> the process id"),
+    row_in("pids", worker_pids, ANY, "ngx.worker.pids() -> the workers' process ids: they are threads of one"),
     row_in("exiting", worker_exiting, ANY, "ngx.worker.exiting() -> whether the worker is on its way out"),
 ];
 
@@ -144,6 +146,7 @@ fn index<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
             let request = request(call)?;
             let status = match request.response.status {
                 0 if request.output.started || request.response.sent => 200,
+                0 if request.version == 9 => 9,
                 status => status,
             };
             call.ret(Value::num(f64::from(status)))
@@ -152,11 +155,11 @@ fn index<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
             let cx = call.cx;
             let request = request(call)?;
             if let Some(ctx) = &request.lua.ctx {
-                let v = cx.fetch(ctx);
+                let v = cx.fetch(&ctx.table);
                 return call.ret(v);
             }
             let fresh = Value::table(cx.table(0, 4));
-            request.lua.ctx = Some(cx.stash(fresh));
+            request.lua.ctx = Some(CtxTable::new(cx.stash(fresh), &request.log));
             call.ret(fresh)
         }
         b"headers_sent" => {
@@ -204,7 +207,8 @@ fn newindex<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
                 return Err(call.error(format!("ctx should be a table while getting a {}", v.type_name())));
             }
             let stashed = call.cx.stash(v);
-            request(call)?.lua.ctx = Some(stashed);
+            let request = request(call)?;
+            request.lua.ctx = Some(CtxTable::new(stashed, &request.log));
         }
         Some(b"headers_sent" | b"is_subrequest") => {
             return Err(call.error("attempt to write to a read-only field of ngx"));
@@ -240,6 +244,18 @@ fn worker_count<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
 
 fn worker_pid<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     call.ret(Value::num(f64::from(std::process::id())))
+}
+
+fn worker_pids<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
+    if call.phase() & (Phase::Init.bit() | Phase::InitWorker.bit()) != 0 {
+        return call.ret_nil_err("API disabled in the current context");
+    }
+    let n = worker(call)?.setup.worker_count;
+    let t = call.cx.table(n, 0);
+    for i in 1..=n {
+        t.set_int(call.cx.mc, i, Value::num(f64::from(std::process::id())));
+    }
+    call.ret(Value::table(t))
 }
 
 fn worker_exiting<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {

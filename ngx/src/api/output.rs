@@ -156,6 +156,9 @@ fn flush<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
         return call.ret_nil_err(words);
     }
     let req = request(call)?;
+    if req.output.started && req.method == "HEAD" {
+        return call.ret_nil_err("header only");
+    }
     if req.output.eof {
         return call.ret_nil_err("seen eof");
     }
@@ -167,6 +170,7 @@ fn flush<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
             && req.exchange.lua_conf().http10_buffering
             && !req.response.headers.contains(b"content-length"))
     {
+        super::log::debug(call, |_| "lua http 1.0 buffering makes ngx.flush() a no-op".into());
         return call.ret_nil_err("buffering");
     }
     req.output.flush = true;
@@ -195,6 +199,7 @@ fn eof<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     sent(call)
 }
 
+/// The head goes through its filters before Lua goes on.
 fn send_headers<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     let request = request(call)?;
     request.output.started = true;

@@ -27,7 +27,6 @@ static NATIVES: &[Row] = &[
     row_in("gmatch", gmatch, ANY, "ngx.re.gmatch(subject, regex [, options]) -> an iterator, or nil and a message"),
     row_in("sub", sub, ANY, "ngx.re.sub(subject, regex, replacement [, options]) -> text, 0 or 1, message"),
     row_in("gsub", gsub, ANY, "ngx.re.gsub(subject, regex, replacement [, options]) -> text, how often, message"),
-    row_in("opt", opt, ANY, "ngx.re.opt(name, value): accepted for compatibility"),
 ];
 
 /// The module `ngx.re`.
@@ -71,6 +70,9 @@ pub(crate) struct Cache {
 impl Cache {
     pub fn new(max_entries: Option<usize>, match_limit: u64) -> Rc<Cache> {
         Rc::new(Cache { max_entries: max_entries.unwrap_or(MAX_CACHED), match_limit, ..Cache::default() })
+    }
+    fn knows(&self, pattern: &[u8], options: &[u8]) -> bool {
+        self.known.borrow().contains_key(&[options, b"\0", pattern].concat())
     }
     fn compile(&self, pattern: &[u8], options: &[u8], flags: Flags) -> Result<Rc<Regex>, String> {
         let mut key = self.key.borrow_mut();
@@ -154,6 +156,9 @@ impl Search {
         let flags = flags(call, options)?;
         call.charge(pattern.len() / 16);
         let cache = worker(call)?.patterns.clone();
+        if options.contains(&b'j') && !(options.contains(&b'o') && cache.knows(pattern, options)) {
+            super::log::debug(call, |_| "pcre JIT compiling result: 1".into());
+        }
         Ok(cache.compile(pattern, options, flags).map(|regex| Search {
             groups: if flags.longest { 0 } else { regex.captures_len() - 1 },
             dup_names: flags.dup_names,

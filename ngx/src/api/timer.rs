@@ -5,7 +5,7 @@ use super::{request, row_in, worker};
 use crate::phase::{ANY, Phase};
 use crate::timers::{self, Callback};
 
-const LEGAL: u32 = ANY & !(Phase::Init.bit() | Phase::ExitWorker.bit());
+const LEGAL: u32 = ANY & !(Phase::Init.bit() | Phase::ExitWorker.bit() | Phase::WorkerThread.bit());
 
 pub static NATIVES: &[Row] = &[
     row_in("at", at, LEGAL, "ngx.timer.at(delay, f, ...) -> 1, or nil and a message"),

@@ -3,11 +3,13 @@
 //! Bytes in, bytes out; nothing here fails but decoders, which answer `None` where Lua gets nil. Results are byte for
 //! byte those of lua-nginx-module, whose tables and odd cases each file names.
 
+mod base32;
 mod base64;
 mod digest;
 mod sql;
 mod uri;
 
+pub use base32::{decode_base32, encode_base32};
 pub use base64::{decode_base64, decode_base64mime, encode_base64};
 pub use digest::{crc32, hex, hmac_sha1, md5, md5_bin, sha1_bin};
 pub use sql::quote_sql_str;

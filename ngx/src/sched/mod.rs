@@ -25,7 +25,7 @@ use std::rc::Rc;
 use vm::{Lent, Step, ThreadId, Until, Wake};
 
 use crate::log::Level;
-use crate::phase::Phase;
+use crate::phase::{Phase, Phases};
 use crate::request::Request;
 use crate::state::{LightThread, OnAbort};
 use crate::worker::{PhaseEnd, Worker};
@@ -53,6 +53,15 @@ pub(crate) struct Run {
     quiet: bool,
     error: Vec<u8>,
 }
+
+/// Phases whose Lua OpenResty runs as a mere call: their errors read so.
+const CALLS: Phases = Phase::Init.bit()
+    | Phase::InitWorker.bit()
+    | Phase::ExitWorker.bit()
+    | Phase::Set.bit()
+    | Phase::HeaderFilter.bit()
+    | Phase::BodyFilter.bit()
+    | Phase::Log.bit();
 
 impl Run {
     pub fn new(worker: Rc<Worker>, entry: ThreadId) -> Run {
@@ -83,7 +92,16 @@ impl Run {
     pub async fn run(&mut self, request: &mut Request) -> PhaseEnd {
         let outer = std::mem::take(&mut request.lua.threads);
         request.lua.threads.entry = Some(self.entry);
+        let tell = request.log.enabled(Level::Debug) && self.worker.setup.thread_cache_max_entries != Some(0);
+        if tell && self.worker.knows_slot(self.entry.slot()) {
+            let words = format!("lua reusing cached lua thread (ref {})", self.entry.slot());
+            self.worker.log_for(request, Level::Debug, words.as_bytes());
+        }
         let end = self.drive(request).await;
+        if tell {
+            let words = format!("lua caching unused lua thread (ref {})", self.entry.slot());
+            self.worker.log_for(request, Level::Debug, words.as_bytes());
+        }
         request.lua.threads = outer;
         end
     }
@@ -198,16 +216,15 @@ impl Run {
         match step {
             Step::Done if id == self.entry => self.entry_ended = true,
             Step::Error if id == self.entry => {
-                let text = self.worker.failure(id);
+                // (as a call, not as a thread)
+                let plain = request.phase.bit() & CALLS != 0;
+                let text = self.worker.failure(id, plain);
                 if self.quiet {
                     self.error = text;
                     return Some(PhaseEnd::Failed);
                 }
                 let lead = match request.phase {
-                    // (these run as a call in OpenResty, not as a thread)
-                    Phase::HeaderFilter | Phase::BodyFilter | Phase::Log => {
-                        format!("failed to run {}: ", request.phase.context())
-                    }
+                    _ if plain => format!("failed to run {}: ", request.phase.context()),
                     _ => "lua entry thread aborted: runtime error: ".to_string(),
                 };
                 let words = [lead.as_bytes(), &text].concat();
@@ -215,7 +232,7 @@ impl Run {
                 return Some(PhaseEnd::Failed);
             }
             Step::Error => {
-                let text = self.worker.failure(id);
+                let text = self.worker.failure(id, false);
                 let words = [b"lua user thread aborted: runtime error: ".as_slice(), &text].concat();
                 request.log.clone().write(Level::Error, &words, Some(request));
                 self.ended(id, request);

@@ -7,6 +7,7 @@ mod bodies;
 mod encodings;
 mod modules;
 mod patterns;
+mod pipes;
 mod requests;
 mod shared;
 mod sockets;

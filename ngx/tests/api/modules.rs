@@ -41,5 +41,16 @@ fn errlog_and_process() {
         ),
         ("ngx.say(pcall(require 'ngx.errlog'.raw_log, 99, 'x'))", "falsebad log level\n"),
         ("ngx.say(require 'ngx.process'.type())", "worker\n"),
+        ("ngx.say(require 'ngx.process'.get_master_pid() == ngx.worker.pid())", "true\n"),
+        ("ngx.say(require 'ngx.process'.enable_privileged_agent())", "nilAPI disabled in the current context\n"),
+        ("ngx.say(ngx.get_raw_phase())", "8\n"),
+        (
+            "ngx.say(ndk.set_var.set_encode_base32('2011.10.13+0000'), ' ', ndk.set_var.set_encode_base32('a'))",
+            "68o32c9e64o2sc9j5co30c1g c4======\n",
+        ),
+        (
+            "ngx.say(ndk.set_var.set_decode_base32('C4======'), ndk.set_var.set_decode_base32('68o32c9e64o2sc9j5co30c1g'), '.')",
+            "a2011.10.13+0000.\n",
+        ),
     ]);
 }

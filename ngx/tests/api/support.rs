@@ -50,6 +50,9 @@ impl Exchange for Client {
     fn variable(&self, _: &Request, name: &[u8]) -> Result<Option<Vec<u8>>, NoVariable> {
         if name == b"host" { Ok(Some(b"example.org".to_vec())) } else { Err(NoVariable::NotFound) }
     }
+    fn may_set_variable(&self, _: &[u8]) -> Result<(), NoVariable> {
+        Ok(())
+    }
     fn set_variable(&self, _: &mut Request, _: &[u8], _: Option<Vec<u8>>) -> Result<(), NoVariable> {
         Err(NoVariable::NotFound)
     }

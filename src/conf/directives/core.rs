@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use ngx::thread_pool::PoolConf;
+
 use super::super::build::{Builder, Directive, Frame, on_off};
 use super::super::scalar;
 use super::arity::{NONE, ONE, ONE_MORE, THREE, TWO};
@@ -63,7 +65,7 @@ pub static ROWS: &[Row] = &[
     row("pcre_jit", MAIN, ONE, nothing_flag),
     row("lock_file", MAIN, ONE, nothing),
     row("timer_resolution", MAIN, ONE, nothing),
-    row("thread_pool", MAIN, TWO | THREE, nothing),
+    row("thread_pool", MAIN, TWO | THREE, thread_pool),
     row("debug_points", MAIN, ONE, nothing),
     row("ssl_engine", MAIN, ONE, nothing),
     Row {
@@ -99,6 +101,30 @@ pub static ROWS: &[Row] = &[
 
 fn pop(b: &mut Builder) -> Result<(), String> {
     b.frames.pop();
+    Ok(())
+}
+
+/// Words it does not know are skipped, as nginx does.
+fn thread_pool(b: &mut Builder, d: &Directive) -> Result<(), String> {
+    let name = d.arg(0).to_vec();
+    if b.main.thread_pools.iter().any(|pool| pool.name == name) {
+        return Err(format!("duplicate thread pool \"{}\"", d.text(0)));
+    }
+    let mut pool = PoolConf { name, threads: 0, max_queue: 65536 };
+    for word in &d.args()[1..] {
+        let number =
+            |value: &[u8], least| scalar::number(value).and_then(|n| usize::try_from(n).ok()).filter(|n| *n >= least);
+        let text = || String::from_utf8_lossy(word);
+        if let Some(value) = word.strip_prefix(b"threads=") {
+            pool.threads = number(value, 1).ok_or_else(|| format!("invalid threads value \"{}\"", text()))?;
+        } else if let Some(value) = word.strip_prefix(b"max_queue=") {
+            pool.max_queue = number(value, 0).ok_or_else(|| format!("invalid max_queue value \"{}\"", text()))?;
+        }
+    }
+    if pool.threads == 0 {
+        return Err("\"thread_pool\" must have \"threads\" parameter".into());
+    }
+    b.main.thread_pools.push(pool);
     Ok(())
 }
 

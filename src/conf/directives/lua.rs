@@ -145,6 +145,10 @@ pub static ROWS: &[Row] = &{
             let number = number(d)?;
             once(b, d, |lua| &mut lua.max_pending_timers, number)
         }),
+        row("lua_worker_thread_vm_pool_size", HTTP, ONE, |b, d| {
+            let number = number(d)?;
+            once(b, d, |lua| &mut lua.worker_thread_vm_pool_size, number)
+        }),
         row("lua_regex_cache_max_entries", HTTP, ONE, |b, d| {
             let number = number(d)?;
             once(b, d, |lua| &mut lua.regex_cache_max_entries, number)
@@ -170,10 +174,13 @@ pub static ROWS: &[Row] = &{
         row("lua_use_default_type", ALL_IF, ONE, |b, d| b.flag(d, |s| &mut s.lua_use_default_type)),
         row("rewrite_by_lua_no_postpone", HTTP, ONE, |b, d| b.flag(d, |s| &mut s.rewrite_by_lua_no_postpone)),
         row("access_by_lua_no_postpone", HTTP, ONE, |b, d| b.flag(d, |s| &mut s.access_by_lua_no_postpone)),
-        // There is no malloc to trim, no C signal handler to restart, no thread cache to size.
+        // There is no malloc to trim, no C signal handler to restart.
         row("lua_malloc_trim", HTTP, ONE, nothing),
         row("lua_sa_restart", HTTP, ONE, nothing_flag),
-        row("lua_thread_cache_max_entries", HTTP, ONE, nothing),
+        row("lua_thread_cache_max_entries", HTTP, ONE, |b, d| {
+            let number = number(d)?;
+            once(b, d, |lua| &mut lua.thread_cache_max_entries, number)
+        }),
         row("lua_load_resty_core", HTTP, ONE, |b, d| {
             let text = "lua_load_resty_core is deprecated (the lua-resty-core library is required since ngx_lua \
                         v0.10.16)";
@@ -189,8 +196,17 @@ fn code(b: &mut Builder, d: &Directive, slot: fn(&mut Settings) -> &mut Option<A
         return Err(d.says("is duplicate"));
     }
     check_inline(d, 0)?;
+    note(b, d);
     let code = b.code(d, 0)?;
     b.put(d, slot, code)
+}
+
+/// Notes for which filters there is work.
+fn note(b: &mut Builder, d: &Directive) {
+    let main = &mut b.http().lua.main;
+    main.answers |= ["rewrite_by_lua", "access_by_lua", "content_by_lua"].iter().any(|name| d.name.starts_with(name));
+    main.filters |= d.name.starts_with("header_filter") || d.name.starts_with("body_filter");
+    main.body_filters |= d.name.starts_with("body_filter");
 }
 
 fn check_inline(d: &Directive, word: usize) -> Result<(), String> {
@@ -205,6 +221,7 @@ fn content(b: &mut Builder, d: &Directive) -> Result<(), String> {
         return Err("is duplicate".into());
     }
     check_inline(d, 0)?;
+    note(b, d);
     let code = b.code(d, 0)?;
     b.location().handler = Some(Handler::Lua(code));
     Ok(())

@@ -19,6 +19,7 @@ pub mod userid;
 use std::sync::Arc;
 
 use ngx::code::Code;
+use ngx::log::Level;
 use ngx::phase::Phase;
 use ngx::request::{Finish, Request};
 use ngx::worker::PhaseEnd;
@@ -119,6 +120,7 @@ pub async fn head(live: &Live, request: &mut Request) -> Result<(), u16> {
     if request.response.status == 0 {
         request.response.status = 200;
     }
+    say_filters(live, request, "header", live.http.lua.filters);
     let location = live.place().location.clone();
     let mut wanted = location.filters;
     let mut chain = Vec::new();
@@ -152,8 +154,23 @@ pub async fn head(live: &Live, request: &mut Request) -> Result<(), u16> {
     Ok(())
 }
 
+/// The filters that run for every response, where there is Lua in the configuration that needs them.
+fn say_filters(live: &Live, request: &Request, which: &str, user: bool) {
+    if !request.log.enabled(Level::Debug) {
+        return;
+    }
+    let uri = String::from_utf8_lossy(&request.uri);
+    if live.http.lua.answers {
+        live.say(request, Level::Debug, &format!("lua capture {which} filter, uri \"{uri}\""));
+    }
+    if user {
+        live.say(request, Level::Debug, &format!("lua {which} filter for user lua code, uri \"{uri}\""));
+    }
+}
+
 /// Sends what is pending through the stages.
 pub async fn body(live: &Live, request: &mut Request, flush: bool, last: bool) {
+    say_filters(live, request, "body", live.http.lua.body_filters);
     let mut chain = std::mem::take(&mut *live.chain.borrow_mut());
     if chain.is_empty() {
         return;

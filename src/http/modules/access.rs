@@ -63,7 +63,7 @@ pub async fn run(live: &Live, request: &mut Request) -> Next {
             Check::Lua => match settings.lua_access.clone() {
                 Some(code) => match live.lua(request, Phase::Access, &code).await {
                     PhaseEnd::Finish(Finish::Exit(DECLINED)) => Verdict::Silent,
-                    end => match phases::ended(live, request, Phase::Access, end).await {
+                    end => match phases::ended(live, request, Phase::Access, &code, end).await {
                         Next::Go => Verdict::Allowed,
                         Next::Status(code @ (401 | 403)) => Verdict::Denied(code),
                         other => Verdict::Other(other),

@@ -297,7 +297,7 @@ impl<'gc> Exec<'_, 'gc> {
         };
         let (Some(co), None) = (co, refusal) else {
             let text = self.cx.str(refusal.unwrap_or_default().as_bytes());
-            return self.resume_failed(text);
+            return self.resume_failed(text, false);
         };
         self.fuel -= 4;
         let waiting = {
@@ -337,18 +337,19 @@ impl<'gc> Exec<'_, 'gc> {
         self.over(frame.func as usize, frame.nret, src, values.len())
     }
 
-    /// A resume that did not succeed, in the resumer: false and the error, or for a wrap function the error itself.
-    fn resume_failed(&mut self, error: Value<'gc>) -> Act<'gc> {
+    /// A resume that did not succeed, in the resumer: false and the error, or for a wrap function the error itself (`plain`:
+    /// as it is).
+    fn resume_failed(&mut self, error: Value<'gc>, plain: bool) -> Act<'gc> {
         let Some(frame) = self.st.frames.pop() else { return Act::Throw(error) };
         if frame.kind == FrameKind::Wrap {
             // As LuaJIT: a message gets the position of the wrap function's caller.
             let error = match error.as_str() {
-                Some(s) => {
+                Some(s) if !plain => {
                     let mut text = self.st.position(0);
                     text.extend_from_slice(s.bytes());
                     self.cx.str_vec(text)
                 }
-                None => error,
+                _ => error,
             };
             self.push_native(
                 FrameKind::Native,
@@ -525,8 +526,12 @@ impl<'gc> Exec<'_, 'gc> {
                         child.state = std::mem::take(&mut self.st);
                         child.status = Status::Failed;
                         drop(child);
+                        let failed = std::mem::replace(&mut self.cur, resumer);
                         self.back_to(resumer);
-                        self.resume_failed(error)
+                        if self.st.frames.last().is_some_and(|f| f.kind == FrameKind::Wrap) {
+                            self.cur.borrow_mut(mc).failed = Some(failed);
+                        }
+                        self.resume_failed(error, self.cx.root.shared.plain_wrap.get() & self.lent.phase != 0)
                     }
                 }
             }
@@ -572,6 +577,9 @@ impl<'gc> Exec<'_, 'gc> {
     fn unwind(&mut self, at: usize, value: Value<'gc>) -> Act<'gc> {
         let frame = self.st.frames[at];
         self.cut(at);
+        if self.cur.borrow().failed.is_some() {
+            self.cur.borrow_mut(self.cx.mc).failed = None;
+        }
         let src = frame.base as usize + frame.pc as usize;
         self.st.ensure(src + 2);
         self.st.stack[src] = Value::FALSE;

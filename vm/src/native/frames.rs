@@ -180,6 +180,11 @@ pub fn traceback_of(thread: crate::thread::Thread<'_>, level: usize) -> Vec<u8> 
     out
 }
 
+/// The coroutine in which the error began that came to this one through a wrap function.
+pub fn failed_in<'gc>(thread: crate::thread::Thread<'gc>) -> Option<crate::thread::Thread<'gc>> {
+    thread.borrow().failed
+}
+
 /// An activation of a coroutine that does not run now, counted from its top.
 pub fn level_of<'gc>(thread: crate::thread::Thread<'gc>, level: usize) -> Option<FrameInfo<'gc>> {
     thread.borrow().state.level(level)

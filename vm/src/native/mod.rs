@@ -18,7 +18,7 @@ pub mod basic;
 mod frames;
 
 pub use arguments::{to_number, write_text};
-pub use frames::{FrameInfo, level_of, set_slot_of, slot_of, traceback_of};
+pub use frames::{FrameInfo, failed_in, level_of, set_slot_of, slot_of, traceback_of};
 
 /// What a native returns; the error is a Lua value.
 pub type Reply<'gc> = Result<Outcome, Value<'gc>>;

@@ -40,6 +40,8 @@ pub struct ThreadObj<'gc> {
     pub(crate) spawned: bool,
     /// When it has ended: so many results (or the error) are at the stack's start.
     pub(crate) results: usize,
+    /// The coroutine whose error came through a wrap function and was not caught since: the traceback begins there.
+    pub(crate) failed: Option<Thread<'gc>>,
     /// The value of `thread.exdata`, and whatever else the host hangs on it.
     pub(crate) user_value: Value<'gc>,
     /// Of a light thread: bytes in use when it last ran out of memory, and how often it did.
@@ -55,6 +57,13 @@ pub struct ThreadObj<'gc> {
 pub struct ThreadId {
     pub(crate) slot: u32,
     pub(crate) generation: u32,
+}
+
+impl ThreadId {
+    /// Which place it has in the VM; places of threads that have ended are used again.
+    pub fn slot(self) -> u32 {
+        self.slot
+    }
 }
 
 /// What runs: taken out of the thread while it does.
@@ -143,6 +152,7 @@ impl<'gc> ThreadObj<'gc> {
                 id: None,
                 spawned: false,
                 results: 0,
+                failed: None,
                 user_value: Value::NIL,
                 memory_errors: (0, 0),
                 env: None,
