@@ -13,6 +13,30 @@ pub static NATIVES: &[Row] = &[
 
 static WRAPPED: Row = row("wrapped", wrapped, "the function made by coroutine.wrap");
 
+/// What OpenResty's LuaJIT adds: `require "thread.exdata"` and `require "thread.exdata2"` give these. Without an FFI the value may
+/// be any; without one set it is nil.
+static EXDATA: &[Row] = &[
+    row("exdata", |call| exdata(call, 0), "exdata([v]) -> the running coroutine's value, or sets it"),
+    row("exdata2", |call| exdata(call, 1), "exdata2([v]) -> the running coroutine's second value, or sets it"),
+];
+
+/// Registers `thread.exdata` and `thread.exdata2`.
+pub fn preload(cx: Cx<'_>) {
+    for row in EXDATA {
+        crate::package::preload(cx, &format!("thread.{}", row.name), Value::row(row));
+    }
+}
+
+fn exdata<'gc>(call: &mut Call<'_, 'gc>, which: usize) -> Reply<'gc> {
+    let co = call.thread();
+    if call.is_none(0) {
+        let v = call.cx.exdata(co, which).unwrap_or(Value::NIL);
+        return call.ret(v);
+    }
+    call.cx.set_exdata(co, which, call.arg(0));
+    Ok(Outcome::Return)
+}
+
 /// Registers the library.
 pub fn open(cx: Cx<'_>) {
     cx.library("coroutine", NATIVES);

@@ -33,6 +33,7 @@ pub fn open(cx: Cx<'_>) {
     table::open(cx);
     package::open(cx);
     table::preload(cx);
+    coroutine::preload(cx);
     jit::preload(cx);
     buffer::open(cx);
     cjson::open(cx);

@@ -115,7 +115,7 @@ pub(crate) struct TypeMetas<'gc> {
 #[collect(no_drop)]
 pub(crate) struct Slot<T> {
     #[collect(require_static)]
-    pub generation: u32,
+    pub generation: std::num::NonZeroU32,
     pub item: Option<T>,
 }
 
@@ -290,10 +290,19 @@ impl<'gc> Cx<'gc> {
 
     /// The environment of chunks that a coroutine loads; the globals, unless it was set.
     pub fn thread_env(self, t: Thread<'gc>) -> Table<'gc> {
-        t.borrow().env.unwrap_or(self.root.globals)
+        t.borrow().rare().and_then(|rare| rare.env).unwrap_or(self.root.globals)
+    }
+    /// `thread.exdata` (0) or `thread.exdata2` (1) of a thread.
+    pub fn exdata(self, t: Thread<'gc>, which: usize) -> Option<Value<'gc>> {
+        t.borrow().rare().and_then(|rare| *rare.exdata.get(which)?)
+    }
+    pub fn set_exdata(self, t: Thread<'gc>, which: usize, v: Value<'gc>) {
+        if let Some(slot) = t.borrow_mut(self.mc).rare_mut().exdata.get_mut(which) {
+            *slot = Some(v);
+        }
     }
     pub fn set_thread_env(self, t: Thread<'gc>, env: Table<'gc>) {
-        t.borrow_mut(self.mc).env = Some(env);
+        t.borrow_mut(self.mc).rare_mut().env = Some(env);
     }
 
     /// A string as it is, a number as text; None for others.
@@ -559,7 +568,7 @@ impl<'gc> Cx<'gc> {
                 t.results = 0;
             }
         }
-        slot.generation = slot.generation.wrapping_add(1);
+        slot.generation = slot.generation.checked_add(1).unwrap_or(std::num::NonZeroU32::MIN);
         let mut free = self.root.shared.free_threads.take();
         free.push(id.slot);
         self.root.shared.free_threads.set(free);
@@ -573,7 +582,7 @@ impl<'gc> Cx<'gc> {
             Status::Failed => false,
             _ => return None,
         };
-        Some((ok, t.state.stack.iter().take(t.results).copied().collect()))
+        Some((ok, t.state.stack.iter().take(t.results as usize).copied().collect()))
     }
 }
 
@@ -582,7 +591,7 @@ fn take_slot<T>(free: &Cell<Vec<u32>>, slots: &mut Vec<Slot<T>>) -> u32 {
     let slot = list.pop();
     free.set(list);
     slot.unwrap_or_else(|| {
-        slots.push(Slot { generation: 0, item: None });
+        slots.push(Slot { generation: std::num::NonZeroU32::MIN, item: None });
         (slots.len() - 1) as u32
     })
 }

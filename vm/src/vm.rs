@@ -68,6 +68,17 @@ pub struct Vm {
     shared: Rc<Shared>,
 }
 
+/// The collector's debt is counted in objects; so many bytes weigh as much as one.
+const BYTES_A_UNIT: f64 = 96.0;
+/// Between two cycles the heap grows by this part of what is alive; the cycle itself lets it grow by about two thirds more.
+const SLEEP: f64 = 0.28;
+/// Or by so many objects, where little is alive.
+const MIN_SLEEP: usize = 8192;
+/// Of its debt the collector pays so much at a time: marking costs 100 ns or more an object where the heap is large.
+const STEP: f64 = 1000.0;
+/// A slice's fuel while it owes more than that.
+const SHORT_SLICE: i64 = 2000;
+
 impl Default for Vm {
     fn default() -> Self {
         Vm::new()
@@ -110,7 +121,7 @@ impl Vm {
         // (the closure is general over the arena lifetime, the function's name would not be)
         #[allow(clippy::redundant_closure)]
         let arena = Arena::<Rootable![Root<'_>]>::new(|mc| Root::new(mc));
-        arena.metrics().set_pacing(Pacing { sleep_factor: 1.0, min_sleep: 4096, ..Pacing::DEFAULT });
+        arena.metrics().set_pacing(Pacing { sleep_factor: SLEEP, min_sleep: MIN_SLEEP, ..Pacing::DEFAULT });
         let shared = arena.mutate(|_, root| root.shared.clone());
         shared.baseline.set(before);
         Vm {
@@ -125,7 +136,7 @@ impl Vm {
 
     /// Opens the arena: to register libraries, load chunks, look at values.
     pub fn enter<T>(&self, f: impl for<'gc> FnOnce(Cx<'gc>) -> T) -> T {
-        let before = heap::allocated();
+        let (before, objects) = (heap::allocated(), self.objects());
         let result = self.arena.borrow().mutate(|mc, root| {
             root.shared.memory_limit.set(self.limit.get());
             let cx = Cx { mc, root };
@@ -133,7 +144,7 @@ impl Vm {
             self.clean(cx);
             f(cx)
         });
-        self.account(before);
+        self.account(before, objects);
         match self.shared.collect.take() {
             Due::Nothing => {}
             Due::Full => self.collect_all(),
@@ -156,9 +167,15 @@ impl Vm {
     }
 
     /// Runs one thread for one slice: one `mutate`, whatever happens inside.
+    ///
+    /// While the collector is behind, slices are short: `OutOfFuel` may come with fuel left.
     pub fn run(&self, id: ThreadId, wake: Wake, lent: Lent<'_>) -> Step {
         let Lent { host, phase, fuel } = lent;
+        let behind = self.arena.borrow().metrics().allocation_debt() > STEP;
+        let kept = if behind { (*fuel - SHORT_SLICE).max(0) } else { 0 };
+        *fuel -= kept;
         let step = self.enter(|cx| interp::run(cx, id, wake, Lent { host, phase, fuel: &mut *fuel }));
+        *fuel += kept;
         self.mind_limit(id, fuel);
         step
     }
@@ -197,16 +214,32 @@ impl Vm {
         if self.shared.stopped.get() && (self.limit.get() == 0 || self.memory() < self.limit.get() / 2) {
             return;
         }
-        if self.arena.borrow().metrics().allocation_debt() > threshold {
-            self.collecting(|arena| match arena.collection_phase() {
-                CollectionPhase::Sweeping => arena.cycle_debt(),
-                _ => {
-                    if arena.mark_debt().is_some() {
-                        end_marking(arena);
+        let owed = self.arena.borrow().metrics().allocation_debt();
+        if owed > threshold {
+            // What is not paid now is paid after the next slices, which are short until then. A growing debt is paid in growing
+            // parts: a program that fills memory faster than small steps can clear it does not get away.
+            let later = (owed - STEP.max(owed / 8.0)).max(0.0);
+            self.collecting(|arena| {
+                arena.metrics().adjust_debt(-later);
+                match arena.collection_phase() {
+                    CollectionPhase::Sweeping => arena.cycle_debt(),
+                    _ => {
+                        if arena.mark_debt().is_some() {
+                            end_marking(arena);
+                        }
                     }
+                }
+                match arena.collection_phase() {
+                    CollectionPhase::Sleeping => self.sleep(arena),
+                    _ => arena.metrics().adjust_debt(later),
                 }
             });
         }
+    }
+    /// A cycle is over: the arena sleeps in proportion to its objects; where they are large, longer.
+    fn sleep(&self, arena: &Arena<Rootable![Root<'_>]>) {
+        let (bytes, objects) = (self.memory() as f64, arena.metrics().total_gc_count() as f64);
+        arena.metrics().adjust_debt(-SLEEP * (bytes / BYTES_A_UNIT - objects).max(0.0));
     }
     /// A full collection.
     pub fn collect_all(&self) {
@@ -218,6 +251,7 @@ impl Vm {
                 }
                 arena.finish_cycle();
             }
+            self.sleep(arena);
         });
     }
     /// So many objects' worth of collection; notes whether a cycle ended.
@@ -255,11 +289,13 @@ impl Vm {
     }
 
     /// Makes the collector's debt follow bytes, not only objects: a large table, a long string is one object to it.
-    fn account(&self, before: isize) {
+    fn account(&self, before: isize, objects: usize) {
         let grown = heap::allocated() - before;
         if grown > 4096 {
-            // An average object is about 64 bytes and is counted by the arena itself.
-            self.arena.borrow().metrics().adjust_debt(grown as f64 / 256.0);
+            // (the arena has counted each object as one)
+            let arena = self.arena.borrow();
+            let made = arena.metrics().total_gc_count().saturating_sub(objects);
+            arena.metrics().adjust_debt((grown as f64 / BYTES_A_UNIT - made as f64).max(0.0));
         }
     }
 }

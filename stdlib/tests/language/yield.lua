@@ -140,3 +140,19 @@ getmetatable(u).__gc = function() finalized = finalized + 1 yield('never seen') 
 u = nil
 collectgarbage()
 print('__gc', finalized)
+
+-- Each coroutine has its own exdata (of OpenResty's LuaJIT only: absent elsewhere).
+do
+  local ok, exdata = pcall(require, "thread.exdata")
+  if not ok then
+    local values = setmetatable({}, { __mode = "k" })
+    exdata = function(...)
+      local co = coroutine.running() or "main"
+      if select("#", ...) == 0 then return values[co] end
+      values[co] = (...)
+    end
+  end
+  exdata(1)
+  local co = coroutine.wrap(function() local before = exdata() exdata(2) coroutine.yield(before) return exdata() end)
+  print(co(), exdata(), co(), exdata())
+end

@@ -474,7 +474,7 @@ impl<'gc> Exec<'_, 'gc> {
                 self.st.stack.truncate(n);
                 let mut t = self.cur.borrow_mut(mc);
                 t.status = Status::Done;
-                t.results = n;
+                t.results = n as u32;
                 self.leave(Step::Done)
             }
             Some(resumer) => {
@@ -529,7 +529,7 @@ impl<'gc> Exec<'_, 'gc> {
                         let failed = std::mem::replace(&mut self.cur, resumer);
                         self.back_to(resumer);
                         if self.st.frames.last().is_some_and(|f| f.kind == FrameKind::Wrap) {
-                            self.cur.borrow_mut(mc).failed = Some(failed);
+                            self.cur.borrow_mut(mc).rare_mut().failed = Some(failed);
                         }
                         self.resume_failed(error, self.cx.root.shared.plain_wrap.get() & self.lent.phase != 0)
                     }
@@ -542,9 +542,9 @@ impl<'gc> Exec<'_, 'gc> {
     fn memory_is_gone(&mut self) -> bool {
         let (used, limit) = (self.cx.memory_used(), self.cx.root.shared.memory_limit.get());
         let mut base = self.base.borrow_mut(self.cx.mc);
-        let (before, times) = base.memory_errors;
+        let (before, times) = base.rare_mut().memory_errors;
         let times = if used < before.saturating_sub(limit / 8) { 1 } else { times + 1 };
-        base.memory_errors = (used, times);
+        base.rare_mut().memory_errors = (used, times);
         times > MAX_MEMORY_ERRORS
     }
 
@@ -577,8 +577,8 @@ impl<'gc> Exec<'_, 'gc> {
     fn unwind(&mut self, at: usize, value: Value<'gc>) -> Act<'gc> {
         let frame = self.st.frames[at];
         self.cut(at);
-        if self.cur.borrow().failed.is_some() {
-            self.cur.borrow_mut(self.cx.mc).failed = None;
+        if self.cur.borrow().rare().is_some_and(|rare| rare.failed.is_some()) {
+            self.cur.borrow_mut(self.cx.mc).rare_mut().failed = None;
         }
         let src = frame.base as usize + frame.pc as usize;
         self.st.ensure(src + 2);

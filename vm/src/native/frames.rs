@@ -182,7 +182,7 @@ pub fn traceback_of(thread: crate::thread::Thread<'_>, level: usize) -> Vec<u8> 
 
 /// The coroutine in which the error began that came to this one through a wrap function.
 pub fn failed_in<'gc>(thread: crate::thread::Thread<'gc>) -> Option<crate::thread::Thread<'gc>> {
-    thread.borrow().failed
+    thread.borrow().rare().and_then(|rare| rare.failed)
 }
 
 /// An activation of a coroutine that does not run now, counted from its top.

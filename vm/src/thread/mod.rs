@@ -39,11 +39,18 @@ pub struct ThreadObj<'gc> {
     pub(crate) id: Option<ThreadId>,
     pub(crate) spawned: bool,
     /// When it has ended: so many results (or the error) are at the stack's start.
-    pub(crate) results: usize,
+    pub(crate) results: u32,
+    /// What few threads have.
+    rare: Option<Box<Rare<'gc>>>,
+}
+
+#[derive(Collect, Default)]
+#[collect(no_drop)]
+pub(crate) struct Rare<'gc> {
     /// The coroutine whose error came through a wrap function and was not caught since: the traceback begins there.
     pub(crate) failed: Option<Thread<'gc>>,
-    /// The value of `thread.exdata`, and whatever else the host hangs on it.
-    pub(crate) user_value: Value<'gc>,
+    /// The values of `thread.exdata` and `thread.exdata2`.
+    pub(crate) exdata: [Option<Value<'gc>>; 2],
     /// Of a light thread: bytes in use when it last ran out of memory, and how often it did.
     #[collect(require_static)]
     pub(crate) memory_errors: (usize, u32),
@@ -56,14 +63,7 @@ pub struct ThreadObj<'gc> {
 #[collect(require_static)]
 pub struct ThreadId {
     pub(crate) slot: u32,
-    pub(crate) generation: u32,
-}
-
-impl ThreadId {
-    /// Which place it has in the VM; places of threads that have ended are used again.
-    pub fn slot(self) -> u32 {
-        self.slot
-    }
+    pub(crate) generation: std::num::NonZeroU32,
 }
 
 /// What runs: taken out of the thread while it does.
@@ -139,9 +139,10 @@ pub(crate) const SPARE: usize = 2_000;
 impl<'gc> ThreadObj<'gc> {
     /// A coroutine that will call `function` when it is first resumed.
     pub(crate) fn new(mc: &Mutation<'gc>, function: Value<'gc>) -> Thread<'gc> {
-        let mut stack = Vec::with_capacity(16);
+        // (small: a program may have very many of them)
+        let mut stack = Vec::with_capacity(8);
         stack.push(function);
-        let state = State { stack, ..State::default() };
+        let state = State { stack, frames: Vec::with_capacity(2), ..State::default() };
         Gc::new(
             mc,
             RefLock::new(ThreadObj {
@@ -152,12 +153,16 @@ impl<'gc> ThreadObj<'gc> {
                 id: None,
                 spawned: false,
                 results: 0,
-                failed: None,
-                user_value: Value::NIL,
-                memory_errors: (0, 0),
-                env: None,
+                rare: None,
             }),
         )
+    }
+    pub(crate) fn rare(&self) -> Option<&Rare<'gc>> {
+        self.rare.as_deref()
+    }
+    /// To write to it; the barrier has been taken.
+    pub(crate) fn rare_mut(&mut self) -> &mut Rare<'gc> {
+        self.rare.get_or_insert_default()
     }
     pub fn status(&self) -> Status {
         self.status
@@ -190,7 +195,9 @@ impl<'gc> State<'gc> {
     #[cold]
     #[inline(never)]
     fn grow(&mut self, end: usize) {
-        self.stack.resize((end + end / 2).max(16), Value::NIL);
+        let len = (end + end / 2).max(8);
+        self.stack.reserve_exact(len - self.stack.len());
+        self.stack.resize(len, Value::NIL);
     }
     /// This, the running coroutine's, goes to `last`, its empty place; what was in `next` takes over.
     ///
