@@ -66,6 +66,13 @@ pub struct ThreadId {
     pub(crate) generation: std::num::NonZeroU32,
 }
 
+impl ThreadId {
+    /// Which place it has in the VM; places of threads that have ended are used again.
+    pub fn slot(self) -> u32 {
+        self.slot
+    }
+}
+
 /// What runs: taken out of the thread while it does.
 #[derive(Collect, Default)]
 #[collect(no_drop)]
