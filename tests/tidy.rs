@@ -113,8 +113,13 @@ fn every_dependency_has_a_reason() {
 /// The machine has never heard of IO, clocks, tokio or HTTP; arrows between crates point one way.
 #[test]
 fn crates_depend_in_one_direction() {
-    let allowed: &[(&str, &[&str])] =
-        &[("vm", &[]), ("stdlib", &["perilune-vm"]), ("ngx", &["perilune-vm", "perilune-stdlib"]), ("bench", &[])];
+    let allowed: &[(&str, &[&str])] = &[
+        ("vm", &[]),
+        ("stdlib", &["perilune-vm"]),
+        ("ngx", &["perilune-vm", "perilune-stdlib"]),
+        // (it measures the others from inside; nothing depends on it)
+        ("bench", &["perilune-vm", "perilune-stdlib", "perilune-ngx"]),
+    ];
     for (name, own) in allowed {
         let manifest = read(&format!("{name}/Cargo.toml"));
         let dependencies = manifest.split("[dependencies]\n").nth(1).unwrap().split("\n[").next().unwrap();
