@@ -92,7 +92,8 @@ fn isyieldable<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
 fn running<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     let co = call.thread();
     let main = call.is_main();
-    call.push(Value::thread(co));
+    let value = call.cx.expose(co);
+    call.push(value);
     call.push(Value::bool(main));
     Ok(Outcome::Return)
 }

@@ -11,7 +11,7 @@ use gc_arena::{Collect, Gc, GcWeak, Mutation};
 use crate::code;
 use crate::heap;
 use crate::native::Row;
-use crate::thread::{Thread, ThreadId, ThreadObj};
+use crate::thread::{State, Thread, ThreadId, ThreadObj};
 use crate::value::function::{ClosureObj, NativeObj, ProtoObj};
 use crate::value::number::write_number;
 use crate::value::table::TableRef;
@@ -49,6 +49,10 @@ pub(crate) struct Root<'gc> {
     pub interned: Table<'gc>,
     /// The strings of one byte, and last the empty one: loops over characters make no objects.
     pub tiny: Box<[Str<'gc>]>,
+    /// Light threads that have ended and that Lua never had as values: the next ones.
+    pub spare_threads: Gc<'gc, RefLock<Vec<Thread<'gc>>>>,
+    /// Empty stacks of threads that have ended.
+    pub spare_states: Gc<'gc, RefLock<Vec<State<'gc>>>>,
     pub threads: Gc<'gc, RefLock<Vec<Slot<Thread<'gc>>>>>,
     pub stash: Gc<'gc, RefLock<Vec<Slot<Value<'gc>>>>>,
     /// Userdata that may have a `__gc`, oldest first; and dead ones whose `__gc` is still to be called, next one last.
@@ -172,6 +176,8 @@ impl<'gc> Root<'gc> {
             no_memory,
             interned,
             tiny: (0..=u8::MAX).map(|c| bytes(&[c])).chain([bytes(b"")]).collect(),
+            spare_threads: Gc::new(mc, RefLock::new(Vec::new())),
+            spare_states: Gc::new(mc, RefLock::new(Vec::new())),
             threads: Gc::new(mc, RefLock::new(Vec::new())),
             stash: Gc::new(mc, RefLock::new(Vec::new())),
             finalizable: Gc::new(mc, RefLock::new(Vec::new())),
@@ -183,6 +189,8 @@ impl<'gc> Root<'gc> {
 
 /// More interned constants than this are forgotten, and gather anew.
 const MAX_INTERNED: u32 = 100_000;
+/// So many empty stacks are kept.
+const MAX_SPARE_STATES: usize = 32;
 
 impl<'gc> Cx<'gc> {
     pub fn globals(self) -> Table<'gc> {
@@ -285,7 +293,22 @@ impl<'gc> Cx<'gc> {
         t
     }
     pub fn coroutine(self, function: Value<'gc>) -> Thread<'gc> {
-        ThreadObj::new(self.mc, function)
+        let state = self.root.spare_states.borrow_mut(self.mc).pop().unwrap_or_else(State::new);
+        ThreadObj::new(self.mc, state, function)
+    }
+    /// Lua is given the thread as a value.
+    pub fn expose(self, thread: Thread<'gc>) -> Value<'gc> {
+        thread.borrow_mut(self.mc).exposed = true;
+        Value::thread(thread)
+    }
+    /// What a thread that has ended ran on is kept for the next one.
+    pub(crate) fn recycle(self, state: State<'gc>) {
+        let mut spare = self.root.spare_states.borrow_mut(self.mc);
+        if spare.len() < MAX_SPARE_STATES
+            && let Some(state) = state.emptied()
+        {
+            spare.push(state);
+        }
     }
 
     /// The environment of chunks that a coroutine loads; the globals, unless it was set.
@@ -538,7 +561,14 @@ impl<'gc> Cx<'gc> {
     }
 
     pub fn spawn(self, function: Value<'gc>, args: &[Value<'gc>]) -> (ThreadId, Thread<'gc>) {
-        let thread = ThreadObj::new(self.mc, function);
+        let spare = self.root.spare_threads.borrow_mut(self.mc).pop();
+        let thread = match spare {
+            Some(thread) => {
+                thread.borrow_mut(self.mc).revive(function);
+                thread
+            }
+            None => self.coroutine(function),
+        };
         let id = {
             let mut threads = self.root.threads.borrow_mut(self.mc);
             let slot = take_slot(&self.root.shared.free_threads, &mut threads);
@@ -561,6 +591,17 @@ impl<'gc> Cx<'gc> {
         if let Some(thread) = slot.item.take() {
             let mut t = thread.borrow_mut(self.mc);
             t.id = None;
+            if t.status == crate::thread::Status::Done {
+                t.results = 0;
+                let state = std::mem::take(&mut t.state);
+                let mut spare = self.root.spare_threads.borrow_mut(self.mc);
+                if t.exposed || spare.len() >= MAX_SPARE_STATES {
+                    self.recycle(state);
+                } else {
+                    t.state = state.emptied().unwrap_or_else(State::new);
+                    spare.push(thread);
+                }
+            }
             if !matches!(t.status, crate::thread::Status::Done | crate::thread::Status::Failed) {
                 // Killed while it waited: it can never run again.
                 t.status = crate::thread::Status::Done;

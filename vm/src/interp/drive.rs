@@ -5,7 +5,7 @@
 
 use super::Exec;
 use crate::native::{Call, Outcome, Reply, Row};
-use crate::thread::{Frame, FrameKind, MAX_FRAMES, MAX_STACK, SPARE, State, Status, Thread, nret};
+use crate::thread::{Frame, FrameKind, MAX_FRAMES, MAX_STACK, SPARE, Status, Thread, nret};
 use crate::value::{Closure, Kind, Value};
 use crate::vm::Step;
 
@@ -480,7 +480,8 @@ impl<'gc> Exec<'_, 'gc> {
             Some(resumer) => {
                 let over = self.cur;
                 let act = self.give_back(resumer, Status::Done, src, n);
-                over.borrow_mut(mc).state = State::default();
+                let state = std::mem::take(&mut over.borrow_mut(mc).state);
+                self.cx.recycle(state);
                 act
             }
         }

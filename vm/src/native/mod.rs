@@ -327,7 +327,9 @@ impl<'a, 'gc> Call<'a, 'gc> {
     }
     /// Starts a light thread's coroutine under a name for the host; `Until::Spawned` runs it.
     pub fn spawn(&mut self, function: Value<'gc>, args: &[Value<'gc>]) -> (ThreadId, Thread<'gc>) {
-        self.cx.spawn(function, args)
+        let (id, thread) = self.cx.spawn(function, args);
+        self.cx.expose(thread);
+        (id, thread)
     }
     /// Gives a light thread's slot back; its results can no longer be waited for.
     pub fn bury(&mut self, id: ThreadId) {

@@ -38,6 +38,8 @@ pub struct ThreadObj<'gc> {
     /// The host's name for it, if it is a light thread.
     pub(crate) id: Option<ThreadId>,
     pub(crate) spawned: bool,
+    /// Lua may have the thread as a value: it stays what it is when it has ended.
+    pub(crate) exposed: bool,
     /// When it has ended: so many results (or the error) are at the stack's start.
     pub(crate) results: u32,
     /// What few threads have.
@@ -145,11 +147,8 @@ pub(crate) const SPARE: usize = 2_000;
 
 impl<'gc> ThreadObj<'gc> {
     /// A coroutine that will call `function` when it is first resumed.
-    pub(crate) fn new(mc: &Mutation<'gc>, function: Value<'gc>) -> Thread<'gc> {
-        // (small: a program may have very many of them)
-        let mut stack = Vec::with_capacity(8);
-        stack.push(function);
-        let state = State { stack, frames: Vec::with_capacity(2), ..State::default() };
+    pub(crate) fn new(mc: &Mutation<'gc>, mut state: State<'gc>, function: Value<'gc>) -> Thread<'gc> {
+        state.stack.push(function);
         Gc::new(
             mc,
             RefLock::new(ThreadObj {
@@ -159,10 +158,19 @@ impl<'gc> ThreadObj<'gc> {
                 active: None,
                 id: None,
                 spawned: false,
+                exposed: false,
                 results: 0,
                 rare: None,
             }),
         )
+    }
+    /// Makes a thread that has ended, and that Lua has never seen, a fresh one that will call `function`.
+    pub(crate) fn revive(&mut self, function: Value<'gc>) {
+        self.status = Status::Suspended;
+        self.resumer = None;
+        self.active = None;
+        self.rare = None;
+        self.state.stack.push(function);
     }
     pub(crate) fn rare(&self) -> Option<&Rare<'gc>> {
         self.rare.as_deref()
@@ -192,6 +200,20 @@ impl<'gc> ThreadObj<'gc> {
 }
 
 impl<'gc> State<'gc> {
+    /// An empty one, small: a program may have very many of them.
+    pub(crate) fn new() -> State<'gc> {
+        State { stack: Vec::with_capacity(8), frames: Vec::with_capacity(2), ..State::default() }
+    }
+    /// Empties it for another thread, if it is small enough to be kept for one.
+    pub(crate) fn emptied(mut self) -> Option<State<'gc>> {
+        if self.stack.capacity() > 256 || self.frames.capacity() > 64 || !self.sequences.is_empty() {
+            return None;
+        }
+        self.stack.clear();
+        self.frames.clear();
+        self.top = 0;
+        Some(self)
+    }
     /// Makes sure that slots below `end` exist.
     #[inline(always)]
     pub(crate) fn ensure(&mut self, end: usize) {
