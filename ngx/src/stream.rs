@@ -98,7 +98,8 @@ impl Stream {
     /// response that may not have been read yet.
     pub async fn linger(&self, until: std::time::Duration) {
         let drain = async {
-            let mut sink = [0; 4096];
+            // (not on the stack: it would be part of every connection's task)
+            let mut sink = vec![0; 4096];
             loop {
                 match std::future::poll_fn(|cx| self.poll_read(cx, &mut sink)).await {
                     Ok(0) | Err(_) => return,

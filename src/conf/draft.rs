@@ -329,7 +329,7 @@ fn push_once(list: &mut Vec<(Vec<u8>, usize)>, part: Vec<u8>, server: usize) -> 
     false
 }
 
-fn insert_once(map: &mut HashMap<Vec<u8>, usize>, name: &[u8], server: usize) -> bool {
+fn insert_once(map: &mut HashMap<Vec<u8>, usize, ahash::RandomState>, name: &[u8], server: usize) -> bool {
     if map.contains_key(name) {
         return true;
     }

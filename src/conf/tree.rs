@@ -125,7 +125,7 @@ pub enum Addr {
 /// Host name to server, in nginx's order of preference.
 #[derive(Clone, Debug, Default)]
 pub struct ServerNames {
-    pub exact: HashMap<Vec<u8>, usize>,
+    pub exact: HashMap<Vec<u8>, usize, ahash::RandomState>,
     /// `.example.com` parts of `*.example.com`.
     pub leading: Vec<(Vec<u8>, usize)>,
     /// `www.` parts of `www.*`.
@@ -152,7 +152,7 @@ pub enum ServerName {
 
 #[derive(Debug, Default)]
 pub struct Locations {
-    pub exact: HashMap<Vec<u8>, Arc<Location>>,
+    pub exact: HashMap<Vec<u8>, Arc<Location>, ahash::RandomState>,
     /// Longest first.
     pub prefixes: Vec<Arc<Location>>,
     pub regexes: Vec<Arc<Location>>,

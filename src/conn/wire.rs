@@ -47,6 +47,7 @@ const LARGE: usize = 8 * 1024;
 const SENDFILE: usize = 512 * 1024;
 /// How much is read from the socket at a time.
 const READ: usize = 16 * 1024;
+thread_local!(static READ_BUFFER: RefCell<Vec<u8>> = RefCell::new(vec![0; READ]));
 /// An idle connection keeps no larger buffers than this.
 const KEEP: usize = 4 * 1024;
 
@@ -159,16 +160,14 @@ impl Wire {
         let mut input = self.input.borrow_mut();
         let start = self.start.replace(0);
         input.drain(..start);
-        let used = input.len();
-        // The first read of a request is small, as most requests are; bodies get more.
-        let room = if used == 0 && self.incoming.get() == Incoming::Nothing { KEEP } else { READ };
-        input.resize(used + room, 0);
-        let read = self.stream.poll_read(cx, &mut input[used..]);
-        let count = match &read {
-            Poll::Ready(Ok(count)) => *count,
-            _ => 0,
-        };
-        input.truncate(used + count);
+        // All connections of a worker read into one buffer: an idle one needs none of its own.
+        let read = READ_BUFFER.with_borrow_mut(|buffer| {
+            let read = self.stream.poll_read(cx, &mut buffer[..]);
+            if let Poll::Ready(Ok(count)) = &read {
+                input.extend_from_slice(&buffer[..*count]);
+            }
+            read
+        });
         match ready!(read) {
             Ok(0) => {
                 self.eof.set(true);
@@ -329,7 +328,8 @@ impl Wire {
         self.sent.set(self.sent.get() + bytes.len() as u64);
         match self.reply.get().map(|reply| reply.framing) {
             Some(Framing::Chunked) => {
-                self.append(format!("{:x}\r\n", bytes.len()).as_bytes());
+                let mut size = [0; 18];
+                self.append(chunk_size(bytes.len(), &mut size));
                 self.push(bytes);
                 self.append(b"\r\n");
             }
@@ -470,6 +470,20 @@ impl Out {
             if self.tail.capacity() > HIGH_WATER {
                 self.tail = Vec::new();
             }
+        }
+    }
+}
+
+/// The line that begins a chunk, written from the end of `out`.
+fn chunk_size(mut length: usize, out: &mut [u8; 18]) -> &[u8] {
+    let mut at = out.len() - 2;
+    out[at..].copy_from_slice(b"\r\n");
+    loop {
+        at -= 1;
+        out[at] = b"0123456789abcdef"[length & 15];
+        length >>= 4;
+        if length == 0 {
+            return &out[at..];
         }
     }
 }

@@ -272,7 +272,7 @@ pub fn render(live: &Live, request: &Request, chunked: bool) -> Vec<u8> {
     let status = status::visible(request.response.status);
     let mut out = Vec::with_capacity(256);
     out.extend_from_slice(b"HTTP/1.1 ");
-    out.extend_from_slice(status::line(status).as_bytes());
+    status::write_line(status, &mut out);
     out.extend_from_slice(b"\r\n");
     // Where these were set by hand, they stand among the others.
     if !headers.contains(b"server") {
@@ -353,6 +353,11 @@ fn first(out: &mut Vec<u8>, headers: &ngx::headers::Headers, name: &[u8]) {
 /// A line break in a value would start a header of the attacker's own: it goes out escaped.
 fn line(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
     for (part, end) in [(name, &b": "[..]), (value, b"\r\n")] {
+        if memchr::memchr3(b'\r', b'\n', 0, part).is_none() {
+            out.extend_from_slice(part);
+            out.extend_from_slice(end);
+            continue;
+        }
         for &byte in part {
             match byte {
                 b'\r' => out.extend_from_slice(b"%0D"),

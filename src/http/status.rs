@@ -2,10 +2,15 @@
 
 /// `404 Not Found`, or just the number where nginx has no words.
 pub fn line(status: u16) -> String {
-    match reason(status) {
-        "" => format!("{status} "),
-        reason => format!("{status} {reason}"),
-    }
+    let mut out = Vec::new();
+    write_line(status, &mut out);
+    String::from_utf8(out).unwrap_or_default()
+}
+
+pub fn write_line(status: u16, out: &mut Vec<u8>) {
+    vm::value::number::write_integer(i64::from(status), out);
+    out.push(b' ');
+    out.extend_from_slice(reason(status).as_bytes());
 }
 
 fn reason(status: u16) -> &'static str {

@@ -49,7 +49,7 @@ pub struct Worker {
     pub quit: Notify,
     /// Woken whenever a request or a connection ends.
     pub idle: Notify,
-    lua_confs: RefCell<HashMap<*const Location, Rc<LuaConf>>>,
+    lua_confs: RefCell<HashMap<*const Location, Rc<LuaConf>, ahash::RandomState>>,
     dynamic_codes: RefCell<HashMap<PathBuf, Arc<Code>>>,
     seed: u64,
     next: Cell<u64>,

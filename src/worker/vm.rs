@@ -92,7 +92,8 @@ impl WorkerVm {
         if !machine.is_poisoned() {
             return machine;
         }
-        let fresh = self.fresh(&machine, true).await;
+        // (on the heap: it is rare, and as a part of every request's task it would be large)
+        let fresh = Box::pin(self.fresh(&machine, true)).await;
         *self.now.borrow_mut() = fresh.clone();
         fresh
     }
@@ -117,7 +118,7 @@ impl WorkerVm {
         match request.lua_worker() {
             Some(own) if !own.setup.code_cache => own,
             _ => {
-                let own = self.fresh(&machine, false).await;
+                let own = Box::pin(self.fresh(&machine, false)).await;
                 let mut others = self.others.borrow_mut();
                 others.retain(|other| other.strong_count() > 0);
                 others.push(Rc::downgrade(&own));
