@@ -256,3 +256,59 @@ fn a_killed_thread_catches_nothing() {
     let step = vm.run(id, Wake::Go, Lent { host: &mut (), phase: 0, fuel: &mut fuel });
     assert!(matches!(step, Step::Gone));
 }
+
+/// Scripts of every kind, each in a machine of its own with a random cap on memory and fuel: whatever ends them, nothing is left,
+/// and the next script is right. `KILLS=100000` runs more of them.
+#[test]
+fn killed_scripts_leave_nothing() {
+    const HUNGRY: &[&str] = &[
+        "local t = {} for i = 1, 1e9 do t[i] = { i } end",
+        "local s = 'x' while true do s = s .. s end",
+        "local t = {} while true do t[#t + 1] = ('x'):rep(1000) end",
+        "local function f(n) return f(n + 1) + 1 end f(1)",
+        "while true do local f = function() return f end end",
+        "local all = {} while true do local co = coroutine.wrap(function() coroutine.yield() end) co() all[#all + 1] = co end",
+        "while true do pcall(function() local t = {} for i = 1, 1e6 do t[i] = i .. '' end end) end",
+        "local t = {} for i = 1, 1e9 do t['k' .. i] = i end",
+        "local s = ('a'):rep(5000) while true do s:gsub('.', function(c) return c .. c end) end",
+        "local t = {} for i = 1, 2000 do t[i] = 2000 - i end while true do table.sort(t, function(a, b) return a > b end) end",
+        "local t = setmetatable({}, { __index = function(t, k) t[k] = { k } return t[k] end }) for i = 1, 1e9 do local x = t[i] end",
+        "while true do string.format('%99d%99s', 1, 'x') end",
+    ];
+    let count = std::env::var("KILLS").ok().and_then(|n| n.parse().ok()).unwrap_or(300);
+    let mut state = 42u64;
+    let mut chance = |below: u64| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) % below
+    };
+    let empty = {
+        let vm = Vm::new();
+        vm.enter(stdlib::open);
+        vm.memory()
+    };
+    // (what is made once a process is there after the first)
+    run(HUNGRY[0], 4 * MIB, 100_000);
+    let before = vm::allocated();
+    for i in 0..count {
+        let source = HUNGRY[chance(HUNGRY.len() as u64) as usize];
+        // (small caps more often than large ones: each power of two is as likely as the next)
+        let room = 1usize << (12 + chance(15));
+        let cap = (empty + room + chance(room as u64) as usize).min(64 << 20);
+        let end = run(source, cap, 1000 + chance(2_000_000) as i64);
+        assert!(
+            end.end.contains("not enough memory")
+                || end.end.contains("out of fuel")
+                || end.end.contains("stack overflow"),
+            "{source} with {cap}: {}",
+            end.end
+        );
+        drop(end);
+        if i % 64 == 0 {
+            check(
+                "local t = {} for i = 1, 100 do t[i] = i * i end assert(#t == 100 and t[7] == 49) error('right', 0)",
+                "right",
+            );
+            assert_eq!(vm::allocated(), before, "after {source} with {cap}");
+        }
+    }
+}

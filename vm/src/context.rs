@@ -293,7 +293,7 @@ impl<'gc> Cx<'gc> {
         t
     }
     pub fn coroutine(self, function: Value<'gc>) -> Thread<'gc> {
-        let state = self.root.spare_states.borrow_mut(self.mc).pop().unwrap_or_else(State::new);
+        let state = self.root.spare_states.borrow_mut(self.mc).pop().unwrap_or_else(State::small);
         ThreadObj::new(self.mc, state, function)
     }
     /// Lua is given the thread as a value.
@@ -598,7 +598,7 @@ impl<'gc> Cx<'gc> {
                 if t.exposed || spare.len() >= MAX_SPARE_STATES {
                     self.recycle(state);
                 } else {
-                    t.state = state.emptied().unwrap_or_else(State::new);
+                    t.state = state.emptied().unwrap_or_else(State::small);
                     spare.push(thread);
                 }
             }

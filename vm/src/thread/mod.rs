@@ -201,7 +201,7 @@ impl<'gc> ThreadObj<'gc> {
 
 impl<'gc> State<'gc> {
     /// An empty one, small: a program may have very many of them.
-    pub(crate) fn new() -> State<'gc> {
+    pub(crate) fn small() -> State<'gc> {
         State { stack: Vec::with_capacity(8), frames: Vec::with_capacity(2), ..State::default() }
     }
     /// Empties it for another thread, if it is small enough to be kept for one.
