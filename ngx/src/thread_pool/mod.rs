@@ -1,7 +1,7 @@
 //! Thread pools (`thread_pool`), on whose threads `ngx.run_worker_thread` runs functions: one Lua machine a thread, made when the
 //! thread gets its first job.
 //!
-//! A pool belongs to one worker, as everything else does. Jobs and answers cross over as [`Plain`] values; machines never do.
+//! A pool belongs to one worker, as everything else does. Jobs and answers cross over as `Plain` values; machines never do.
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::rc::Rc;

@@ -12,7 +12,7 @@ macro_rules! ops {
     ($($name:ident { $($field:ident : $ty:ty),* } $writes:ident $effect:literal;)*) => {
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         #[repr(u8)]
-        pub enum Op { $(#[doc = $effect] $name { $($field: $ty),* },)* }
+        pub enum Op { $(#[doc = concat!("`", $effect, "`")] $name { $($field: $ty),* },)* }
 
         /// (name, effect in register notation) of every instruction, in opcode order.
         pub const OPS: &[(&str, &str)] = &[$((stringify!($name), $effect),)*];

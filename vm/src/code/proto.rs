@@ -22,9 +22,9 @@ pub enum Const {
 /// Where a closure, when it is made, finds one of its captured values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cap {
-    /// R[n] of the function that makes the closure: the value itself, or the cell that the register holds.
+    /// `R[n]` of the function that makes the closure: the value itself, or the cell that the register holds.
     Reg(u8),
-    /// U[n] of the function that makes the closure, value or cell alike.
+    /// `U[n]` of the function that makes the closure, value or cell alike.
     Up(u8),
     /// The new closure itself: `local function f() ... f() ... end` with an `f` that is never assigned again.
     Itself,
@@ -34,7 +34,7 @@ pub enum Cap {
 #[derive(Clone, Debug)]
 pub struct Capture {
     pub cap: Cap,
-    /// U[n] holds a cell (the variable is assigned after its declaration), not the value.
+    /// `U[n]` holds a cell (the variable is assigned after its declaration), not the value.
     pub cell: bool,
     pub name: Rc<[u8]>,
 }
