@@ -16,4 +16,5 @@ mod sockets;
 mod support;
 mod tidy;
 mod waiting;
+mod waiting_everywhere;
 mod worker_threads;

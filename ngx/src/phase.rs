@@ -44,13 +44,19 @@ phases! {
     Log = 10, "log", "log_by_lua*";
     Timer = 11, "timer", "ngx.timer";
     WorkerThread = 12, "worker_thread", "ngx.run_worker_thread";
+    Precontent = 13, "precontent", "precontent_by_lua*";
 }
 
 /// Phases in which a request of a client is at hand and its answer not yet on its way.
-pub const REQUEST: Phases =
-    Phase::ServerRewrite.bit() | Phase::Rewrite.bit() | Phase::Access.bit() | Phase::Content.bit();
+pub const REQUEST: Phases = Phase::ServerRewrite.bit()
+    | Phase::Rewrite.bit()
+    | Phase::Access.bit()
+    | Phase::Precontent.bit()
+    | Phase::Content.bit();
 /// Phases in which a request of a client is at hand.
 pub const WITH_REQUEST: Phases =
     REQUEST | Phase::Set.bit() | Phase::HeaderFilter.bit() | Phase::BodyFilter.bit() | Phase::Log.bit();
 /// Every phase, as a set.
-pub const ANY: Phases = (1 << 13) - 1;
+pub const ANY: Phases = (1 << 14) - 1;
+/// Phases whose Lua may wait: all but the one that runs before there is anything to wait with.
+pub const WAITING: Phases = ANY & !Phase::Init.bit();

@@ -159,6 +159,7 @@ settings! {
     lua_access: Arc<Code>,
     access_by_lua_no_postpone: bool,
     rewrite_by_lua_no_postpone: bool,
+    precontent_by_lua_no_postpone: bool,
     lua_server_rewrite: Arc<Code>,
     lua_precontent: Arc<Code>,
     lua_header_filter: Arc<Code>,

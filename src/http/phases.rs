@@ -280,11 +280,9 @@ async fn access_phase(live: &Live, request: &mut Request) -> Next {
 
 async fn content(live: &Live, request: &mut Request) -> Next {
     let location: Arc<Location> = live.place().location.clone();
-    if let Some(code) = location.settings.lua_precontent.clone() {
-        match after_lua(live, request, Phase::Access, &code).await {
-            Next::Go => request.phase = Phase::Content,
-            other => return other,
-        }
+    let early = location.settings.precontent_by_lua_no_postpone == Some(true);
+    if early && let Some(next) = precontent_by_lua(live, request, &location).await {
+        return next;
     }
     match mirror::run(live, request).await {
         Next::Go => {}
@@ -298,6 +296,9 @@ async fn content(live: &Live, request: &mut Request) -> Next {
             other => return other,
         }
     }
+    if !early && let Some(next) = precontent_by_lua(live, request, &location).await {
+        return next;
+    }
     match &location.handler {
         Handler::Lua(code) => match after_lua(live, request, Phase::Content, code).await {
             // The handler ended: so does the response.
@@ -308,6 +309,18 @@ async fn content(live: &Live, request: &mut Request) -> Next {
         Handler::StubStatus => stub_status::serve(live, request).await,
         Handler::EmptyGif => empty_gif(live, request).await,
         Handler::Files => files::serve(live, request).await,
+    }
+}
+
+/// Some: it decided what becomes of the request.
+async fn precontent_by_lua(live: &Live, request: &mut Request, location: &Location) -> Option<Next> {
+    let code = location.settings.lua_precontent.clone()?;
+    match after_lua(live, request, Phase::Precontent, &code).await {
+        Next::Go => {
+            request.phase = Phase::Content;
+            None
+        }
+        other => Some(other),
     }
 }
 

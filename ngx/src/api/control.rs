@@ -185,7 +185,7 @@ fn get_raw_phase<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
         Phase::InitWorker => 0x100,
         Phase::ExitWorker => 0x2000,
         Phase::ServerRewrite => 0x8000,
-        Phase::Init | Phase::WorkerThread => 0,
+        Phase::Init | Phase::WorkerThread | Phase::Precontent => 0,
     });
     call.ret(Value::num(f64::from(number)))
 }

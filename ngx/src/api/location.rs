@@ -21,7 +21,7 @@ use crate::log::Level;
 use crate::phase::Phase;
 use crate::request::{Local, NoVariable, SubrequestOptions, SubrequestResult};
 
-const LEGAL: u32 = Phase::Rewrite.bit() | Phase::Access.bit() | Phase::Content.bit();
+const LEGAL: u32 = Phase::Rewrite.bit() | Phase::Access.bit() | Phase::Precontent.bit() | Phase::Content.bit();
 
 static NATIVES: &[Row] = &[
     row_in("capture", capture, LEGAL, "ngx.location.capture(uri [, options]) -> response"),

@@ -11,11 +11,11 @@ use vm::value::table::TableRef;
 use vm::{Call, Cx, Outcome, Reply, Row, Value, What};
 
 use super::row_in;
-use crate::phase::ANY;
+use crate::phase::{ANY, WAITING};
 
 static NATIVES: &[Row] = &[
     row_in("new", new, ANY, "semaphore.new([n]) -> a semaphore with n resources"),
-    row_in("wait", wait, ANY, "sema:wait(seconds) -> true, or nil and a message"),
+    row_in("wait", wait, WAITING, "sema:wait(seconds) -> true, or nil and a message"),
     row_in("post", post, ANY, "sema:post([n]) -> true"),
     row_in("count", count, ANY, "sema:count() -> resources, negative: how many wait"),
 ];

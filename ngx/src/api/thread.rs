@@ -2,13 +2,13 @@
 use vm::{Call, Cx, Outcome, Reply, Row, Thread, ThreadId, Until, Value};
 
 use super::{request, row_in};
-use crate::phase::ANY;
+use crate::phase::WAITING;
 use crate::state::LightThread;
 
 pub static NATIVES: &[Row] = &[
-    row_in("spawn", spawn, ANY, "ngx.thread.spawn(f, ...) -> a light thread"),
-    row_in("wait", wait, ANY, "ngx.thread.wait(t1, t2, ...) -> ok, results of the first that ends"),
-    row_in("kill", kill, ANY, "ngx.thread.kill(t) -> 1, or nil and a message"),
+    row_in("spawn", spawn, WAITING, "ngx.thread.spawn(f, ...) -> a light thread"),
+    row_in("wait", wait, WAITING, "ngx.thread.wait(t1, t2, ...) -> ok, results of the first that ends"),
+    row_in("kill", kill, WAITING, "ngx.thread.kill(t) -> 1, or nil and a message"),
 ];
 
 pub fn open(cx: Cx<'_>) {

@@ -7,11 +7,11 @@ use vm::{Call, Outcome, Reply, Row, Value, What};
 use super::{row_in, worker};
 use crate::clock;
 use crate::log::{Level, Log};
-use crate::phase::ANY;
+use crate::phase::{ANY, WAITING};
 use crate::request::Request;
 
 pub static NATIVES: &[Row] = &[
-    row_in("sleep", sleep, ANY, "ngx.sleep(seconds): waits without blocking"),
+    row_in("sleep", sleep, WAITING, "ngx.sleep(seconds): waits without blocking"),
     row_in("now", now, ANY, "ngx.now() -> seconds since the epoch, with milliseconds"),
     row_in("time", time, ANY, "ngx.time() -> seconds since the epoch"),
     row_in("update_time", update_time, ANY, "ngx.update_time(): the clock is never stale here"),

@@ -173,6 +173,7 @@ pub static ROWS: &[Row] = &{
         row("lua_check_client_abort", ALL_IF, ONE, |b, d| b.flag(d, |s| &mut s.lua_check_client_abort)),
         row("lua_use_default_type", ALL_IF, ONE, |b, d| b.flag(d, |s| &mut s.lua_use_default_type)),
         row("rewrite_by_lua_no_postpone", HTTP, ONE, |b, d| b.flag(d, |s| &mut s.rewrite_by_lua_no_postpone)),
+        row("precontent_by_lua_no_postpone", HTTP, ONE, |b, d| b.flag(d, |s| &mut s.precontent_by_lua_no_postpone)),
         row("access_by_lua_no_postpone", HTTP, ONE, |b, d| b.flag(d, |s| &mut s.access_by_lua_no_postpone)),
         // There is no malloc to trim, no C signal handler to restart.
         row("lua_malloc_trim", HTTP, ONE, nothing),
