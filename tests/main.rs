@@ -4,6 +4,7 @@
 mod command;
 mod compatibility;
 mod conf;
+mod fault_matrix;
 mod faults;
 mod http;
 mod lua;
@@ -13,6 +14,7 @@ mod readme;
 mod redis;
 mod request_life;
 mod sockets;
+mod status;
 mod support;
 mod tidy;
 mod waiting;

@@ -9,6 +9,7 @@ pub use stdlib::clock;
 pub mod code;
 mod cosocket;
 pub mod encoding;
+pub mod gauges;
 pub mod headers;
 pub mod log;
 pub mod phase;

@@ -1,11 +1,12 @@
 //! Timers of one worker: counts, limits, and the end of waiting when the worker exits.
-use std::cell::Cell;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::Notify;
 use vm::{Stashed, Value};
 
+use crate::gauges::{Gauges, Tally};
 use crate::log::{Level, Log};
 use crate::phase::Phase;
 use crate::request::Request;
@@ -17,8 +18,8 @@ const MAX_RUNNING: usize = 256;
 const MAX_PENDING: usize = 1024;
 
 pub(crate) struct Timers {
-    pub pending: Cell<usize>,
-    pub running: Cell<usize>,
+    pub pending: Tally,
+    pub running: Tally,
     max_running: usize,
     max_pending: usize,
     /// Told when the worker begins to exit.
@@ -47,10 +48,10 @@ impl Callback {
 }
 
 impl Timers {
-    pub fn new(max_running: usize, max_pending: usize) -> Timers {
+    pub fn new(max_running: usize, max_pending: usize, gauges: &Arc<Gauges>) -> Timers {
         Timers {
-            pending: Cell::new(0),
-            running: Cell::new(0),
+            pending: Tally::new(gauges, |gauges| &gauges.timers_pending),
+            running: Tally::new(gauges, |gauges| &gauges.timers_running),
             max_running: if max_running == 0 { MAX_RUNNING } else { max_running },
             max_pending: if max_pending == 0 { MAX_PENDING } else { max_pending },
             exit: Notify::new(),
@@ -88,7 +89,7 @@ pub(crate) fn start(worker: &Rc<Worker>, like: &Request, delay: Duration, every:
     let model = worker.bare_request(Phase::Timer, Some(like));
     let hold = worker.hold(&model.log);
     let owner = worker.clone();
-    worker.timers.pending.set(worker.timers.pending.get() + 1);
+    worker.timers.pending.add(1);
     let again = every.then_some(delay);
     worker.task(async move {
         let callback = Rc::new(callback);
@@ -110,7 +111,7 @@ pub(crate) fn start(worker: &Rc<Worker>, like: &Request, delay: Duration, every:
                     () = pause => false,
                 }
             };
-            owner.timers.pending.set(owner.timers.pending.get() - 1);
+            owner.timers.pending.sub(1);
             owner.log_for(&model, Level::Debug, b"lua ngx.timer expired");
             if owner.timers.running.get() >= owner.timers.max_running && !premature {
                 let place = callback.place(&owner);
@@ -125,7 +126,7 @@ pub(crate) fn start(worker: &Rc<Worker>, like: &Request, delay: Duration, every:
             if again.is_none() || premature || owner.is_exiting() {
                 break;
             }
-            owner.timers.pending.set(owner.timers.pending.get() + 1);
+            owner.timers.pending.add(1);
         }
         drop(hold);
         owner.timers.ended.notify_waiters();
@@ -135,7 +136,7 @@ pub(crate) fn start(worker: &Rc<Worker>, like: &Request, delay: Duration, every:
 /// One expiry. A timer of `every` is pending again while its function runs, as in OpenResty; so it runs beside the next wait.
 async fn run(worker: &Rc<Worker>, model: &Request, callback: &Rc<Callback>, premature: bool, beside: bool) {
     let mut request = worker.bare_request(Phase::Timer, Some(model));
-    worker.timers.running.set(worker.timers.running.get() + 1);
+    worker.timers.running.add(1);
     let (owner, callback) = (worker.clone(), callback.clone());
     let job = async move {
         let id = owner.vm.enter(|cx| {
@@ -145,7 +146,7 @@ async fn run(worker: &Rc<Worker>, model: &Request, callback: &Rc<Callback>, prem
         });
         Run::new(owner.clone(), id).run(&mut request).await;
         owner.log_for(&request, Level::Debug, b"http lua close fake http connection");
-        owner.timers.running.set(owner.timers.running.get() - 1);
+        owner.timers.running.sub(1);
         owner.timers.ended.notify_waiters();
     };
     if beside && !premature { worker.task(job) } else { job.await }

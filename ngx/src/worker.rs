@@ -3,11 +3,13 @@ use std::cell::{Cell, RefCell};
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use vm::native::{failed_in, traceback_of};
 use vm::{Stashed, ThreadId, Value, Vm};
 
 use crate::code::{Code, Source};
+use crate::gauges::Gauges;
 use crate::log::{Level, Log};
 use crate::phase::Phase;
 use crate::request::{Finish, LuaConf, Request};
@@ -47,6 +49,8 @@ pub struct Setup {
     /// lua_regex_cache_max_entries (None: 1024), lua_regex_match_limit (0: PCRE's default).
     pub regex_cache_max_entries: Option<usize>,
     pub regex_match_limit: u64,
+    /// What the machines of one worker are doing.
+    pub gauges: Arc<Gauges>,
     /// Bytes one VM may use; 0: no limit.
     pub memory_limit: usize,
 }
@@ -111,9 +115,9 @@ impl Worker {
     pub fn new(setup: Setup, log: Rc<dyn Log>) -> Rc<Worker> {
         let vm = Vm::new();
         vm.limit_memory(setup.memory_limit);
-        let timers = Timers::new(setup.max_running_timers, setup.max_pending_timers);
+        let timers = Timers::new(setup.max_running_timers, setup.max_pending_timers, &setup.gauges);
         let patterns = crate::api::re::Cache::new(setup.regex_cache_max_entries, setup.regex_match_limit);
-        let sockets = crate::cosocket::Pools::new(log.clone());
+        let sockets = crate::cosocket::Pools::new(log.clone(), setup.gauges.clone());
         let names = Resolver::new(log.clone());
         let worker = Rc::new(Worker {
             vm,
@@ -186,6 +190,8 @@ impl Worker {
             Err(message) => {
                 let words = [code.load_failure().as_bytes(), &message].concat();
                 self.log_for(request, Level::Error, &words);
+                self.setup.gauges.scripts.add(1);
+                self.setup.gauges.failed.add(1);
                 PhaseEnd::Failed
             }
         };
@@ -207,6 +213,7 @@ impl Worker {
     /// Graceful exit: pending timers run with premature = true; resolves when the running ones have ended.
     pub async fn drain(self: &Rc<Self>) {
         self.exiting.set(true);
+        self.setup.gauges.exiting.store(true, Ordering::Relaxed);
         self.timers.exit(&*self.log);
         self.timers.idle().await;
         self.sockets.close();

@@ -194,6 +194,7 @@ pub enum Handler {
     /// A lua file name with variables in it, compiled when it is known.
     Echo(Arc<[Echo]>),
     StubStatus,
+    PeriluneStatus,
     EmptyGif,
 }
 

@@ -10,7 +10,7 @@ use ngx::request::{BodyError, Exchange, Finish, Request};
 use ngx::worker::PhaseEnd;
 
 use super::live::Live;
-use super::modules::{access, limit_conn, limit_req, mirror, realip, stub_status};
+use super::modules::{access, limit_conn, limit_req, mirror, perilune_status, realip, stub_status};
 use super::{echo, files, mime, rewrite, route, status};
 use crate::conf::settings::{KeepaliveDisable, TryLast};
 use crate::conf::tree::{Handler, Location};
@@ -307,6 +307,7 @@ async fn content(live: &Live, request: &mut Request) -> Next {
         },
         Handler::Echo(commands) => echo::run(live, request, commands).await,
         Handler::StubStatus => stub_status::serve(live, request).await,
+        Handler::PeriluneStatus => perilune_status::serve(live, request).await,
         Handler::EmptyGif => empty_gif(live, request).await,
         Handler::Files => files::serve(live, request).await,
     }

@@ -34,6 +34,8 @@ pub struct Counts {
     pub writing: AtomicU64,
     pub requests: AtomicU64,
     pub temp_files: AtomicU64,
+    /// What the workers' Lua is doing.
+    pub lua: crate::http::modules::perilune_status::Registry,
 }
 
 pub struct Worker {

@@ -62,6 +62,7 @@ async fn live(job: Job) {
     let Job { id, main, http, sockets, counts, mut orders, started, log } = job;
     let mut setup = vm::setup(&main, &http, id);
     setup.pools = Some(Rc::new(vm::pools(&main, &http, id, &log)));
+    counts.lua.add(id, &setup.gauges);
     let plain = Rc::new(Plain(log));
     let lua = Rc::new(vm::WorkerVm::create(setup, plain.clone(), http.lua.init.clone()));
     if let Some(code) = &http.lua.init

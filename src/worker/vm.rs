@@ -37,6 +37,7 @@ pub fn setup(main: &Main, http: &Http, worker_id: usize) -> Setup {
         zones: zones(http),
         configure: crate::cli::identity::CONFIGURE,
         log: None,
+        gauges: Arc::default(),
         pools: None,
         regex_cache_max_entries: http.lua.regex_cache_max_entries.map(|n| count(Some(n), 0)),
         regex_match_limit: http.lua.regex_match_limit.unwrap_or(0),

@@ -1,7 +1,9 @@
 //! Starts the server on a free loopback port under a temporary prefix. The prefix and the process go away with the value.
 
 pub mod load;
+pub mod peer;
 pub mod redis;
+pub mod status;
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};

@@ -8,6 +8,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::pin::Pin;
 use std::rc::{Rc, Weak};
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -16,6 +17,7 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, Sleep};
 
 use super::{Connected, Source};
+use crate::gauges::Gauges;
 use crate::log::{Level, Log};
 use crate::stream::Stream;
 
@@ -27,6 +29,7 @@ pub(crate) struct Pools {
     /// When the watcher looks next by itself.
     next: Cell<Option<Instant>>,
     closed: Cell<bool>,
+    gauges: Arc<Gauges>,
 }
 
 pub(crate) struct Pool {
@@ -47,6 +50,23 @@ struct Idle {
     stream: Stream,
     reused: u64,
     expires: Option<Instant>,
+    _counted: Counted,
+}
+
+/// Counts an idle connection while it lives.
+struct Counted(Arc<Gauges>);
+
+impl Counted {
+    fn new(gauges: &Arc<Gauges>) -> Counted {
+        gauges.idle.add(1);
+        Counted(gauges.clone())
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.idle.sub(1);
+    }
 }
 
 #[derive(Default)]
@@ -84,13 +104,14 @@ pub(crate) enum Unfit {
 }
 
 impl Pools {
-    pub fn new(log: Rc<dyn Log>) -> Rc<Pools> {
+    pub fn new(log: Rc<dyn Log>, gauges: Arc<Gauges>) -> Rc<Pools> {
         Rc::new(Pools {
             pools: RefCell::default(),
             log,
             watcher: RefCell::default(),
             next: Cell::new(None),
             closed: Cell::new(false),
+            gauges,
         })
     }
 
@@ -269,7 +290,7 @@ impl Pool {
             self.connections.set(self.connections.get().saturating_sub(1));
         }
         let expires = (ms > 0).then(|| Instant::now() + Duration::from_millis(ms));
-        self.idle.borrow_mut().push_back(Idle { stream, reused, expires });
+        self.idle.borrow_mut().push_back(Idle { stream, reused, expires, _counted: Counted::new(&pools.gauges) });
         pools.watch(expires);
         self.admit();
         Ok(())

@@ -50,6 +50,9 @@ pub(crate) struct Run {
     joining: Vec<(ThreadId, Vec<ThreadId>)>,
     /// Every light thread but the entry thread, for the day this is dropped in the middle.
     alive: Vec<ThreadId>,
+    /// Threads that have not ended, and how many of them wait for others: this run's part of the worker's gauges.
+    live: usize,
+    joins: usize,
     quiet: bool,
     error: Vec<u8>,
 }
@@ -65,6 +68,8 @@ const CALLS: Phases = Phase::Init.bit()
 
 impl Run {
     pub fn new(worker: Rc<Worker>, entry: ThreadId) -> Run {
+        worker.setup.gauges.threads.add(1);
+        worker.setup.gauges.scripts.add(1);
         Run {
             worker,
             entry,
@@ -74,6 +79,8 @@ impl Run {
             parked: WaitSet::default(),
             joining: Vec::new(),
             alive: Vec::new(),
+            live: 1,
+            joins: 0,
             quiet: false,
             error: Vec::new(),
         }
@@ -98,6 +105,11 @@ impl Run {
             self.worker.log_for(request, Level::Debug, words.as_bytes());
         }
         let end = self.drive(request).await;
+        let gauges = &self.worker.setup.gauges;
+        gauges.memory.set(self.worker.vm.memory() as u64);
+        if end == PhaseEnd::Failed {
+            gauges.failed.add(1);
+        }
         if tell {
             let words = format!("lua caching unused lua thread (ref {})", self.entry.slot());
             self.worker.log_for(request, Level::Debug, words.as_bytes());
@@ -117,7 +129,7 @@ impl Run {
                     tokio::task::yield_now().await;
                     // A thread that never waits must not keep the others from being woken.
                     while let Some((woken, wait)) = self.parked.now().await {
-                        self.ready.push_back((woken, Wake::Resume(wait)));
+                        self.wake(woken, wait);
                     }
                 }
                 turn -= SWITCH;
@@ -141,7 +153,9 @@ impl Run {
                 while let Some(dead) = request.lua.threads.killed.pop() {
                     self.forget(dead);
                 }
-                if let Some(end) = self.settle(id, step, request) {
+                let end = self.settle(id, step, request);
+                self.count_joins();
+                if let Some(end) = end {
                     return end;
                 }
                 if self.output_due(request) {
@@ -165,8 +179,9 @@ impl Run {
                 // Nobody can wake them: threads that wait for threads that were killed.
                 return PhaseEnd::Done;
             }
+            self.worker.setup.gauges.memory.set(self.worker.vm.memory() as u64);
             match self.next(request).await {
-                Some((id, wait)) => self.ready.push_back((id, Wake::Resume(wait))),
+                Some((id, wait)) => self.wake(id, wait),
                 None => {
                     self.worker.log_for(request, Level::Info, b"client prematurely closed connection");
                     match std::mem::replace(&mut request.lua.on_abort, OnAbort::Started) {
@@ -175,6 +190,33 @@ impl Run {
                     }
                 }
             }
+        }
+    }
+
+    /// What a thread waited for is there.
+    fn wake(&mut self, id: ThreadId, wait: vm::Parked) {
+        self.worker.setup.gauges.waits(wait.what()).sub(1);
+        self.ready.push_back((id, Wake::Resume(wait)));
+    }
+
+    fn spawned(&mut self, id: ThreadId) {
+        self.alive.push(id);
+        self.live += 1;
+        self.worker.setup.gauges.threads.add(1);
+    }
+
+    fn one_fewer(&mut self) {
+        self.live -= 1;
+        self.worker.setup.gauges.threads.sub(1);
+    }
+
+    fn count_joins(&mut self) {
+        let now = self.joining.len();
+        if now != self.joins {
+            let gauge = &self.worker.setup.gauges.joins;
+            gauge.sub(self.joins);
+            gauge.add(now);
+            self.joins = now;
         }
     }
 
@@ -194,7 +236,7 @@ impl Run {
     fn start_callback(&mut self, request: &mut Request, callback: &vm::Stashed) {
         let id = self.worker.vm.enter(|cx| cx.spawn(cx.fetch(callback), &[]).0);
         request.lua.threads.list.push(LightThread { id, parent: 0, zombie: false });
-        self.alive.push(id);
+        self.spawned(id);
         self.ready.push_back((id, Wake::Go));
     }
 
@@ -214,7 +256,10 @@ impl Run {
     /// What a slice's end means for the thread; Some: for the whole run.
     fn settle(&mut self, id: ThreadId, step: Step, request: &mut Request) -> Option<PhaseEnd> {
         match step {
-            Step::Done if id == self.entry => self.entry_ended = true,
+            Step::Done if id == self.entry => {
+                self.entry_ended = true;
+                self.one_fewer();
+            }
             Step::Error if id == self.entry => {
                 // (as a call, not as a thread)
                 let plain = request.phase.bit() & CALLS != 0;
@@ -243,10 +288,13 @@ impl Run {
                 let finish = request.finish.take().unwrap_or(crate::request::Finish::Exit(0));
                 return Some(PhaseEnd::Finish(finish));
             }
-            Step::Park(wait) => self.parked.insert(id, wait),
+            Step::Park(wait) => {
+                self.worker.setup.gauges.waits(wait.what()).add(1);
+                self.parked.insert(id, wait);
+            }
             Step::OutOfFuel | Step::Yield(Until::NextTurn) => self.ready.push_back((id, Wake::Go)),
             Step::Yield(Until::Spawned(child)) => {
-                self.alive.push(child);
+                self.spawned(child);
                 self.ready.push_front((child, Wake::Go));
                 self.ready.push_back((id, Wake::Spawned(child)));
             }
@@ -267,6 +315,7 @@ impl Run {
 
     /// A light thread has ended: whoever waits for it gets its results, else it stays as a zombie.
     fn ended(&mut self, id: ThreadId, request: &mut Request) {
+        self.one_fewer();
         match self.joining.iter().position(|(_, others)| others.contains(&id)) {
             Some(at) => {
                 let (waiter, _) = self.joining.swap_remove(at);
@@ -283,7 +332,11 @@ impl Run {
 
     /// A killed thread: its wait is dropped here, outside the arena; its slot is already free.
     fn forget(&mut self, dead: ThreadId) {
-        self.parked.remove(dead);
+        if let Some(wait) = self.parked.remove(dead) {
+            self.worker.setup.gauges.waits(wait.what()).sub(1);
+        }
+        // (one that had ended was counted when it did, and is not killed)
+        self.one_fewer();
         self.ready.retain(|(id, _)| *id != dead);
         self.joining.retain(|(waiter, _)| *waiter != dead);
         self.alive.retain(|t| *t != dead);
@@ -299,6 +352,12 @@ impl Run {
 
 impl Drop for Run {
     fn drop(&mut self) {
+        let gauges = &self.worker.setup.gauges;
+        gauges.threads.sub(self.live);
+        gauges.joins.sub(self.joins);
+        for wait in self.parked.all() {
+            gauges.waits(wait.what()).sub(1);
+        }
         for id in self.alive.drain(..).chain([self.entry]) {
             self.worker.vm.bury(id);
         }

@@ -65,12 +65,15 @@ impl WaitSet {
         self.slots[at].wait = Some((id, wait));
         self.fresh.push(at);
     }
-    /// Drops what a thread waits for.
-    pub fn remove(&mut self, id: ThreadId) {
-        if let Some(at) = self.slots.iter().position(|s| s.wait.as_ref().is_some_and(|w| w.0 == id)) {
-            self.slots[at].wait = None;
-            self.free.push(at);
-        }
+    /// What a thread waits for.
+    pub fn remove(&mut self, id: ThreadId) -> Option<Parked> {
+        let at = self.slots.iter().position(|s| s.wait.as_ref().is_some_and(|w| w.0 == id))?;
+        self.free.push(at);
+        self.slots[at].wait.take().map(|(_, wait)| wait)
+    }
+    /// Everything that is being waited for.
+    pub fn all(&self) -> impl Iterator<Item = &Parked> {
+        self.slots.iter().filter_map(|slot| slot.wait.as_ref().map(|(_, wait)| wait))
     }
     pub fn is_empty(&self) -> bool {
         self.slots.len() == self.free.len()

@@ -1,4 +1,4 @@
-//! Small content handlers: the autoindex, random_index, empty_gif and mirror modules.
+//! Small content handlers: the autoindex, random_index, empty_gif and mirror modules, and the status page of our own.
 
 use std::sync::Arc;
 
@@ -20,6 +20,10 @@ pub static ROWS: &[Row] = &[
     row("random_index", LOCATION, ONE, |b, d| b.flag(d, |s| &mut s.random_index)),
     row("empty_gif", LOCATION, NONE, |b, _| {
         b.location().handler = Some(Handler::EmptyGif);
+        Ok(())
+    }),
+    row("perilune_status", LOCATION, NONE, |b, _| {
+        b.location().handler = Some(Handler::PeriluneStatus);
         Ok(())
     }),
     row("mirror", ALL, ONE, |b, d| {

@@ -10,6 +10,7 @@ pub mod limit_conn;
 pub mod limit_req;
 pub mod mirror;
 pub mod network;
+pub mod perilune_status;
 pub mod realip;
 pub mod referer;
 pub mod secure_link;

@@ -122,6 +122,41 @@ pub enum What {
     Other,
 }
 
+impl What {
+    /// Every kind, in the order of their numbers.
+    pub const ALL: [What; 12] = [
+        What::Sleep,
+        What::Connect,
+        What::Read,
+        What::Write,
+        What::Resolve,
+        What::Handshake,
+        What::Semaphore,
+        What::Subrequest,
+        What::Body,
+        What::Flush,
+        What::Process,
+        What::Other,
+    ];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            What::Sleep => "sleep",
+            What::Connect => "connect",
+            What::Read => "read",
+            What::Write => "write",
+            What::Resolve => "resolve",
+            What::Handshake => "handshake",
+            What::Semaphore => "semaphore",
+            What::Subrequest => "subrequest",
+            What::Body => "body",
+            What::Flush => "flush",
+            What::Process => "process",
+            What::Other => "other",
+        }
+    }
+}
+
 struct Waiting<F: Future, T> {
     what: What,
     future: Option<F>,

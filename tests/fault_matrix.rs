@@ -1,0 +1,355 @@
+//! Every kind of wait times every way it can go wrong: what Lua is told, and that nothing is left of it (light threads, waits,
+//! timers, idle connections, file descriptors).
+//!
+//! What has a peer gets the fault from its peer; what has none (sleep, semaphore, thread) gets it from its client.
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpStream};
+use std::time::Duration;
+
+use socket2::SockRef;
+
+use crate::support::Server;
+use crate::support::peer::Peer;
+use crate::support::status::Status;
+
+const LUA: &str = r##"
+local M, kinds = {}, {}
+local shared = ngx.shared.d
+local function gate() while not shared:get("go") do ngx.sleep(0.001) end end
+local function show(...)
+    local out = {}
+    for i = 1, select("#", ...) do out[i] = tostring((select(i, ...))) end
+    return table.concat(out, " ")
+end
+local function tcp(port, line)
+    local sock = ngx.socket.tcp()
+    sock:settimeouts(10000, 10000, 10000)
+    assert(sock:connect("127.0.0.1", port))
+    assert(sock:send(line .. "\n"))
+    return sock
+end
+function kinds.sleep(fault)
+    if fault == "timeout" then ngx.sleep(0.01) else gate() end
+    return "went on"
+end
+function kinds.connect(fault)
+    local sock = ngx.socket.tcp()
+    sock:settimeouts(fault == "timeout" and 20 or 10000, 10000, 10000)
+    local port = fault == "reset" and CLOSED or (fault == "half" or fault == "bytes") and TCP or FULL
+    return sock:connect("127.0.0.1", port)
+end
+function kinds.read(fault)
+    local sock = tcp(TCP, fault == "reset" and "reset\nmore" or fault)
+    if fault == "timeout" then sock:settimeout(20) end
+    return sock:receive()
+end
+function kinds.write(fault)
+    local how = { timeout = "unread", reset = "unread reset", half = "slowly", bytes = "slowly", reload = "gate" }
+    local sock = tcp(TCP, how[fault] or "unread")
+    if fault == "timeout" then sock:settimeout(20) end
+    local n, err
+    -- (until the kernel takes no more)
+    for i = 1, fault == "timeout" and 40 or fault == "reset" and 400 or 12 do
+        n, err = sock:send(("x"):rep(1000000))
+        if not n then break end
+    end
+    return n, err
+end
+function kinds.udp(fault)
+    local sock = ngx.socket.udp()
+    sock:settimeout(fault == "timeout" and 20 or 10000)
+    assert(sock:setpeername("127.0.0.1", fault == "reset" and CLOSED or UDP))
+    assert(sock:send(fault))
+    return sock:receive()
+end
+function kinds.semaphore(fault)
+    local sema = require("ngx.semaphore").new()
+    if fault == "timeout" then return sema:wait(0.01) end
+    local poster = ngx.thread.spawn(function() gate() sema:post() end)
+    local ok, err = sema:wait(20)
+    return ok, err
+end
+function kinds.thread(fault)
+    return ngx.thread.wait(ngx.thread.spawn(kinds.sleep, fault))
+end
+function kinds.subrequest(fault)
+    local answer = ngx.location.capture("/inner", { args = { fault = fault } })
+    return answer.status, answer.body
+end
+function kinds.pipe(fault)
+    local script = {
+        timeout = "printf par; exec sleep 20", reset = "printf par; kill -9 $$", half = "printf par; exec >&-; exec sleep 20",
+        bytes = "for c in h e l l; do printf $c; done; echo o", reload = "while [ ! -e GO ]; do sleep 0.01; done; echo hello",
+    }
+    local proc = assert(require("ngx.pipe").spawn({ "sh", "-c", script[fault] or "exec sleep 20" }))
+    proc:set_timeouts(nil, fault == "timeout" and 20 or 10000)
+    return proc:stdout_read_line()
+end
+function M.inner() ngx.print(show(kinds.read(ngx.var.arg_fault))) end
+function M.run()
+    local kind, fault = ngx.var.arg_kind, ngx.var.arg_fault
+    if fault ~= "kill" then return ngx.say(show(kinds[kind](fault))) end
+    local t = ngx.thread.spawn(function() return kinds[kind](fault) end)
+    gate()
+    local ok, err = ngx.thread.kill(t)
+    ngx.say(show(ok, err))
+end
+return M
+"##;
+
+/// How `perilune_status` calls it, and what Lua is told in each case; None: nobody is left to tell.
+type Kind = (&'static str, &'static str, [Option<&'static str>; FAULTS.len()]);
+const FAULTS: [&str; 7] = ["timeout", "reset", "half", "bytes", "gone", "reload", "kill"];
+const KINDS: [Kind; 9] = [
+    ("sleep", "sleep", [Some("went on"), None, Some("went on"), Some("went on"), None, Some("went on"), Some("1 nil")]),
+    (
+        "connect",
+        "connect",
+        [
+            Some("nil timeout"),
+            Some("nil connection refused"),
+            Some("1"),
+            Some("1"),
+            None,
+            Some("1"),
+            Some("1 nil"),
+        ],
+    ),
+    (
+        "read",
+        "read",
+        [
+            Some("nil timeout par"),
+            Some("nil connection reset by peer "),
+            Some("nil closed par"),
+            Some("hello"),
+            None,
+            Some("hello"),
+            Some("1 nil"),
+        ],
+    ),
+    (
+        "write",
+        "write",
+        [
+            Some("nil timeout"),
+            Some("nil connection reset by peer"),
+            Some("1000000 nil"),
+            Some("1000000 nil"),
+            None,
+            Some("1000000 nil"),
+            Some("1 nil"),
+        ],
+    ),
+    (
+        "udp",
+        "read",
+        [
+            Some("nil timeout"),
+            Some("nil connection refused"),
+            Some(""),
+            Some("h"),
+            None,
+            Some("hello"),
+            Some("1 nil"),
+        ],
+    ),
+    (
+        "semaphore",
+        "semaphore",
+        [
+            Some("false timeout"),
+            None,
+            Some("true nil"),
+            Some("true nil"),
+            None,
+            Some("true nil"),
+            Some("1 nil"),
+        ],
+    ),
+    (
+        "thread",
+        "thread",
+        [
+            Some("true went on"),
+            None,
+            Some("true went on"),
+            Some("true went on"),
+            None,
+            Some("true went on"),
+            Some("1 nil"),
+        ],
+    ),
+    (
+        "subrequest",
+        "subrequest",
+        [
+            Some("200 nil timeout par"),
+            Some("200 nil connection reset by peer "),
+            Some("200 nil closed par"),
+            Some("200 hello"),
+            None,
+            Some("200 hello"),
+            Some("nil pending subrequests"),
+        ],
+    ),
+    (
+        "pipe",
+        "read",
+        [
+            Some("nil timeout par"),
+            Some("nil closed par"),
+            Some("nil closed par"),
+            Some("hello"),
+            None,
+            Some("hello"),
+            Some("1 nil"),
+        ],
+    ),
+];
+/// Where the client has to do what a peer would do.
+const WITHOUT_PEER: [&str; 3] = ["sleep", "semaphore", "thread"];
+
+fn start(peer: &Peer) -> Server {
+    let go = std::env::temp_dir().join(format!("perilune-go-{}-{}", std::process::id(), peer.tcp));
+    let lua = [("TCP", peer.tcp), ("UDP", peer.udp), ("CLOSED", peer.closed), ("FULL", peer.full)]
+        .iter()
+        .fold(LUA.to_string(), |lua, (name, port)| lua.replace(name, &port.to_string()))
+        .replace("GO", &go.display().to_string());
+    let run = "content_by_lua_block { require('faults').run() }";
+    let server = Server::with_main(
+        "worker_processes 1;",
+        &format!(
+            "lua_package_path '${{prefix}}?.lua;;'; lua_shared_dict d 100k; lua_socket_log_errors off;
+            server {{
+                listen 127.0.0.1:PORT;
+                location = /w {{ {run} }}
+                location = /left {{ lua_check_client_abort on; {run} }}
+                location = /inner {{ content_by_lua_block {{ require('faults').inner() }} }}
+                location = /go {{ content_by_lua_block {{
+                    ngx.shared.d:set('go', ngx.var.args == '1')
+                    if ngx.var.args ~= '1' then collectgarbage() collectgarbage() end
+                }} }}
+                location = /status {{ perilune_status; }}
+            }}"
+        ),
+        &[("faults.lua", &lua)],
+    );
+    let _ = std::fs::remove_file(&go);
+    server
+}
+
+/// What there is of everything that could leak.
+fn all_there_is(server: &Server) -> (Vec<u64>, Vec<(String, u64)>) {
+    server.body("/go?0");
+    let status = Status::of(server);
+    let fds = std::fs::read_dir(format!("/proc/{}/fd", server.pid())).unwrap().count() as u64;
+    let names = ["light_threads", "timers_pending", "timers_running", "idle_sockets", "exiting"];
+    (names.map(|name| status.worker(name)).into_iter().chain([fds]).collect(), status.waits())
+}
+
+struct Cell<'t> {
+    kind: &'t str,
+    fault: &'t str,
+    what: &'t str,
+}
+
+impl Cell<'_> {
+    /// Runs the request and brings the fault about. What was answered; None: nobody was there to hear it.
+    fn run(&self, server: &Server, peer: &Peer) -> Option<String> {
+        let Cell { kind, fault, what } = *self;
+        let mut client = TcpStream::connect(("127.0.0.1", server.port)).unwrap();
+        client.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        let by_client = WITHOUT_PEER.contains(&kind);
+        let leaves = fault == "gone" || (by_client && fault == "reset");
+        let path = if leaves { "/left" } else { "/w" };
+        let request = format!("GET {path}?kind={kind}&fault={fault} HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
+        if by_client && fault == "bytes" {
+            client.set_nodelay(true).unwrap();
+            request.bytes().for_each(|byte| client.write_all(&[byte]).unwrap());
+        } else {
+            client.write_all(request.as_bytes()).unwrap();
+        }
+        let waits = |status: &Status| status.waits().iter().any(|(name, _)| name == what);
+        match fault {
+            "gone" | "reset" if leaves => {
+                Status::until(server, waits);
+                if fault == "reset" {
+                    SockRef::from(&client).set_linger(Some(Duration::ZERO)).unwrap();
+                }
+                return None;
+            }
+            "half" if by_client => {
+                client.shutdown(Shutdown::Write).unwrap();
+                Status::until(server, waits);
+            }
+            "reload" => {
+                Status::until(server, waits);
+                server.signal("HUP");
+                Status::until(server, |status| status.worker("exiting") == 1);
+            }
+            "kill" => drop(Status::until(server, waits)),
+            _ => {}
+        }
+        if fault == "reload" || fault == "kill" || by_client {
+            peer.open(true);
+            server.get("/go?1");
+            if kind == "pipe" {
+                let go = std::env::temp_dir().join(format!("perilune-go-{}-{}", std::process::id(), peer.tcp));
+                std::fs::write(go, "").unwrap();
+            }
+        }
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).unwrap();
+        // (chunked: size, text, end)
+        answer.split("\r\n").rev().find(|line| line.ends_with('\n')).map(|line| line.trim_end_matches('\n').to_string())
+    }
+}
+
+fn check(kind: &Kind) {
+    let (kind, what, expected) = *kind;
+    let mut found = String::new();
+    let mut wanted = String::new();
+    for (fault, expected) in FAULTS.into_iter().zip(expected) {
+        let peer = Peer::start();
+        let server = start(&peer);
+        // (a first request opens what stays open)
+        server.body("/go?0");
+        let before = all_there_is(&server);
+        let answer = Cell { kind, fault, what }.run(&server, &peer);
+        peer.open(false);
+        let mut after = all_there_is(&server);
+        for _ in 0..2000 {
+            if after == before {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+            after = all_there_is(&server);
+        }
+        assert_eq!(after, before, "{kind} x {fault} leaves something: {answer:?}\n{}", server.log());
+        let show = |answer: Option<&str>| format!("{kind} x {fault}: {}\n", answer.unwrap_or("(nobody)"));
+        found.push_str(&show(answer.as_deref()));
+        wanted.push_str(&show(expected));
+        assert!(!server.log().contains("[alert]") && !server.log().contains("[error]"), "{fault}: {}", server.log());
+    }
+    assert_eq!(found, wanted);
+}
+
+macro_rules! rows {
+    ($($name:ident = $at:literal;)*) => {
+        $(#[test] fn $name() { check(&KINDS[$at]); })*
+    };
+}
+
+rows! {
+    sleep = 0;
+    connect = 1;
+    read = 2;
+    write = 3;
+    udp_read = 4;
+    semaphore = 5;
+    thread_wait = 6;
+    subrequest = 7;
+    pipe_read = 8;
+}

@@ -1,0 +1,43 @@
+//! Reads a server's `perilune_status` page at `/status`.
+
+use std::collections::BTreeMap;
+
+use super::Server;
+
+/// The text form, line by line.
+pub struct Status(BTreeMap<String, u64>);
+
+impl Status {
+    pub fn of(server: &Server) -> Status {
+        let text = server.body("/status?format=text");
+        let lines = text.lines().filter(|line| !line.starts_with('#'));
+        Status(lines.filter_map(|line| line.rsplit_once(' ')).map(|(k, v)| (k.into(), v.parse().unwrap())).collect())
+    }
+
+    /// Asks again and again until it is so; fails when it does not come to be.
+    pub fn until(server: &Server, so: impl Fn(&Status) -> bool) -> Status {
+        for _ in 0..5000 {
+            let status = Status::of(server);
+            if so(&status) {
+                return status;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(2));
+        }
+        panic!("{:#?}\n{}", Status::of(server).0, server.log());
+    }
+
+    /// The sum over all workers.
+    pub fn worker(&self, name: &str) -> u64 {
+        self.0.iter().filter(|(key, _)| key.starts_with(&format!("perilune_{name}{{"))).map(|(_, n)| n).sum()
+    }
+
+    /// What is being waited for, in alphabetical order; without what nobody waits for.
+    pub fn waits(&self) -> Vec<(String, u64)> {
+        let mut sums = BTreeMap::new();
+        for (key, n) in self.0.iter().filter(|(key, n)| key.starts_with("perilune_waits{") && **n > 0) {
+            let what = key.split("what=\"").nth(1).unwrap().trim_end_matches("\"}");
+            *sums.entry(what.to_string()).or_insert(0) += n;
+        }
+        sums.into_iter().collect()
+    }
+}
