@@ -91,8 +91,9 @@ function M.run()
     local kind, fault = ngx.var.arg_kind, ngx.var.arg_fault
     if fault ~= "kill" then return ngx.say(show(kinds[kind](fault))) end
     local t = ngx.thread.spawn(function() return kinds[kind](fault) end)
-    gate()
+    while not shared:get("kill") do ngx.sleep(0.001) end
     local ok, err = ngx.thread.kill(t)
+    shared:set("killed", true)
     ngx.say(show(ok, err))
 end
 return M
@@ -231,6 +232,11 @@ fn start(peer: &Peer) -> Server {
                     ngx.shared.d:set('go', ngx.var.args == '1')
                     if ngx.var.args ~= '1' then collectgarbage() collectgarbage() end
                 }} }}
+                location = /kill {{ content_by_lua_block {{
+                    ngx.shared.d:set('kill', true)
+                    while not ngx.shared.d:get('killed') do ngx.sleep(0.001) end
+                    ngx.say('done')
+                }} }}
                 location = /status {{ perilune_status; }}
             }}"
         ),
@@ -247,6 +253,22 @@ fn all_there_is(server: &Server) -> (Vec<u64>, Vec<(String, u64)>) {
     let fds = std::fs::read_dir(format!("/proc/{}/fd", server.pid())).unwrap().count() as u64;
     let names = ["light_threads", "timers_pending", "timers_running", "idle_sockets", "exiting"];
     (names.map(|name| status.worker(name)).into_iter().chain([fds]).collect(), status.waits())
+}
+
+/// The same once it does not change any more: connections that were closed are gone.
+fn settled(server: &Server) -> (Vec<u64>, Vec<(String, u64)>) {
+    let mut seen = vec![all_there_is(server)];
+    for _ in 0..2000 {
+        std::thread::sleep(Duration::from_millis(5));
+        seen.push(all_there_is(server));
+        if let [.., a, b, c] = &seen[..]
+            && a == b
+            && b == c
+        {
+            return c.clone();
+        }
+    }
+    panic!("{seen:?}");
 }
 
 struct Cell<'t> {
@@ -289,7 +311,10 @@ impl Cell<'_> {
                 server.signal("HUP");
                 Status::until(server, |status| status.worker("exiting") == 1);
             }
-            "kill" => drop(Status::until(server, waits)),
+            "kill" => {
+                Status::until(server, waits);
+                assert_eq!(server.body("/kill"), "done\n");
+            }
             _ => {}
         }
         if fault == "reload" || fault == "kill" || by_client {
@@ -303,7 +328,7 @@ impl Cell<'_> {
         let mut answer = String::new();
         client.read_to_string(&mut answer).unwrap();
         // (chunked: size, text, end)
-        answer.split("\r\n").rev().find(|line| line.ends_with('\n')).map(|line| line.trim_end_matches('\n').to_string())
+        answer.rsplit("\r\n").find(|line| line.ends_with('\n')).map(|line| line.trim_end_matches('\n').to_string())
     }
 }
 
@@ -316,7 +341,7 @@ fn check(kind: &Kind) {
         let server = start(&peer);
         // (a first request opens what stays open)
         server.body("/go?0");
-        let before = all_there_is(&server);
+        let before = settled(&server);
         let answer = Cell { kind, fault, what }.run(&server, &peer);
         peer.open(false);
         let mut after = all_there_is(&server);

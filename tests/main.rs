@@ -1,6 +1,7 @@
 //! The server as a whole: started as a process on a free port, talked to over sockets.
 #![allow(clippy::unwrap_used)]
 
+mod classics;
 mod command;
 mod compatibility;
 mod conf;

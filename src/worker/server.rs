@@ -18,9 +18,14 @@ use crate::conf::tree::Main;
 use crate::conf::{self, Origin};
 use crate::log::{self, Plain};
 
-/// The workers of one configuration.
+/// A configuration and its workers.
 struct Generation {
     main: Arc<Main>,
+    workers: Workers,
+}
+
+/// What is kept of them once another configuration is in force. (Not the old one itself: its log files end with its workers.)
+struct Workers {
     orders: watch::Sender<Order>,
     threads: Vec<JoinHandle<()>>,
 }
@@ -63,6 +68,8 @@ pub fn run(origin: &Origin, main: Main) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
+    // (its log files stay open as long as somebody has the configuration)
+    drop((main, plain));
     let mut pid = Some(pid);
     runtime.block_on(follow(origin, signals, generation, &mut sockets, &counts, &mut pid));
     ExitCode::SUCCESS
@@ -93,7 +100,8 @@ fn start(main: &Arc<Main>, sockets: &[Arc<Sockets>], counts: &Arc<Counts>) -> Re
     let (orders, receiver) = watch::channel(Order::Serve);
     let (started, results) = mpsc::channel();
     let mut threads = Vec::new();
-    let mut generation = Generation { main: main.clone(), orders, threads: Vec::new() };
+    let workers = Workers { orders, threads: Vec::new() };
+    let mut generation = Generation { main: main.clone(), workers };
     let Some(http) = &main.http else { return Ok(generation) };
     for id in 0..main.worker_processes {
         let mine = sockets.iter().map(|sockets| sockets.for_worker(id, main.worker_processes));
@@ -114,20 +122,20 @@ fn start(main: &Arc<Main>, sockets: &[Arc<Sockets>], counts: &Arc<Counts>) -> Re
         match results.recv() {
             Ok(Ok(())) => {}
             Ok(Err(error)) => {
-                generation.threads = threads;
+                generation.workers.threads = threads;
                 end(generation, Order::Stop);
                 return Err(error);
             }
             Err(_) => return Err((Level::Emerg, "a worker ended while it was starting".into())),
         }
     }
-    generation.threads = threads;
+    generation.workers.threads = threads;
     Ok(generation)
 }
 
 fn end(generation: Generation, order: Order) {
-    let _ = generation.orders.send(order);
-    generation.threads.into_iter().for_each(|thread| drop(thread.join()));
+    let _ = generation.workers.orders.send(order);
+    generation.workers.threads.into_iter().for_each(|thread| drop(thread.join()));
 }
 
 /// The signals that steer the server.
@@ -171,7 +179,7 @@ async fn follow(
     if daemon::is_child() {
         daemon::ready();
     }
-    let mut old: Vec<Generation> = Vec::new();
+    let mut old: Vec<Workers> = Vec::new();
     loop {
         let (number, name, order) = tokio::select! {
             _ = term.recv() => (15, "SIGTERM", Some(Order::Stop)),
@@ -198,15 +206,15 @@ async fn follow(
             (Some(order), _) => {
                 // No new connections from here on, and the port is free for a successor.
                 sockets.clear();
-                let _ = now.orders.send(order);
-                for generation in &old {
-                    let _ = generation.orders.send(order);
+                let _ = now.workers.orders.send(order);
+                for workers in &old {
+                    let _ = workers.orders.send(order);
                 }
-                old.push(now);
+                old.push(now.workers);
                 let wait = tokio::task::spawn_blocking(move || {
-                    for generation in old {
-                        generation.threads.into_iter().for_each(|thread| drop(thread.join()));
-                        drop(generation.orders);
+                    for workers in old {
+                        workers.threads.into_iter().for_each(|thread| drop(thread.join()));
+                        drop(workers.orders);
                     }
                 });
                 // A fast stop may follow a graceful one that takes too long.
@@ -227,10 +235,10 @@ async fn follow(
                 }
             }
             (None, 1) => {
-                old.retain(|generation| !generation.threads.iter().all(JoinHandle::is_finished));
+                old.retain(|workers| !workers.threads.iter().all(JoinHandle::is_finished));
                 if let Some(next) = reload(origin, &now, sockets, counts, pid) {
-                    let _ = now.orders.send(Order::Quit);
-                    old.push(std::mem::replace(&mut now, next));
+                    let _ = now.workers.orders.send(Order::Quit);
+                    old.push(std::mem::replace(&mut now, next).workers);
                 }
             }
             (None, _) => {}
