@@ -12,8 +12,9 @@ use socket2::{Domain, SockRef, Socket, Type};
 pub struct Peer {
     pub tcp: u16,
     pub udp: u16,
-    /// A port where nobody listens.
+    /// A port where nobody listens, which is nobody else's either.
     pub closed: u16,
+    _taken: Socket,
     /// A port where connections are not taken until `open`.
     pub full: u16,
     open: Arc<AtomicBool>,
@@ -36,7 +37,10 @@ impl Peer {
         let gate = open.clone();
         std::thread::spawn(move || datagrams(&socket, &gate));
         let full = full(&open);
-        Peer { tcp, udp, closed: super::free_port(), full, open }
+        let taken = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        taken.bind(&"127.0.0.1:0".parse::<std::net::SocketAddr>().unwrap().into()).unwrap();
+        let closed = taken.local_addr().unwrap().as_socket().unwrap().port();
+        Peer { tcp, udp, closed, _taken: taken, full, open }
     }
     /// What waits for the gate goes on; or the gate is shut again.
     pub fn open(&self, open: bool) {

@@ -11,16 +11,19 @@
 //! - `set`, `add`, `replace` and `incr` evict by force, 30 rounds at most; `safe_set`, `safe_add` and pushes never do.
 //!
 //! Time is passed in (`now`, unix ms) and lifetimes (`ttl`) are ms with 0 for "never", so a test is deterministic and
-//! the API converts seconds once. All operations lock the zone for their whole length, and none calls out meanwhile.
+//! the API converts seconds once. An operation locks its key's shard, or the whole zone, for its whole length, and none calls out
+//! meanwhile (`shards`).
 
+mod shards;
 mod slab;
 mod store;
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
+use shards::{Id, Locked, Shards};
 use slab::{Slab, Span};
-use store::{Held, Id, Store};
+use store::Held;
 
 /// A value as Lua hands it in or gets it back.
 #[derive(Clone, Debug, PartialEq)]
@@ -75,7 +78,7 @@ pub struct Stored {
 pub struct Zone {
     name: String,
     bytes: usize,
-    store: Mutex<Store>,
+    shards: Shards,
 }
 
 impl Zone {
@@ -85,7 +88,7 @@ impl Zone {
         // The module's own two allocations come first; a zone too small for them can hold nothing anyway.
         let _ = slab.alloc(SHARED_HEADER);
         let _ = slab.alloc(LOG_CONTEXT + name.len());
-        Arc::new(Zone { name: name.to_owned(), bytes, store: Mutex::new(Store::new(slab)) })
+        Arc::new(Zone { name: name.to_owned(), bytes, shards: Shards::new(slab) })
     }
 
     pub fn name(&self) -> &str {
@@ -99,34 +102,45 @@ impl Zone {
 
     /// Free whole pages, in bytes. Can be 0 while small entries still fit.
     pub fn free_space(&self) -> usize {
-        self.lock().slab.free_space()
+        self.shards.free_space()
     }
 
     /// The value and flags, or `Value::Nil` when there is none or it has expired.
     pub fn get(&self, key: &[u8], now: u64) -> Result<(Value, u32), Error> {
-        let mut store = self.lock();
-        expire(&mut store, now, false);
-        match look_up(&mut store, key, now) {
-            Found::Live(id) => value_of(&store, id),
-            Found::Expired(_) | Found::Nothing => Ok((Value::Nil, 0)),
-        }
+        self.shards.with(key, now, |store| {
+            expire(store, now, false);
+            Some(match look_up(store, key, now) {
+                Found::Live(id) => value_of(store, id),
+                Found::Expired(_) | Found::Nothing => Ok((Value::Nil, 0)),
+            })
+        })
     }
 
     /// As `get`, but an expired entry is still seen; the last part tells that it has expired.
     pub fn get_stale(&self, key: &[u8], now: u64) -> Result<(Value, u32, bool), Error> {
-        let mut store = self.lock();
-        let (id, stale) = match look_up(&mut store, key, now) {
-            Found::Live(id) => (id, false),
-            Found::Expired(id) => (id, true),
-            Found::Nothing => return Ok((Value::Nil, 0, false)),
-        };
-        value_of(&store, id).map(|(value, flags)| (value, flags, stale))
+        self.shards.with(key, now, |store| {
+            let (id, stale) = match look_up(store, key, now) {
+                Found::Live(id) => (id, false),
+                Found::Expired(id) => (id, true),
+                Found::Nothing => return Some(Ok((Value::Nil, 0, false))),
+            };
+            Some(value_of(store, id).map(|(value, flags)| (value, flags, stale)))
+        })
     }
 
     /// `set`, `safe_set`, `add`, `safe_add` and `replace`. Setting nil deletes.
     pub fn store(&self, mode: Mode, key: &[u8], value: Value, ttl: u64, flags: u32, now: u64) -> Stored {
-        let mut forcible = false;
-        let result = self.try_store(mode, key, value, ttl, flags, now, &mut forcible);
+        let (mut forcible, mut value) = (false, value);
+        let end = end_of(ttl, now);
+        let result = check_key(key).and_then(|()| {
+            let size = stored_size(&value);
+            if size.is_none() && !matches!(mode, Mode::Set | Mode::SafeSet) {
+                return Err(Error::NilValue);
+            }
+            self.shards.with(key, now, |store| {
+                try_store(store, mode, key, Stores { value: &mut value, size, end, flags }, now, &mut forcible)
+            })
+        });
         Stored { result, forcible }
     }
 
@@ -138,7 +152,8 @@ impl Zone {
     /// Adds `by` to a number. Without an entry, `init` (value before adding, lifetime in ms) makes one or `NotFound`.
     pub fn incr(&self, key: &[u8], by: f64, init: Option<(f64, u64)>, now: u64) -> (Result<f64, Error>, bool) {
         let mut forcible = false;
-        let result = self.try_incr(key, by, init, now, &mut forcible);
+        let result = check_key(key)
+            .and_then(|()| self.shards.with(key, now, |store| try_incr(store, key, by, init, now, &mut forcible)));
         (result, forcible)
     }
 
@@ -150,228 +165,246 @@ impl Zone {
             Value::Bytes(bytes) => bytes.len(),
             Value::Nil | Value::Bool(_) => return Err(Error::BadValueType),
         };
-        let mut store = self.lock();
-        expire(&mut store, now, false);
-        let id = match look_up(&mut store, key, now) {
-            Found::Live(id) => {
-                if !matches!(store.entry(id).held, Held::List(_)) {
-                    return Err(Error::ValueNotAList);
-                }
-                id
-            }
-            Found::Expired(id) if matches!(store.entry(id).held, Held::List(_)) => {
-                let entry = store.entry_mut(id);
-                entry.expires = 0;
-                if let Held::List(old) = std::mem::replace(&mut entry.held, Held::List(VecDeque::new())) {
-                    for (_, span) in old {
-                        store.slab.free(span);
-                    }
-                }
-                id
-            }
-            found => {
-                if let Found::Expired(id) = found {
-                    store.remove(id);
-                }
-                let room = (ENTRY_HEADER + key.len() + LIST_HEAD).next_multiple_of(8);
-                let span = store.slab.alloc(room).ok_or(Error::NoMemory)?;
-                store.insert(key, Held::List(VecDeque::new()), 0, 0, span)
-            }
-        };
-        store.touch(id);
-        let span = store.slab.alloc(LIST_ITEM + size);
-        let (Some(span), Held::List(list)) = (span, &mut store.entry_mut(id).held) else {
-            if matches!(&store.entry(id).held, Held::List(list) if list.is_empty()) {
-                store.remove(id);
-            }
-            return Err(Error::NoMemory);
-        };
-        match end {
-            End::Left => list.push_front((value, span)),
-            End::Right => list.push_back((value, span)),
-        }
-        Ok(list.len())
+        let mut value = Some(value);
+        self.shards.with(key, now, |store| Some(push(store, end, key, &mut value, size, now)))
     }
 
     /// Takes from an end of a list: `Value::Nil` when there is no such entry. The last item takes the entry with it.
     pub fn pop(&self, end: End, key: &[u8], now: u64) -> Result<Value, Error> {
         check_key(key)?;
-        let mut store = self.lock();
-        expire(&mut store, now, false);
-        let Found::Live(id) = look_up(&mut store, key, now) else { return Ok(Value::Nil) };
-        let Held::List(list) = &mut store.entry_mut(id).held else { return Err(Error::ValueNotAList) };
-        let item = match end {
-            End::Left => list.pop_front(),
-            End::Right => list.pop_back(),
-        };
-        let left = list.len();
-        let value = item.map_or(Value::Nil, |(value, span)| {
-            store.slab.free(span);
-            value
-        });
-        match left {
-            0 => store.remove(id),
-            _ => store.touch(id),
-        }
-        Ok(value)
+        self.shards.with(key, now, |store| Some(pop(store, end, key, now)))
     }
 
     /// The length of a list; 0 when there is no such entry.
     pub fn llen(&self, key: &[u8], now: u64) -> Result<usize, Error> {
         check_key(key)?;
-        let mut store = self.lock();
-        expire(&mut store, now, false);
-        let Found::Live(id) = look_up(&mut store, key, now) else { return Ok(0) };
-        match &store.entry(id).held {
-            Held::List(list) => Ok(list.len()),
-            Held::Value(_) => Err(Error::ValueNotAList),
-        }
+        self.shards.with(key, now, |store| {
+            expire(store, now, false);
+            let Found::Live(id) = look_up(store, key, now) else { return Some(Ok(0)) };
+            Some(match &store.entry(id).held {
+                Held::List(list) => Ok(list.len()),
+                Held::Value(_) => Err(Error::ValueNotAList),
+            })
+        })
     }
 
     /// What is left of the entry's life in ms: 0 for ever, negative once it has expired and is still there.
     pub fn ttl(&self, key: &[u8], now: u64) -> Result<i64, Error> {
-        let store = self.lock();
-        let entry = store.entry(store.find(key).ok_or(Error::NotFound)?);
-        Ok(if entry.expires == 0 { 0 } else { entry.expires.wrapping_sub(now) as i64 })
+        self.shards.with(key, now, |store| {
+            let Some(id) = store.find(key) else { return Some(Err(Error::NotFound)) };
+            let expires = store.entry(id).expires;
+            Some(Ok(if expires == 0 { 0 } else { expires.wrapping_sub(now) as i64 }))
+        })
     }
 
     /// Gives the entry a new life of `ttl` ms from now (0 for ever), even if it has expired.
     pub fn expire(&self, key: &[u8], ttl: u64, now: u64) -> Result<(), Error> {
-        let mut store = self.lock();
-        let id = store.find(key).ok_or(Error::NotFound)?;
-        store.entry_mut(id).expires = end_of(ttl, now);
-        Ok(())
+        self.shards.with(key, now, |store| {
+            let Some(id) = store.find(key) else { return Some(Err(Error::NotFound)) };
+            store.end_at(id, end_of(ttl, now));
+            Some(Ok(()))
+        })
     }
 
     /// Marks all entries expired. Their room comes back as they are dropped or by `flush_expired`.
     pub fn flush_all(&self, now: u64) {
-        let mut store = self.lock();
-        let mut at = store.oldest();
-        while let Some(id) = at {
-            store.entry_mut(id).expires = 1;
-            at = store.newer(id);
-        }
-        expire(&mut store, now, true);
+        self.shards.with_all(|store| {
+            for id in store.by_age() {
+                store.end_at(id, 1);
+            }
+            expire(store, now, true);
+        });
     }
 
     /// Removes expired entries, coldest first, `max` at most (0: all); how many.
     pub fn flush_expired(&self, max: usize, now: u64) -> usize {
-        let mut store = self.lock();
-        let mut freed = 0;
-        let mut at = store.oldest();
-        while let Some(id) = at {
-            at = store.newer(id);
-            if store.entry(id).expired(now) {
-                store.remove(id);
-                freed += 1;
-                if freed == max {
-                    break;
-                }
-            }
-        }
-        freed
+        self.shards.with_all(|store| {
+            let mut ended = store.by_age();
+            ended.retain(|id| store.entry(*id).expired(now));
+            ended.truncate(if max == 0 { usize::MAX } else { max });
+            ended.iter().for_each(|id| store.remove(*id));
+            ended.len()
+        })
     }
 
     /// Keys of live entries, coldest first, `max` at most (0: all; Lua's default is 1024).
     pub fn keys(&self, max: usize, now: u64) -> Vec<Box<[u8]>> {
-        let store = self.lock();
-        let mut keys = Vec::new();
-        let mut at = store.oldest();
-        while let Some(id) = at {
-            let entry = store.entry(id);
-            if !entry.expired(now) {
-                keys.push(entry.key.clone());
-                if keys.len() == max {
-                    break;
-                }
-            }
-            at = store.newer(id);
-        }
-        keys
+        self.shards.with_all(|store| {
+            let live = store.by_age().into_iter().map(|id| store.entry(id)).filter(|entry| !entry.expired(now));
+            live.take(if max == 0 { usize::MAX } else { max }).map(|entry| entry.key.clone()).collect()
+        })
     }
+}
 
-    fn try_store(
-        &self,
-        mode: Mode,
-        key: &[u8],
-        value: Value,
-        ttl: u64,
-        flags: u32,
-        now: u64,
-        forcible: &mut bool,
-    ) -> Result<(), Error> {
-        check_key(key)?;
-        let size = stored_size(&value);
-        if size.is_none() && !matches!(mode, Mode::Set | Mode::SafeSet) {
-            return Err(Error::NilValue);
+/// What is to be stored.
+struct Stores<'v> {
+    /// Taken when it is.
+    value: &'v mut Value,
+    /// None: nil, which deletes.
+    size: Option<usize>,
+    end: u64,
+    flags: u32,
+}
+
+/// None: it needs the whole zone, and has changed nothing yet.
+fn try_store(
+    store: &mut Locked<'_>,
+    mode: Mode,
+    key: &[u8],
+    new: Stores<'_>,
+    now: u64,
+    forcible: &mut bool,
+) -> Option<Result<(), Error>> {
+    let Stores { value, size, end, flags } = new;
+    expire(store, now, false);
+    let old = match (mode, look_up(store, key, now)) {
+        (Mode::Replace, Found::Nothing | Found::Expired(_)) => return Some(Err(Error::NotFound)),
+        (Mode::Add | Mode::SafeAdd, Found::Live(_)) => return Some(Err(Error::Exists)),
+        (_, Found::Live(id) | Found::Expired(id)) => Some(id),
+        (_, Found::Nothing) => None,
+    };
+    if let Some(id) = old {
+        let same_room =
+            matches!(&store.entry(id).held, Held::Value(old) if size.is_some() && stored_size(old) == size);
+        if same_room {
+            put(store, id, std::mem::replace(value, Value::Nil), end, flags);
+            return Some(Ok(()));
         }
-        let mut store = self.lock();
-        expire(&mut store, now, false);
-        let old = match (mode, look_up(&mut store, key, now)) {
-            (Mode::Replace, Found::Nothing | Found::Expired(_)) => return Err(Error::NotFound),
-            (Mode::Add | Mode::SafeAdd, Found::Live(_)) => return Err(Error::Exists),
-            (_, Found::Live(id) | Found::Expired(id)) => Some(id),
-            (_, Found::Nothing) => None,
+        // (room for the new one may be somebody else's)
+        if size.is_some() && !store.whole() {
+            return None;
+        }
+        store.remove(id);
+    }
+    let Some(size) = size else { return Some(Ok(())) };
+    let may_evict = !matches!(mode, Mode::SafeSet | Mode::SafeAdd);
+    Some(match make_room(store, ENTRY_HEADER + key.len() + size, may_evict, now, forcible)? {
+        Some(span) => {
+            store.insert(key, Held::Value(std::mem::replace(value, Value::Nil)), end, flags, span);
+            Ok(())
+        }
+        None => Err(Error::NoMemory),
+    })
+}
+
+/// Stores over an entry of the same size.
+fn put(store: &mut Locked<'_>, id: Id, value: Value, end: u64, flags: u32) {
+    store.touch(id);
+    if store.entry(id).expires != end {
+        store.end_at(id, end);
+    }
+    let entry = store.entry_mut(id);
+    (entry.held, entry.flags) = (Held::Value(value), flags);
+}
+
+/// None: it needs the whole zone, and has changed nothing yet.
+fn try_incr(
+    store: &mut Locked<'_>,
+    key: &[u8],
+    by: f64,
+    init: Option<(f64, u64)>,
+    now: u64,
+    forcible: &mut bool,
+) -> Option<Result<f64, Error>> {
+    expire(store, now, false);
+    let found = look_up(store, key, now);
+    if let Found::Live(id) = found {
+        let Held::Value(Value::Number(number)) = &mut store.entry_mut(id).held else {
+            return Some(Err(Error::NotANumber));
         };
-        if let Some(id) = old {
-            let same_room =
-                matches!(&store.entry(id).held, Held::Value(old) if size.is_some() && stored_size(old) == size);
-            if same_room {
-                store.touch(id);
-                let entry = store.entry_mut(id);
-                (entry.held, entry.expires, entry.flags) = (Held::Value(value), end_of(ttl, now), flags);
-                return Ok(());
+        *number += by;
+        return Some(Ok(*number));
+    }
+    let Some((start, ttl)) = init else { return Some(Err(Error::NotFound)) };
+    let (sum, end) = (start + by, end_of(ttl, now));
+    if let Found::Expired(id) = found {
+        let same_room = matches!(&store.entry(id).held, Held::Value(old) if stored_size(old) == Some(NUMBER));
+        if same_room {
+            put(store, id, Value::Number(sum), end, 0);
+            return Some(Ok(sum));
+        }
+        if !store.whole() {
+            return None;
+        }
+        store.remove(id);
+    }
+    Some(match make_room(store, ENTRY_HEADER + key.len() + NUMBER, true, now, forcible)? {
+        Some(span) => {
+            store.insert(key, Held::Value(Value::Number(sum)), end, 0, span);
+            Ok(sum)
+        }
+        None => Err(Error::NoMemory),
+    })
+}
+
+fn push(
+    store: &mut Locked<'_>,
+    end: End,
+    key: &[u8],
+    value: &mut Option<Value>,
+    size: usize,
+    now: u64,
+) -> Result<usize, Error> {
+    expire(store, now, false);
+    let id = match look_up(store, key, now) {
+        Found::Live(id) => {
+            if !matches!(store.entry(id).held, Held::List(_)) {
+                return Err(Error::ValueNotAList);
             }
+            id
+        }
+        Found::Expired(id) if matches!(store.entry(id).held, Held::List(_)) => {
+            store.end_at(id, 0);
+            if let Held::List(old) =
+                std::mem::replace(&mut store.entry_mut(id).held, Held::List(VecDeque::new()))
+            {
+                old.into_iter().for_each(|(_, span)| store.free(span));
+            }
+            id
+        }
+        found => {
+            if let Found::Expired(id) = found {
+                store.remove(id);
+            }
+            let room = (ENTRY_HEADER + key.len() + LIST_HEAD).next_multiple_of(8);
+            let span = store.alloc(room).ok_or(Error::NoMemory)?;
+            store.insert(key, Held::List(VecDeque::new()), 0, 0, span)
+        }
+    };
+    store.touch(id);
+    let span = store.alloc(LIST_ITEM + size);
+    let (Some(span), Held::List(list)) = (span, &mut store.entry_mut(id).held) else {
+        if matches!(&store.entry(id).held, Held::List(list) if list.is_empty()) {
             store.remove(id);
         }
-        let Some(size) = size else { return Ok(()) };
-        let may_evict = !matches!(mode, Mode::SafeSet | Mode::SafeAdd);
-        let span = make_room(&mut store, ENTRY_HEADER + key.len() + size, may_evict, now, forcible)?;
-        store.insert(key, Held::Value(value), end_of(ttl, now), flags, span);
-        Ok(())
+        return Err(Error::NoMemory);
+    };
+    let item = (value.take().unwrap_or(Value::Nil), span);
+    match end {
+        End::Left => list.push_front(item),
+        End::Right => list.push_back(item),
     }
+    Ok(list.len())
+}
 
-    fn try_incr(
-        &self,
-        key: &[u8],
-        by: f64,
-        init: Option<(f64, u64)>,
-        now: u64,
-        forcible: &mut bool,
-    ) -> Result<f64, Error> {
-        check_key(key)?;
-        let mut store = self.lock();
-        expire(&mut store, now, false);
-        let found = look_up(&mut store, key, now);
-        if let Found::Live(id) = found {
-            let Held::Value(Value::Number(number)) = &mut store.entry_mut(id).held else {
-                return Err(Error::NotANumber);
-            };
-            *number += by;
-            return Ok(*number);
-        }
-        let (start, ttl) = init.ok_or(Error::NotFound)?;
-        let sum = start + by;
-        let expires = end_of(ttl, now);
-        if let Found::Expired(id) = found {
-            let same_room = matches!(&store.entry(id).held, Held::Value(old) if stored_size(old) == Some(NUMBER));
-            if same_room {
-                store.touch(id);
-                let entry = store.entry_mut(id);
-                (entry.held, entry.expires, entry.flags) = (Held::Value(Value::Number(sum)), expires, 0);
-                return Ok(sum);
-            }
-            store.remove(id);
-        }
-        let span = make_room(&mut store, ENTRY_HEADER + key.len() + NUMBER, true, now, forcible)?;
-        store.insert(key, Held::Value(Value::Number(sum)), expires, 0, span);
-        Ok(sum)
+fn pop(store: &mut Locked<'_>, end: End, key: &[u8], now: u64) -> Result<Value, Error> {
+    expire(store, now, false);
+    let Found::Live(id) = look_up(store, key, now) else { return Ok(Value::Nil) };
+    let Held::List(list) = &mut store.entry_mut(id).held else { return Err(Error::ValueNotAList) };
+    let item = match end {
+        End::Left => list.pop_front(),
+        End::Right => list.pop_back(),
+    };
+    let left = list.len();
+    let value = item.map_or(Value::Nil, |(value, span)| {
+        store.free(span);
+        value
+    });
+    match left {
+        0 => store.remove(id),
+        _ => store.touch(id),
     }
-
-    /// A panic elsewhere under the lock leaves at worst a miscounted page: the zone stays in service.
-    fn lock(&self) -> MutexGuard<'_, Store> {
-        self.store.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+    Ok(value)
 }
 
 impl Error {
@@ -415,7 +448,7 @@ enum Found {
 }
 
 /// Finds an entry; a live one becomes the most recently used.
-fn look_up(store: &mut Store, key: &[u8], now: u64) -> Found {
+fn look_up(store: &mut Locked<'_>, key: &[u8], now: u64) -> Found {
     match store.find(key) {
         None => Found::Nothing,
         Some(id) if store.entry(id).expired(now) => Found::Expired(id),
@@ -427,11 +460,11 @@ fn look_up(store: &mut Store, key: &[u8], now: u64) -> Found {
 }
 
 /// Drops up to two expired entries from the cold end; with `force` the coldest one first, whatever its end.
-/// Returns whether any was dropped.
-fn expire(store: &mut Store, now: u64, force: bool) -> bool {
+/// Returns whether any was dropped. (With one shard locked it is known that there are none.)
+fn expire(store: &mut Locked<'_>, now: u64, force: bool) -> bool {
     let mut any = false;
     for round in usize::from(!force)..3 {
-        let Some(id) = store.oldest() else { break };
+        let Some(id) = store.whole().then(|| store.oldest()).flatten() else { break };
         if round > 0 && !store.entry(id).expired(now) {
             break;
         }
@@ -441,25 +474,36 @@ fn expire(store: &mut Store, now: u64, force: bool) -> bool {
     any
 }
 
-fn make_room(store: &mut Store, size: usize, may_evict: bool, now: u64, forcible: &mut bool) -> Result<Span, Error> {
-    if let Some(span) = store.slab.alloc(size) {
-        return Ok(span);
+/// Some(None): there is no room. None: there might be, with the whole zone.
+fn make_room(
+    store: &mut Locked<'_>,
+    size: usize,
+    may_evict: bool,
+    now: u64,
+    forcible: &mut bool,
+) -> Option<Option<Span>> {
+    if let Some(span) = store.alloc(size) {
+        return Some(Some(span));
     }
-    if may_evict {
-        for _ in 0..EVICTION_ROUNDS {
-            if !expire(store, now, true) {
-                break;
-            }
-            *forcible = true;
-            if let Some(span) = store.slab.alloc(size) {
-                return Ok(span);
-            }
+    if !may_evict {
+        return Some(None);
+    }
+    if !store.whole() {
+        return None;
+    }
+    for _ in 0..EVICTION_ROUNDS {
+        if !expire(store, now, true) {
+            break;
+        }
+        *forcible = true;
+        if let Some(span) = store.alloc(size) {
+            return Some(Some(span));
         }
     }
-    Err(Error::NoMemory)
+    Some(None)
 }
 
-fn value_of(store: &Store, id: Id) -> Result<(Value, u32), Error> {
+fn value_of(store: &Locked<'_>, id: Id) -> Result<(Value, u32), Error> {
     let entry = store.entry(id);
     match &entry.held {
         Held::Value(value) => Ok((value.clone(), entry.flags)),

@@ -1,17 +1,15 @@
-//! The entries of one zone: a slab of entries by index, a hash index over them and the LRU list through them.
+//! The entries of one shard of a zone: entries by index, a hash index over them and the LRU list through them.
 //!
 //! Nothing here knows a lock or Lua's semantics; `Zone` does. What must stay true: an entry is in the hash index and
-//! in the LRU list, or on the free list; its spans are accounted in `Slab` as long as it lives.
+//! in the LRU list, or on the free list; the list is in the order of the entries' stamps.
 
 use std::collections::VecDeque;
 
-use ahash::RandomState;
-
 use super::Value;
-use super::slab::{Slab, Span};
+use super::slab::Span;
 
-/// Index of an entry; stays valid until the entry is removed.
-pub type Id = u32;
+/// Index of an entry in its shard; stays valid until the entry is removed.
+pub type Index = u32;
 
 /// What an entry holds.
 #[derive(Debug)]
@@ -27,11 +25,13 @@ pub struct Entry {
     /// Unix time in ms at which it ends; 0 is never.
     pub expires: u64,
     pub flags: u32,
-    span: Span,
+    pub span: Span,
+    /// When it was used last: greater than that of any entry, in any shard, that was used before.
+    pub stamp: u64,
     hash: u64,
-    chain: Id,
-    newer: Id,
-    older: Id,
+    chain: Index,
+    newer: Index,
+    older: Index,
 }
 
 impl Entry {
@@ -40,33 +40,38 @@ impl Entry {
     }
 }
 
+/// What an entry is made of.
+pub struct New<'k> {
+    pub key: &'k [u8],
+    pub held: Held,
+    pub expires: u64,
+    pub flags: u32,
+    pub span: Span,
+    pub stamp: u64,
+}
+
 #[derive(Debug)]
 pub struct Store {
     entries: Vec<Option<Entry>>,
-    vacant: Vec<Id>,
+    vacant: Vec<Index>,
     /// Heads of the hash chains; the length is a power of two.
-    buckets: Vec<Id>,
-    hasher: RandomState,
-    newest: Id,
-    oldest: Id,
-    pub slab: Slab,
+    buckets: Vec<Index>,
+    newest: Index,
+    oldest: Index,
 }
 
 impl Store {
-    pub fn new(slab: Slab) -> Store {
+    pub fn new() -> Store {
         Store {
             entries: Vec::new(),
             vacant: Vec::new(),
             buckets: vec![NONE; 16],
-            hasher: RandomState::new(),
             newest: NONE,
             oldest: NONE,
-            slab,
         }
     }
 
-    pub fn find(&self, key: &[u8]) -> Option<Id> {
-        let hash = self.hasher.hash_one(key);
+    pub fn find(&self, hash: u64, key: &[u8]) -> Option<Index> {
         let mut at = self.buckets[self.bucket(hash)];
         while at != NONE {
             let entry = self.entry(at);
@@ -78,23 +83,24 @@ impl Store {
         None
     }
 
-    pub fn entry(&self, id: Id) -> &Entry {
+    pub fn entry(&self, id: Index) -> &Entry {
         self.entries[id as usize].as_ref().expect("ids name live entries")
     }
 
-    pub fn entry_mut(&mut self, id: Id) -> &mut Entry {
+    pub fn entry_mut(&mut self, id: Index) -> &mut Entry {
         self.entries[id as usize].as_mut().expect("ids name live entries")
     }
 
-    /// Adds an entry as the newest one. `key` must not be there yet; `span` is the room taken for it.
-    pub fn insert(&mut self, key: &[u8], held: Held, expires: u64, flags: u32, span: Span) -> Id {
-        if self.entries.len() - self.vacant.len() >= self.buckets.len() {
+    /// Adds an entry as the newest one. `key` must not be there yet.
+    pub fn insert(&mut self, hash: u64, new: New<'_>) -> Index {
+        let New { key, held, expires, flags, span, stamp } = new;
+        if self.len() >= self.buckets.len() {
             self.grow();
         }
-        let hash = self.hasher.hash_one(key);
         let bucket = self.bucket(hash);
         let chain = self.buckets[bucket];
-        let entry = Entry { key: key.into(), held, expires, flags, span, hash, chain, newer: NONE, older: NONE };
+        let key = key.into();
+        let entry = Entry { key, held, expires, flags, span, stamp, hash, chain, newer: NONE, older: NONE };
         let id = match self.vacant.pop() {
             Some(id) => {
                 self.entries[id as usize] = Some(entry);
@@ -102,7 +108,7 @@ impl Store {
             }
             None => {
                 self.entries.push(Some(entry));
-                (self.entries.len() - 1) as Id
+                (self.entries.len() - 1) as Index
             }
         };
         self.buckets[bucket] = id;
@@ -110,10 +116,10 @@ impl Store {
         id
     }
 
-    /// Removes an entry and gives back all its room.
-    pub fn remove(&mut self, id: Id) {
+    /// Takes an entry out; its room is the caller's to give back.
+    pub fn remove(&mut self, id: Index) -> Option<Entry> {
         self.unlink(id);
-        let Some(entry) = self.entries[id as usize].take() else { return };
+        let entry = self.entries[id as usize].take()?;
         let bucket = self.bucket(entry.hash);
         if self.buckets[bucket] == id {
             self.buckets[bucket] = entry.chain;
@@ -124,30 +130,35 @@ impl Store {
             }
             self.entry_mut(at).chain = entry.chain;
         }
-        if let Held::List(list) = entry.held {
-            for (_, span) in list {
-                self.slab.free(span);
-            }
-        }
-        self.slab.free(entry.span);
         self.vacant.push(id);
+        Some(entry)
+    }
+
+    pub fn len(&self) -> usize {
+        self.entries.len() - self.vacant.len()
+    }
+
+    /// The earliest end of an entry that has one.
+    pub fn soonest(&self) -> Option<u64> {
+        self.entries.iter().flatten().map(|entry| entry.expires).filter(|end| *end > 0).min()
     }
 
     /// Makes the entry the most recently used one.
-    pub fn touch(&mut self, id: Id) {
+    pub fn touch(&mut self, id: Index, stamp: u64) {
         if self.newest != id {
             self.unlink(id);
             self.link_newest(id);
         }
+        self.entry_mut(id).stamp = stamp;
     }
 
     /// The least recently used entry.
-    pub fn oldest(&self) -> Option<Id> {
+    pub fn oldest(&self) -> Option<Index> {
         (self.oldest != NONE).then_some(self.oldest)
     }
 
     /// The next more recently used one after `id`.
-    pub fn newer(&self, id: Id) -> Option<Id> {
+    pub fn newer(&self, id: Index) -> Option<Index> {
         let newer = self.entry(id).newer;
         (newer != NONE).then_some(newer)
     }
@@ -161,12 +172,12 @@ impl Store {
         for id in 0..self.entries.len() {
             let Some(hash) = self.entries[id].as_ref().map(|entry| entry.hash) else { continue };
             let bucket = self.bucket(hash);
-            let head = std::mem::replace(&mut self.buckets[bucket], id as Id);
-            self.entry_mut(id as Id).chain = head;
+            let head = std::mem::replace(&mut self.buckets[bucket], id as Index);
+            self.entry_mut(id as Index).chain = head;
         }
     }
 
-    fn link_newest(&mut self, id: Id) {
+    fn link_newest(&mut self, id: Index) {
         let second = std::mem::replace(&mut self.newest, id);
         let entry = self.entry_mut(id);
         (entry.newer, entry.older) = (NONE, second);
@@ -176,7 +187,7 @@ impl Store {
         }
     }
 
-    fn unlink(&mut self, id: Id) {
+    fn unlink(&mut self, id: Index) {
         let (newer, older) = (self.entry(id).newer, self.entry(id).older);
         match newer {
             NONE => self.newest = older,
@@ -189,4 +200,4 @@ impl Store {
     }
 }
 
-const NONE: Id = Id::MAX;
+const NONE: Index = Index::MAX;

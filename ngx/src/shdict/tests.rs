@@ -368,3 +368,77 @@ fn workers_share_it() {
     });
     assert_eq!(zone.get(b"hits", 1), Ok((Value::Number(4000.0), 0)));
 }
+
+/// Four threads do everything at once to zones that are large enough, and too small; afterwards the sums are right and all room is
+/// free again.
+#[test]
+fn threads_at_once_lose_nothing() {
+    for bytes in [1 << 22, 1 << 15] {
+        let zone = Zone::new("dogs", bytes);
+        let large = bytes > 1 << 20;
+        let free = zone.free_space();
+        let popped = std::sync::atomic::AtomicUsize::new(0);
+        std::thread::scope(|scope| {
+            for thread in 0..4u64 {
+                let (zone, popped) = (&zone, &popped);
+                scope.spawn(move || {
+                    let mut seed = thread + 1;
+                    for round in 0..5000u64 {
+                        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                        let (pick, key) = (seed >> 40, format!("k{}", (seed >> 20) % 64));
+                        let now = 1000 + round;
+                        let _ = zone.incr(b"all", 1.0, Some((0.0, 0)), now);
+                        let _ = zone.incr(format!("own{thread}").as_bytes(), 1.0, Some((0.0, 0)), now);
+                        let value = Value::Bytes(vec![b'x'; (pick % 300) as usize].into());
+                        match pick % 7 {
+                            0 | 1 => drop(zone.store(Mode::Set, key.as_bytes(), value, pick % 50, 0, now)),
+                            2 => drop(zone.store(Mode::SafeAdd, key.as_bytes(), value, 0, 7, now)),
+                            3 => drop(zone.get_stale(key.as_bytes(), now)),
+                            4 => drop(zone.delete(key.as_bytes(), now)),
+                            5 => drop(zone.keys(8, now)),
+                            _ => drop(zone.flush_expired(3, now)),
+                        }
+                        let _ = zone.push(End::Left, b"list", Value::Number(1.0), now);
+                        if zone.pop(End::Right, b"list", now) == Ok(Value::Number(1.0)) {
+                            popped.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                        }
+                    }
+                });
+            }
+        });
+        if large {
+            assert_eq!(zone.get(b"all", 9999).unwrap().0, Value::Number(20_000.0));
+            for thread in 0..4 {
+                assert_eq!(zone.get(format!("own{thread}").as_bytes(), 9999).unwrap().0, Value::Number(5000.0));
+            }
+            assert_eq!(popped.into_inner() + zone.llen(b"list", 9999).unwrap(), 20_000);
+        }
+        zone.flush_all(9999);
+        zone.flush_expired(0, 9999);
+        assert!(zone.keys(0, 0).is_empty());
+        // (a page may stay that holds slots of a size that was used)
+        let left = free - zone.free_space();
+        assert!(left <= 12 * 4096, "{left} bytes are still taken");
+    }
+}
+
+/// The order of use is one for the whole zone, however its keys are spread.
+#[test]
+fn keys_come_in_the_order_of_their_use() {
+    let zone = Zone::new("dogs", 1 << 20);
+    let name = |n: u64| format!("key{n}");
+    (0..200).for_each(|n| drop(zone.store(Mode::Set, name(n).as_bytes(), Value::Bool(true), 0, 0, 1)));
+    let mut expected: Vec<u64> = (0..200).collect();
+    for round in 0..1000u64 {
+        let used = round * round * 31 % 200;
+        let _ = match round % 3 {
+            0 => zone.get(name(used).as_bytes(), 1).map(drop),
+            1 => zone.store(Mode::Replace, name(used).as_bytes(), Value::Bool(false), 0, 0, 1).result,
+            _ => zone.store(Mode::Set, name(used).as_bytes(), Value::Number(1.0), 0, 0, 1).result,
+        };
+        expected.retain(|n| *n != used);
+        expected.push(used);
+    }
+    let keys: Vec<String> = zone.keys(0, 1).iter().map(|key| String::from_utf8_lossy(key).into_owned()).collect();
+    assert_eq!(keys, expected.into_iter().map(name).collect::<Vec<_>>());
+}
