@@ -154,7 +154,13 @@ const API: &[(&str, &str, &str)] = &[
     ),
     ("resty.core", "require('resty.core').", "version"),
     ("resty.core.regex", "require('resty.core.regex').", "is_regex_cache_empty"),
-    ("resty.lrucache", "require('resty.lrucache').", "new"),
+    ("resty.lrucache", "require('resty.lrucache').", "new get set delete count capacity get_keys flush_all"),
+    ("resty.lock", "require('resty.lock').", "new lock unlock expire"),
+    (
+        "resty.worker.events",
+        "require('resty.worker.events').",
+        "configure configured post post_local poll register register_weak unregister event_list",
+    ),
     ("resty.string", "require('resty.string').", "to_hex atoi"),
     ("resty.md5", "require('resty.md5').", "new"),
     (

@@ -9,6 +9,7 @@ mod fault_matrix;
 mod faults;
 mod http;
 mod lua;
+mod lualib;
 mod modules;
 mod process;
 mod readme;

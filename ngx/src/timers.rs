@@ -67,6 +67,10 @@ impl Timers {
         }
         self.exit.notify_waiters();
     }
+    /// Resolves when the worker begins to exit after it was made.
+    pub fn exit_begins(&self) -> tokio::sync::futures::Notified<'_> {
+        self.exit.notified()
+    }
     /// Resolves when none is pending or running.
     pub async fn idle(&self) {
         while self.pending.get() + self.running.get() > 0 {

@@ -8,6 +8,7 @@ pub(crate) mod encoding;
 pub(crate) mod header;
 pub(crate) mod location;
 pub(crate) mod log;
+pub(crate) mod lualib;
 pub(crate) mod modules;
 pub(crate) mod ngx_table;
 pub(crate) mod output;
@@ -95,6 +96,7 @@ pub(crate) fn open(cx: Cx<'_>, worker: &Rc<Worker>) {
     re::open(cx);
     udp::open(cx);
     modules::open(cx);
+    lualib::open(cx);
     location::open(cx);
     shdict::open(cx, worker);
 }

@@ -53,7 +53,7 @@ pub fn open(cx: Cx<'_>, worker: &Worker) {
 }
 
 /// The zone behind argument 0.
-fn zone<'gc>(call: &Call<'_, 'gc>) -> Result<Arc<Zone>, Value<'gc>> {
+pub(super) fn zone<'gc>(call: &Call<'_, 'gc>) -> Result<Arc<Zone>, Value<'gc>> {
     let object = call.arg(0).as_table().and_then(|t| t.get_int(1).as_userdata());
     let zone = object.and_then(|u| u.downcast::<Arc<Zone>>());
     zone.map(|z| (*z).clone()).ok_or_else(|| call.error("bad \"zone\" argument"))

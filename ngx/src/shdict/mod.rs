@@ -14,6 +14,7 @@
 //! the API converts seconds once. An operation locks its key's shard, or the whole zone, for its whole length, and none calls out
 //! meanwhile (`shards`).
 
+pub(crate) mod events;
 mod shards;
 mod slab;
 mod store;
@@ -79,6 +80,7 @@ pub struct Zone {
     name: String,
     bytes: usize,
     shards: Shards,
+    pub(crate) events: events::Events,
 }
 
 impl Zone {
@@ -88,7 +90,7 @@ impl Zone {
         // The module's own two allocations come first; a zone too small for them can hold nothing anyway.
         let _ = slab.alloc(SHARED_HEADER);
         let _ = slab.alloc(LOG_CONTEXT + name.len());
-        Arc::new(Zone { name: name.to_owned(), bytes, shards: Shards::new(slab) })
+        Arc::new(Zone { name: name.to_owned(), bytes, shards: Shards::new(slab), events: events::Events::default() })
     }
 
     pub fn name(&self) -> &str {

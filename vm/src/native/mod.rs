@@ -119,12 +119,13 @@ pub enum What {
     Body,
     Flush,
     Process,
+    Event,
     Other,
 }
 
 impl What {
     /// Every kind, in the order of their numbers.
-    pub const ALL: [What; 12] = [
+    pub const ALL: [What; 13] = [
         What::Sleep,
         What::Connect,
         What::Read,
@@ -136,6 +137,7 @@ impl What {
         What::Body,
         What::Flush,
         What::Process,
+        What::Event,
         What::Other,
     ];
 
@@ -152,6 +154,7 @@ impl What {
             What::Body => "body",
             What::Flush => "flush",
             What::Process => "process",
+            What::Event => "event",
             What::Other => "other",
         }
     }
