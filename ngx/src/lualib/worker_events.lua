@@ -35,7 +35,7 @@ local function find(source, event, make)
 end
 
 local function each_place(callback, source, events, make, f)
-    if type(callback) ~= "function" then error("expected function, got: " .. type(callback), 4) end
+    if type(callback) ~= "function" then error("expected function, got: " .. type(callback), 0) end
     if #events == 0 then
         local found = find(source, nil, make)
         return found and f(found)
@@ -177,7 +177,7 @@ local function number(options, name, default, least)
 end
 
 function M.configure(options)
-    if type(options) ~= "table" then error("Expected a table, got " .. type(options), 2) end
+    if type(options) ~= "table" then error("Expected a table, got " .. type(options), 0) end
     local shm, err = options.shm
     if shm and dict then return nil, "Already started, cannot change shm" end
     if not shm and not dict then return nil, '"shm" option required to start' end
