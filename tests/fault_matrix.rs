@@ -107,15 +107,7 @@ const KINDS: [Kind; 9] = [
     (
         "connect",
         "connect",
-        [
-            Some("nil timeout"),
-            Some("nil connection refused"),
-            Some("1"),
-            Some("1"),
-            None,
-            Some("1"),
-            Some("1 nil"),
-        ],
+        [Some("nil timeout"), Some("nil connection refused"), Some("1"), Some("1"), None, Some("1"), Some("1 nil")],
     ),
     (
         "read",
@@ -146,28 +138,12 @@ const KINDS: [Kind; 9] = [
     (
         "udp",
         "read",
-        [
-            Some("nil timeout"),
-            Some("nil connection refused"),
-            Some(""),
-            Some("h"),
-            None,
-            Some("hello"),
-            Some("1 nil"),
-        ],
+        [Some("nil timeout"), Some("nil connection refused"), Some(""), Some("h"), None, Some("hello"), Some("1 nil")],
     ),
     (
         "semaphore",
         "semaphore",
-        [
-            Some("false timeout"),
-            None,
-            Some("true nil"),
-            Some("true nil"),
-            None,
-            Some("true nil"),
-            Some("1 nil"),
-        ],
+        [Some("false timeout"), None, Some("true nil"), Some("true nil"), None, Some("true nil"), Some("1 nil")],
     ),
     (
         "thread",

@@ -106,7 +106,7 @@ fn locks() {
 }
 
 fn events() -> Server {
-    let server = Server::with_main(
+    Server::with_main(
         "worker_processes 2;",
         "lua_shared_dict d 1m;
         init_worker_by_lua_block {
@@ -143,8 +143,7 @@ fn events() -> Server {
             } }
         }",
         &[],
-    );
-    server
+    )
 }
 
 fn until(server: &Server, expected: &str) {

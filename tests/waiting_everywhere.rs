@@ -183,8 +183,10 @@ fn every_wait_in_every_phase_delays_its_own_request_only() {
             table.push_str(&format!("{phase} {kind}: {}\n", seen.unwrap_or(waits)));
         }
     }
-    let expected: String =
-        PHASES.iter().flat_map(|(phase, _)| KINDS.map(|kind| format!("{phase} {kind}: went on in {phase}\n"))).collect();
+    let expected: String = PHASES
+        .iter()
+        .flat_map(|(phase, _)| KINDS.map(|kind| format!("{phase} {kind}: went on in {phase}\n")))
+        .collect();
     assert_eq!(table, expected, "{}", server.log());
     assert!(!server.log().contains("[error]"), "{}", server.log());
 }
@@ -219,4 +221,31 @@ fn init_by_lua_refuses_to_wait() {
         assert!(told.ends_with(expected), "{code}: {told}");
     }
     assert_eq!(told.lines().count(), rows.len(), "{told}");
+}
+
+#[test]
+fn precontent_runs_after_try_files_unless_told_otherwise() {
+    for (postpone, expected) in [
+        ("", "precontent of /b in precontent\n"),
+        ("precontent_by_lua_no_postpone on;", "precontent of /t in precontent\n"),
+    ] {
+        let server = Server::start(
+            &format!(
+                "{postpone} server {{ listen 127.0.0.1:PORT; root html;
+                location = /t {{
+                    precontent_by_lua_block {{ ngx.ctx.v = 'precontent of ' .. ngx.var.uri .. ' in ' .. ngx.get_phase() }}
+                    try_files /b =404;
+                    content_by_lua_block {{ ngx.say(ngx.ctx.v) }}
+                }}
+                location = /over {{ precontent_by_lua_block {{ ngx.say('over') ngx.exit(200) }} content_by_lua_block {{ ngx.say('never') }} }}
+                location = /none {{ precontent_by_lua_block {{ ngx.exit(403) }} content_by_lua_block {{ ngx.say('never') }} }}
+                location = /fails {{ precontent_by_lua_block {{ error('on purpose') }} }} }}"
+            ),
+            &[("html/b", "")],
+        );
+        assert_eq!(server.body("/t"), expected, "{}", server.log());
+        assert_eq!(server.body("/over"), "over\n");
+        assert!(server.get("/none").starts_with("HTTP/1.1 403 "));
+        assert!(server.get("/fails").starts_with("HTTP/1.1 500 "));
+    }
 }

@@ -266,8 +266,7 @@ fn try_store(
         (_, Found::Nothing) => None,
     };
     if let Some(id) = old {
-        let same_room =
-            matches!(&store.entry(id).held, Held::Value(old) if size.is_some() && stored_size(old) == size);
+        let same_room = matches!(&store.entry(id).held, Held::Value(old) if size.is_some() && stored_size(old) == size);
         if same_room {
             put(store, id, std::mem::replace(value, Value::Nil), end, flags);
             return Some(Ok(()));
@@ -357,9 +356,7 @@ fn push(
         }
         Found::Expired(id) if matches!(store.entry(id).held, Held::List(_)) => {
             store.end_at(id, 0);
-            if let Held::List(old) =
-                std::mem::replace(&mut store.entry_mut(id).held, Held::List(VecDeque::new()))
-            {
+            if let Held::List(old) = std::mem::replace(&mut store.entry_mut(id).held, Held::List(VecDeque::new())) {
                 old.into_iter().for_each(|(_, span)| store.free(span));
             }
             id

@@ -62,13 +62,7 @@ pub struct Store {
 
 impl Store {
     pub fn new() -> Store {
-        Store {
-            entries: Vec::new(),
-            vacant: Vec::new(),
-            buckets: vec![NONE; 16],
-            newest: NONE,
-            oldest: NONE,
-        }
+        Store { entries: Vec::new(), vacant: Vec::new(), buckets: vec![NONE; 16], newest: NONE, oldest: NONE }
     }
 
     pub fn find(&self, hash: u64, key: &[u8]) -> Option<Index> {

@@ -427,7 +427,9 @@ fn threads_at_once_lose_nothing() {
 fn keys_come_in_the_order_of_their_use() {
     let zone = Zone::new("dogs", 1 << 20);
     let name = |n: u64| format!("key{n}");
-    (0..200).for_each(|n| drop(zone.store(Mode::Set, name(n).as_bytes(), Value::Bool(true), 0, 0, 1)));
+    for n in 0..200 {
+        let _ = zone.store(Mode::Set, name(n).as_bytes(), Value::Bool(true), 0, 0, 1);
+    }
     let mut expected: Vec<u64> = (0..200).collect();
     for round in 0..1000u64 {
         let used = round * round * 31 % 200;

@@ -125,20 +125,15 @@ fn as_text(live: &Live, alive: &[Alive]) -> String {
     for Row { name, grows, doc, value } in ROWS {
         let _ = write!(out, "# HELP perilune_{name} {doc}.\n# TYPE perilune_{name} {}\n", kind(*grows));
         for (worker, generation, gauges) in alive {
-            let _ = writeln!(
-                out,
-                "perilune_{name}{{worker=\"{worker}\",generation=\"{generation}\"}} {}",
-                value(gauges)
-            );
+            let _ =
+                writeln!(out, "perilune_{name}{{worker=\"{worker}\",generation=\"{generation}\"}} {}", value(gauges));
         }
     }
     out.push_str("# HELP perilune_waits Light threads that wait, by what for.\n# TYPE perilune_waits gauge\n");
     for (worker, generation, gauges) in alive {
         for (what, n) in waits(gauges) {
-            let _ = writeln!(
-                out,
-                "perilune_waits{{worker=\"{worker}\",generation=\"{generation}\",what=\"{what}\"}} {n}"
-            );
+            let _ =
+                writeln!(out, "perilune_waits{{worker=\"{worker}\",generation=\"{generation}\",what=\"{what}\"}} {n}");
         }
     }
     out
