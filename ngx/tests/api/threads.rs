@@ -100,5 +100,14 @@ fn timers() {
             "true\n",
         ),
         ("ngx.say(pcall(ngx.timer.every, 0, function() end))", "falsedelay cannot be zero\n"),
+        ("ngx.say(pcall(ngx.timer.at, -1, print))", "falseinvalid timer delay \"-1000\"\n"),
     ]);
+}
+
+#[test]
+fn only_so_many_timers_wait() {
+    check(&[(
+        "for i = 1, 1030 do local ok, err = ngx.timer.at(60, print) if not ok then ngx.say(i, ' ', err) break end end",
+        "1025 too many pending timers\n",
+    )]);
 }
