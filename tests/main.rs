@@ -16,4 +16,8 @@ mod sockets;
 mod support;
 mod tidy;
 mod waiting;
+<<<<<<< HEAD
 mod worker_threads;
+=======
+mod wire;
+>>>>>>> 4f7608e (Bytes are judged as nginx judges them: tabs, bare CR, schemes, chunk ends, duplicates; 678 wire cases with nginx's verdicts)

@@ -6,6 +6,7 @@
 mod chunks;
 pub mod head;
 pub mod lent;
+pub mod line;
 pub mod proxy;
 pub mod wire;
 
@@ -262,8 +263,8 @@ fn buffered_head(wire: &Wire, limits: &Limits, searched: &mut usize) -> Option<N
     let found = wire.with_input(|bytes| match head_end(bytes, *searched) {
         Some(end) => Ok(Some(Bytes::copy_from_slice(&bytes[..end]))),
         None => {
-            *searched = bytes.len();
-            head::unfinished(bytes, limits).map_or(Ok(None), Err)
+            let before = std::mem::replace(searched, bytes.len());
+            head::unfinished(bytes, before, limits).map_or(Ok(None), Err)
         }
     });
     match found {
@@ -285,9 +286,7 @@ fn head_end(bytes: &[u8], searched: usize) -> Option<usize> {
     }
     // HTTP/0.9 has no version and no headers: its line is the whole request.
     let line_end = memchr::memchr(b'\n', bytes)?;
-    let line = bytes[..line_end].strip_suffix(b"\r").unwrap_or(&bytes[..line_end]);
-    let words = line.split(|&b| b == b' ').filter(|word| !word.is_empty()).count();
-    (words == 2 && line.starts_with(b"GET ")).then_some(line_end + 1)
+    line::is_bare(&bytes[..line_end]).then_some(line_end + 1)
 }
 
 /// Polls a future and tells whether it came to its end: a panic in it is caught.

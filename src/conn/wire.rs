@@ -188,16 +188,34 @@ impl Wire {
     pub fn body_is_chunked(&self) -> bool {
         matches!(self.incoming.get(), Incoming::Chunked(_))
     }
+    /// Bytes that a chunked body has announced and not sent.
+    pub fn body_announced(&self) -> u64 {
+        match self.incoming.get() {
+            Incoming::Chunked(chunks) => chunks.announced(),
+            _ => 0,
+        }
+    }
+    /// Drops what has come of a body that nobody wants. False: its framing is broken.
+    pub fn discard_ahead(&self) -> bool {
+        // (a client that is gone shows when it is answered)
+        let _ = self.expect_body();
+        while let Some(Some(piece)) = self.buffered_piece() {
+            if piece.is_err() {
+                return false;
+            }
+        }
+        true
+    }
     /// The next piece of the request body. None: its end. Err: broken framing, or the client went away.
     pub async fn body_piece(&self) -> Option<Result<Bytes, ClientGone>> {
+        if self.expect_body().is_err() {
+            return Some(Err(ClientGone));
+        }
         loop {
             if let Some(piece) = self.buffered_piece() {
                 return piece;
             }
             if self.eof.get() {
-                return Some(Err(ClientGone));
-            }
-            if self.expect_body().is_err() {
                 return Some(Err(ClientGone));
             }
             if std::future::poll_fn(|cx| self.poll_fill(cx)).await.is_err() {
@@ -286,7 +304,7 @@ impl Wire {
         }
         Poll::Ready(read)
     }
-    /// Asks for the body if the client waits to be asked. An error: the client is gone.
+    /// Asks for the body if the client wants to be asked, whether or not it waits for that. An error: the client is gone.
     pub fn expect_body(&self) -> Result<(), ClientGone> {
         if self.expect.replace(false) && self.reply.get().is_none() {
             self.push(Bytes::from_static(b"HTTP/1.1 100 Continue\r\n\r\n"));
