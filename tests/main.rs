@@ -5,6 +5,7 @@ mod command;
 mod compatibility;
 mod conf;
 mod faults;
+mod fuzz;
 mod http;
 mod lua;
 mod modules;
@@ -16,8 +17,5 @@ mod sockets;
 mod support;
 mod tidy;
 mod waiting;
-<<<<<<< HEAD
-mod worker_threads;
-=======
 mod wire;
->>>>>>> 4f7608e (Bytes are judged as nginx judges them: tabs, bare CR, schemes, chunk ends, duplicates; 678 wire cases with nginx's verdicts)
+mod worker_threads;

@@ -16,7 +16,6 @@ use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
 
-use bytes::Bytes;
 use ngx::request::Connection;
 use tokio::time::{Instant, Sleep};
 
@@ -261,7 +260,7 @@ fn buffered_head(wire: &Wire, limits: &Limits, searched: &mut usize) -> Option<N
         wire.consume(blank);
     }
     let found = wire.with_input(|bytes| match head_end(bytes, *searched) {
-        Some(end) => Ok(Some(Bytes::copy_from_slice(&bytes[..end]))),
+        Some(end) => Ok(Some(end)),
         None => {
             let before = std::mem::replace(searched, bytes.len());
             head::unfinished(bytes, before, limits).map_or(Ok(None), Err)
@@ -270,13 +269,10 @@ fn buffered_head(wire: &Wire, limits: &Limits, searched: &mut usize) -> Option<N
     match found {
         Err(bad) => Some(Next::Refused(bad)),
         Ok(None) => None,
-        Ok(Some(raw)) => {
-            wire.consume(raw.len());
-            Some(match head::parse(raw, limits) {
-                Ok(head) => Next::Head(Box::new(head)),
-                Err(bad) => Next::Refused(bad),
-            })
-        }
+        Ok(Some(end)) => Some(match head::parse(wire.take(end), limits) {
+            Ok(head) => Next::Head(Box::new(head)),
+            Err(bad) => Next::Refused(bad),
+        }),
     }
 }
 

@@ -48,8 +48,6 @@ const SENDFILE: usize = 512 * 1024;
 /// How much is read from the socket at a time.
 const READ: usize = 16 * 1024;
 thread_local!(static READ_BUFFER: RefCell<Vec<u8>> = RefCell::new(vec![0; READ]));
-/// An idle connection keeps no larger buffers than this.
-const KEEP: usize = 4 * 1024;
 
 pub struct Wire {
     pub stream: Stream,
@@ -144,14 +142,25 @@ impl Wire {
             self.start.set(start);
         }
     }
-    /// Gives back large buffers that are empty: the connection is about to be idle.
+    /// The next `count` bytes; without a copy where they are all there is, as a request's head mostly is.
+    pub fn take(&self, count: usize) -> Bytes {
+        let mut input = self.input.borrow_mut();
+        if self.start.get() == 0 && count == input.len() && count == input.capacity() {
+            return Bytes::from(std::mem::take(&mut *input));
+        }
+        drop(input);
+        let bytes = self.with_input(|bytes| Bytes::copy_from_slice(&bytes[..count]));
+        self.consume(count);
+        bytes
+    }
+    /// Gives back the buffers that are empty: the connection is about to be idle.
     pub fn shrink(&self) {
         let mut input = self.input.borrow_mut();
-        if input.is_empty() && input.capacity() > KEEP {
-            input.shrink_to(0);
+        if input.is_empty() && input.capacity() > 0 {
+            *input = Vec::new();
         }
         let mut out = self.out.borrow_mut();
-        if out.waiting == 0 && out.tail.capacity() + out.queue.capacity() * size_of::<Bytes>() > KEEP {
+        if out.waiting == 0 && out.tail.capacity() + out.queue.capacity() > 0 {
             *out = Out::default();
         }
     }
@@ -228,14 +237,11 @@ impl Wire {
         match self.incoming.get() {
             Incoming::Nothing => Some(None),
             Incoming::Length(left) => {
-                let piece = self.with_input(|bytes| {
-                    let count = bytes.len().min(usize::try_from(left).unwrap_or(usize::MAX));
-                    Bytes::copy_from_slice(&bytes[..count])
-                });
-                if piece.is_empty() {
+                let count = self.with_input(<[u8]>::len).min(usize::try_from(left).unwrap_or(usize::MAX));
+                if count == 0 {
                     return None;
                 }
-                self.consume(piece.len());
+                let piece = self.take(count);
                 let left = left - piece.len() as u64;
                 self.incoming.set(if left == 0 { Incoming::Nothing } else { Incoming::Length(left) });
                 Some(Some(Ok(piece)))
