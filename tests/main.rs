@@ -12,6 +12,7 @@ mod modules;
 mod process;
 mod readme;
 mod redis;
+mod reload;
 mod request_life;
 mod sockets;
 mod support;

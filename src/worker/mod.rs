@@ -49,8 +49,9 @@ pub struct Worker {
     pub http: Arc<Http>,
     pub lua: Rc<WorkerVm>,
     pub counts: Arc<Counts>,
-    /// Requests in service.
+    /// Requests in service, and connections.
     pub active: Cell<u64>,
+    pub open: Cell<u64>,
     pub quitting: Cell<bool>,
     /// Wakes idle connections when the worker is to quit.
     pub quit: Notify,
@@ -72,6 +73,7 @@ impl Worker {
             lua,
             counts,
             active: Cell::new(0),
+            open: Cell::new(0),
             quitting: Cell::new(false),
             quit: Notify::new(),
             idle: Notify::new(),

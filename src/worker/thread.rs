@@ -123,12 +123,15 @@ async fn live(job: Job) {
         let finish = async {
             lua.drain().await;
             worker.quit.notify_waiters();
+            let grace = tokio::time::sleep(crate::conn::GRACE);
+            tokio::pin!(grace);
             loop {
                 let idle = worker.idle.notified();
-                if worker.active.get() == 0 {
+                let waiting = worker.open.get() > 0 && !grace.is_elapsed();
+                if worker.active.get() == 0 && !waiting {
                     return;
                 }
-                idle.await;
+                tokio::select! { () = idle => {}, () = &mut grace, if waiting => {} }
             }
         };
         let stop = async {
@@ -206,10 +209,12 @@ async fn accept(worker: Rc<Worker>, listener: Listener, listen: usize, log: Rc<P
         match accepted {
             Ok((stream, client)) => {
                 let open = Open::new(worker.counts.clone());
+                worker.open.set(worker.open.get() + 1);
                 let worker = worker.clone();
                 tokio::task::spawn_local(async move {
                     crate::conn::serve(worker.clone(), stream, Rc::new(client), listen).await;
                     drop(open);
+                    worker.open.set(worker.open.get() - 1);
                     worker.idle.notify_waiters();
                 });
             }
