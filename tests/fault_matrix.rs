@@ -315,8 +315,20 @@ fn check(kind: &Kind) {
     for (fault, expected) in FAULTS.into_iter().zip(expected) {
         let peer = Peer::start();
         let server = start(&peer);
-        // (a first request opens what stays open)
+        // (a first request opens what stays open, a first reload, too)
         server.body("/go?0");
+        if fault == "reload" {
+            let fds = || std::fs::read_dir(format!("/proc/{}/fd", server.pid())).unwrap().count();
+            let before = fds();
+            server.signal("HUP");
+            for _ in 0..2000 {
+                std::thread::sleep(Duration::from_millis(5));
+                if server.log().contains("gracefully shutting down") && fds() != before {
+                    break;
+                }
+            }
+            server.body("/go?0");
+        }
         let before = settled(&server);
         let answer = Cell { kind, fault, what }.run(&server, &peer);
         peer.open(false);

@@ -145,3 +145,168 @@ fn fewer_workers() {
         assert_eq!(server.body("/"), "1", "{}", server.log());
     }
 }
+
+/// The pid of the serving process, as a request sees it.
+fn serving(server: &Server) -> u32 {
+    server.body("/").trim().parse().unwrap_or(0)
+}
+
+const PID: &str = r#"server { listen 127.0.0.1:PORT; location / { return 200 $pid; }
+    location /parent { content_by_lua_block {
+        local process = require "ngx.process"
+        ngx.print(process.get_master_pid(), " ", ngx.worker.pid())
+    } } }"#;
+
+#[test]
+fn a_parent_supervises_the_server() {
+    let mut server = Server::start(PID, &[]);
+    let (parent, child) = (server.pid(), serving(&server));
+    assert_ne!(parent, child);
+    assert_eq!(server.prefix.read("logs/nginx.pid").trim(), parent.to_string());
+    assert_eq!(server.body("/parent"), format!("{parent} {child}"));
+    assert!(server.log().contains(&format!("start worker process {child}\n")), "{}", server.log());
+    server.signal("QUIT");
+    assert!(server.ended());
+    let alone = Server::with_main("master_process off;", PID, &[]);
+    assert_eq!(serving(&alone), alone.pid());
+}
+
+/// A killed server is replaced, and no client is refused meanwhile: what connects waits in the queue of the open socket.
+#[test]
+fn a_killed_server_is_replaced() {
+    let server = Server::with_main("worker_processes 2;", PID, &[]);
+    for signal in ["KILL", "ABRT"] {
+        let before = serving(&server);
+        assert!(
+            std::process::Command::new("kill")
+                .args([format!("-{signal}"), before.to_string()])
+                .status()
+                .unwrap()
+                .success()
+        );
+        // (until the kernel has taken the old one down, it may still be the one that accepts)
+        wait_for("another server", || {
+            let stream = std::net::TcpStream::connect(("127.0.0.1", server.port));
+            assert!(stream.is_ok(), "refused: {stream:?}");
+            !matches!(serving(&server), now if now == before || now == 0)
+        });
+        let number = match signal {
+            "KILL" => 9,
+            _ => 6,
+        };
+        let log = server.log();
+        assert!(log.contains("signal 17 (SIGCHLD) received"), "{log}");
+        assert!(
+            log.contains(&format!("[alert] "))
+                && log.contains(&format!("worker process {before} exited on signal {number}")),
+            "{log}"
+        );
+    }
+}
+
+#[test]
+fn a_reload_keeps_the_server_and_its_dictionaries() {
+    let http = r#"lua_shared_dict kept 1m; server { listen 127.0.0.1:PORT;
+        location / { content_by_lua_block { ngx.print("one ", ngx.worker.pid(), " ", (ngx.shared.kept:incr("n", 1, 0))) } } }"#;
+    let server = Server::start(http, &[]);
+    let first = server.body("/");
+    let conf = server.prefix.read("conf/nginx.conf");
+    server.prefix.write("conf/nginx.conf", &conf.replace("one ", "two "));
+    server.signal("HUP");
+    wait_for("the new configuration", || server.body("/").starts_with("two "));
+    let words = |text: &str| text.split(' ').map(str::to_string).collect::<Vec<_>>();
+    let (first, second) = (words(&first), words(&server.body("/")));
+    assert_eq!(first[1], second[1], "the process is the same");
+    assert!(second[2].parse::<u32>().unwrap() > 2, "{second:?}");
+    // Other limits need another process.
+    server.prefix.write("conf/nginx.conf", &format!("worker_rlimit_nofile 777; {conf}"));
+    server.signal("HUP");
+    // (until it has its order, the old one accepts too)
+    let third = std::cell::RefCell::new(String::new());
+    wait_for("another process", || {
+        *third.borrow_mut() = server.body("/");
+        third.borrow().starts_with("one ")
+    });
+    let third = words(&third.borrow());
+    assert_ne!(second[1], third[1]);
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", third[1])).unwrap();
+    assert!(limits.lines().any(|line| line.starts_with("Max open files            777 ")), "{limits}");
+}
+
+#[test]
+fn logs_are_reopened_in_the_serving_process() {
+    let server = Server::with_main("", &format!("access_log logs/a.log; {PID}"), &[]);
+    server.body("/before");
+    let path = server.prefix.0.join("logs/a.log");
+    std::fs::rename(&path, server.prefix.0.join("logs/a.old")).unwrap();
+    server.signal("USR1");
+    wait_for("a line in the new file", || {
+        server.body("/after");
+        server.prefix.read("logs/a.log").contains("/after")
+    });
+    assert!(server.prefix.read("logs/a.old").contains("/before"));
+}
+
+/// Started by root, the server belongs to the `user`, and still writes to logs and bodies that only root could open or make.
+#[test]
+fn rights_are_given_up() {
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("SKIPPED: only root has rights to give up");
+        return;
+    }
+    let http = r#"access_log logs/a.log; server { listen 127.0.0.1:PORT; client_body_buffer_size 1k; client_body_in_file_only clean;
+        location / { content_by_lua_block {
+            for line in io.lines("/proc/self/status") do
+                if line:find("^[UG]id:") or line:find("^Groups:") then ngx.print(line, ";") end
+            end
+        } }
+        location /body { content_by_lua_block { ngx.req.read_body() ngx.print(ngx.req.get_body_file() and "filed") } } }"#;
+    let server = Server::with_main("worker_processes 2; user daemon;", http, &[]);
+    std::fs::set_permissions(server.prefix.0.join("logs"), std::os::unix::fs::PermissionsExt::from_mode(0o700))
+        .unwrap();
+    assert_eq!(server.body("/"), "Uid:\t1\t1\t1\t1;Gid:\t1\t1\t1\t1;Groups:\t1 ;");
+    let body = server.raw(b"POST /body HTTP/1.0\r\nContent-Length: 3\r\n\r\nabc");
+    assert!(body.ends_with("filed<closed>"), "{body}\n{}", server.log());
+    let owner = std::os::unix::fs::MetadataExt::uid(&std::fs::metadata(format!("/proc/{}", server.pid())).unwrap());
+    assert_eq!(owner, 0, "the parent keeps its rights");
+    // A configuration that only root may read is read by the parent.
+    let path = server.prefix.0.join("conf/nginx.conf");
+    let conf = server.prefix.read("conf/nginx.conf").replace("filed", "kept");
+    server.prefix.write("conf/nginx.conf", &conf);
+    std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    server.signal("HUP");
+    wait_for("the new configuration", || {
+        server.raw(b"POST /body HTTP/1.0\r\nContent-Length: 3\r\n\r\nabc").ends_with("kept<closed>")
+    });
+    std::fs::remove_file(server.prefix.0.join("logs/a.log")).unwrap();
+    server.signal("USR1");
+    wait_for("a line in the new file", || !server.body("/").is_empty() && !server.prefix.read("logs/a.log").is_empty());
+}
+
+#[test]
+fn a_user_that_does_not_exist() {
+    let prefix = Prefix::new();
+    prefix.write("conf/nginx.conf", "user nosuch; events {}");
+    let text = String::from_utf8_lossy(&prefix.run(&["-t"]).stderr).into_owned();
+    let expected = match rustix::process::geteuid().is_root() {
+        true => "[emerg] getpwnam(\"nosuch\") failed in ",
+        false => {
+            "[warn] the \"user\" directive makes sense only if the master process runs with super-user privileges, ignored in "
+        }
+    };
+    assert!(text.contains(expected), "{text}");
+}
+
+/// Without its parent the server ends, and its port is free.
+#[test]
+fn a_server_ends_with_its_parent() {
+    let mut server = Server::start(PID, &[]);
+    let child = serving(&server);
+    server.signal("KILL");
+    assert!(server.ended());
+    wait_for("the server's end", || {
+        let status = std::fs::read_to_string(format!("/proc/{child}/status")).unwrap_or_default();
+        status.is_empty() || status.contains("State:\tZ")
+    });
+    assert!(std::net::TcpListener::bind(("127.0.0.1", server.port)).is_ok());
+}

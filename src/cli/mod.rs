@@ -17,7 +17,7 @@ use ngx::log::Level;
 
 use crate::conf::{self, Origin};
 use crate::log::{self, ErrorLog, LogFile, Plain};
-use crate::worker::{daemon, pid, server};
+use crate::worker::{daemon, master, pid, server};
 use flags::{Flags, Signal};
 
 pub fn main() -> ExitCode {
@@ -46,6 +46,9 @@ pub fn main() -> ExitCode {
 }
 
 fn serve(flags: &Flags, bare: bool) -> ExitCode {
+    if let Some(parent) = master::parent() {
+        return server::run_for_parent(&origin(flags), parent);
+    }
     if daemon::is_child() {
         daemon::detach();
     }
@@ -112,9 +115,6 @@ fn serve(flags: &Flags, bare: bool) -> ExitCode {
     if flags.test && !flags.quiet {
         eprintln!("{}: the configuration file {shown} syntax is ok", identity::PROGRAM);
     }
-    if let Some(directory) = &main.working_directory {
-        let _ = std::env::set_current_dir(directory);
-    }
     if let Err(error) = log::open_all(&main.log_files) {
         tell(Level::Emerg, &error);
         if flags.test {
@@ -136,8 +136,9 @@ fn serve(flags: &Flags, bare: bool) -> ExitCode {
     }
     if origin.text.is_some() {
         println!("{}", demo::GREETING);
+        return server::run(&origin, main);
     }
-    server::run(&origin, main)
+    if main.master_process { master::run(&origin, main) } else { server::run(&origin, main) }
 }
 
 fn origin(flags: &Flags) -> Origin {
@@ -154,6 +155,7 @@ fn origin(flags: &Flags) -> Origin {
         prefix,
         globals: flags.globals.clone(),
         text: None,
+        snapshot: None,
     }
 }
 

@@ -43,6 +43,7 @@ async fn all(chunks: Vec<Chunk>, package_path: Vec<u8>) -> ExitCode {
         prefix,
         package_path,
         code_cache: true,
+        single: true,
         worker_count: 1,
         configure: identity::CONFIGURE,
         ..Setup::default()

@@ -67,10 +67,11 @@ pub struct MainDraft {
     pub worker_processes: Option<usize>,
     pub worker_connections: Option<usize>,
     pub worker_rlimit_nofile: Option<u64>,
+    pub worker_rlimit_core: Option<u64>,
     pub worker_shutdown_timeout: Option<u64>,
     pub working_directory: Option<PathBuf>,
     pub pid: Option<PathBuf>,
-    pub user: Option<(String, Option<String>)>,
+    pub user: Option<Option<crate::worker::user::User>>,
     pub env: Vec<(String, Option<String>)>,
     pub thread_pools: Vec<PoolConf>,
     pub error_log: Vec<ErrorLog>,
@@ -91,9 +92,16 @@ pub struct Builder {
     pub log_buffers: Vec<Arc<crate::log::buffer::Buffered>>,
     /// Warnings, to be logged once the log is open.
     pub notes: Vec<(Level, String)>,
+    /// Directories that the server writes to.
+    pub temp_paths: Vec<PathBuf>,
     pub has_http: bool,
+    /// Read already: what includes find, instead of the disk.
+    pub snapshot: Option<Snapshot>,
     depth: usize,
 }
+
+/// The configuration's files with their contents.
+pub type Snapshot = Arc<[(PathBuf, Vec<u8>)]>;
 
 const INCLUDE_DEPTH: usize = 100;
 const BLOCK_DEPTH: usize = 200;
@@ -111,7 +119,9 @@ impl Builder {
             logs: Vec::new(),
             log_buffers: Vec::new(),
             notes: Vec::new(),
+            temp_paths: Vec::new(),
             has_http: false,
+            snapshot: None,
             depth: 0,
         }
     }
@@ -133,7 +143,14 @@ impl Builder {
 
     pub fn file(&mut self, path: &Path, at: u32, items: Option<Block>) -> Result<Vec<Node>, String> {
         let shown = path.to_string_lossy().into_owned();
-        let bytes = std::fs::read(path).map_err(|error| format!("open() \"{shown}\" failed {}", os_error(&error)))?;
+        let read = match &self.snapshot {
+            Some(files) => {
+                let known = files.iter().find(|(name, _)| name == path).map(|(_, bytes)| bytes.clone());
+                known.ok_or(std::io::ErrorKind::NotFound.into())
+            }
+            None => std::fs::read(path),
+        };
+        let bytes = read.map_err(|error| format!("open() \"{shown}\" failed {}", os_error(&error)))?;
         self.files.push((path.to_path_buf(), bytes.clone()));
         let mut lexer = Lexer::new(&bytes);
         self.directives(&mut lexer, &Arc::from(shown), at, items, false, 0)
@@ -229,7 +246,11 @@ impl Builder {
     fn include(&mut self, word: &[u8], at: u32, items: Option<Block>, pos: &Pos) -> Result<Vec<Node>, String> {
         let text = String::from_utf8_lossy(word).into_owned();
         let path = self.conf_prefix.join(&text);
-        let paths = if glob::is_pattern(&text) { glob::expand(&path) } else { vec![path] };
+        let paths = match &self.snapshot {
+            _ if !glob::is_pattern(&text) => vec![path],
+            Some(files) => glob::select(&path, files.iter().map(|(name, _)| name)),
+            None => glob::expand(&path),
+        };
         if self.depth >= INCLUDE_DEPTH {
             return Err(place("include files are nested too deeply".into(), pos));
         }

@@ -33,6 +33,23 @@ pub fn expand(pattern: &Path) -> Vec<PathBuf> {
     found
 }
 
+/// The paths among these that match, in byte order.
+pub fn select<'a>(pattern: &Path, paths: impl Iterator<Item = &'a PathBuf>) -> Vec<PathBuf> {
+    let fits = |path: &Path| {
+        let same = |(part, name): (std::path::Component<'_>, std::path::Component<'_>)| {
+            let (text, name) = (part.as_os_str().as_encoded_bytes(), name.as_os_str().as_encoded_bytes());
+            let hidden = name.starts_with(b".") && !text.starts_with(b".");
+            text == name || (!hidden && matches(text, name))
+        };
+        pattern.components().count() == path.components().count()
+            && pattern.components().zip(path.components()).all(same)
+    };
+    let mut found: Vec<PathBuf> = paths.filter(|path| fits(path)).cloned().collect();
+    found.sort();
+    found.dedup();
+    found
+}
+
 fn matches(pattern: &[u8], name: &[u8]) -> bool {
     // The last star is the only point worth going back to, so this takes at most |pattern| x |name| steps.
     let (mut p, mut n, mut star) = (0, 0, None);

@@ -34,6 +34,8 @@ pub struct Origin {
     pub globals: Option<String>,
     /// The built-in configuration, instead of `file`.
     pub text: Option<&'static str>,
+    /// What another process has read for this one, instead of what is on the disk.
+    pub snapshot: Option<build::Snapshot>,
 }
 
 /// Reads and checks the whole configuration. The error is complete, with its place; warnings go to `notes` either way.
@@ -41,6 +43,7 @@ pub fn load(origin: &Origin, notes: &mut Vec<(Level, String)>) -> Result<Main, S
     let file = origin.prefix.join(&origin.file);
     let conf_prefix = file.parent().unwrap_or(Path::new("/")).to_path_buf();
     let mut builder = Builder::new(origin.prefix.clone(), conf_prefix);
+    builder.snapshot = origin.snapshot.clone();
     let result = run(&mut builder, origin, &file);
     notes.append(&mut builder.notes);
     result
@@ -92,15 +95,20 @@ fn run(builder: &mut Builder, origin: &Origin, file: &Path) -> Result<Main, Stri
         worker_processes: main.worker_processes.unwrap_or(1),
         worker_connections: main.worker_connections.unwrap_or(512),
         worker_rlimit_nofile: main.worker_rlimit_nofile,
+        worker_rlimit_core: main.worker_rlimit_core,
         worker_shutdown_timeout: main.worker_shutdown_timeout,
         working_directory: main.working_directory,
         pid: main.pid.unwrap_or_else(|| origin.prefix.join("logs/nginx.pid")),
-        user: main.user,
+        user: match main.user {
+            Some(user) => user,
+            None => crate::worker::user::default(),
+        },
         env: main.env,
         thread_pools: main.thread_pools,
         error_log: Arc::from(error_log),
         log_files: std::mem::take(&mut builder.logs),
         log_buffers: std::mem::take(&mut builder.log_buffers),
+        temp_paths: std::mem::take(&mut builder.temp_paths),
         http,
     })
 }

@@ -43,10 +43,12 @@ pub struct Main {
     pub worker_processes: usize,
     pub worker_connections: usize,
     pub worker_rlimit_nofile: Option<u64>,
+    pub worker_rlimit_core: Option<u64>,
     pub worker_shutdown_timeout: Option<u64>,
     pub working_directory: Option<PathBuf>,
     pub pid: PathBuf,
-    pub user: Option<(String, Option<String>)>,
+    /// Whom the serving process belongs to; None: to whoever started it.
+    pub user: Option<crate::worker::user::User>,
     pub env: Vec<(String, Option<String>)>,
     pub thread_pools: Vec<PoolConf>,
     pub error_log: Arc<[ErrorLog]>,
@@ -54,6 +56,8 @@ pub struct Main {
     pub log_files: Vec<Arc<LogFile>>,
     /// Lines that were gathered, to be written at the end.
     pub log_buffers: Vec<Arc<crate::log::buffer::Buffered>>,
+    /// Directories that the server writes to, where they have a name without variables.
+    pub temp_paths: Vec<PathBuf>,
     pub http: Option<Arc<Http>>,
 }
 

@@ -3,15 +3,25 @@
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum State {
     Size {
-        digits: u8,
+        any: bool,
     },
     Extension,
     Data,
     DataEnd,
-    /// At the start of a trailer line, after the last chunk; `blank`: nothing but CR on it so far.
-    Trailer {
-        blank: bool,
-    },
+    /// At the start of a trailer line, after the last chunk.
+    TrailerStart,
+    Trailer,
+    /// After a CR: LF is all that may follow. Then comes what LF would have led to.
+    Almost(End),
+}
+
+/// The line that a CR ended.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum End {
+    Size,
+    Data,
+    Trailer,
+    Body,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -37,7 +47,12 @@ pub enum Piece {
 
 impl Chunks {
     pub fn new() -> Chunks {
-        Chunks { state: State::Size { digits: 0 }, left: 0 }
+        Chunks { state: State::Size { any: false }, left: 0 }
+    }
+
+    /// Bytes of the chunk that is being read that are to come.
+    pub fn announced(&self) -> u64 {
+        self.left
     }
 
     /// Takes framing up to the next body bytes.
@@ -56,41 +71,51 @@ impl Chunks {
             }
             at += 1;
             match self.state {
-                State::Size { digits } => match (byte as char).to_digit(16) {
-                    Some(digit) if digits < 15 => {
+                State::Size { .. } if self.left > i64::MAX as u64 / 16 => return Piece::Invalid,
+                State::Size { any } => match (byte as char).to_digit(16) {
+                    Some(digit) => {
                         self.left = self.left * 16 + u64::from(digit);
-                        self.state = State::Size { digits: digits + 1 };
+                        self.state = State::Size { any: true };
                     }
-                    Some(_) => return Piece::Invalid,
-                    None if digits == 0 => return Piece::Invalid,
+                    None if !any => return Piece::Invalid,
                     None if byte == b'\n' => self.begin(),
-                    None if matches!(byte, b'\r' | b' ' | b'\t' | b';') => self.state = State::Extension,
+                    None if byte == b'\r' => self.state = State::Almost(End::Size),
+                    None if matches!(byte, b' ' | b'\t' | b';') => self.state = State::Extension,
                     None => return Piece::Invalid,
                 },
-                State::Extension => {
-                    if byte == b'\n' {
-                        self.begin();
-                    }
-                }
+                State::Extension => match byte {
+                    b'\r' => self.state = State::Almost(End::Size),
+                    b'\n' => self.begin(),
+                    _ => {}
+                },
                 State::Data => {}
                 State::DataEnd => match byte {
-                    b'\r' => {}
-                    b'\n' => self.state = State::Size { digits: 0 },
+                    b'\r' => self.state = State::Almost(End::Data),
+                    b'\n' => self.state = State::Size { any: false },
                     _ => return Piece::Invalid,
                 },
-                State::Trailer { blank } => match byte {
-                    b'\n' if blank => return Piece::End(at),
-                    b'\n' => self.state = State::Trailer { blank: true },
-                    b'\r' => {}
-                    _ => self.state = State::Trailer { blank: false },
+                State::TrailerStart => match byte {
+                    b'\r' => self.state = State::Almost(End::Body),
+                    b'\n' => return Piece::End(at),
+                    _ => self.state = State::Trailer,
                 },
+                State::Trailer => match byte {
+                    b'\r' => self.state = State::Almost(End::Trailer),
+                    b'\n' => self.state = State::TrailerStart,
+                    _ => {}
+                },
+                State::Almost(_) if byte != b'\n' => return Piece::Invalid,
+                State::Almost(End::Size) => self.begin(),
+                State::Almost(End::Data) => self.state = State::Size { any: false },
+                State::Almost(End::Trailer) => self.state = State::TrailerStart,
+                State::Almost(End::Body) => return Piece::End(at),
             }
         }
         Piece::More
     }
 
     fn begin(&mut self) {
-        self.state = if self.left == 0 { State::Trailer { blank: true } } else { State::Data };
+        self.state = if self.left == 0 { State::TrailerStart } else { State::Data };
     }
 }
 
@@ -136,5 +161,9 @@ mod tests {
         check("x\r\n", Err(()));
         check("1\r\nab", Err(()));
         check("ffffffffffffffff\r\n", Err(()));
+        check("0000000000000000000003\r\nabc\r\n0\r\n\r\n", Ok(("abc", Some(34))));
+        check("3\r\nabc\r\r\n", Err(()));
+        check("3;a\rb\r\nabc", Err(()));
+        check("0\r\nX: a\rb\r\n", Err(()));
     }
 }

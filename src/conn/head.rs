@@ -6,6 +6,8 @@ use bytes::Bytes;
 use ngx::headers::Headers;
 use ngx::log::Level;
 
+use super::line::{self, INVALID_BARE, INVALID_METHOD, method_letter, request_line, valid_host};
+
 #[derive(Debug)]
 pub struct Head {
     pub raw: Bytes,
@@ -34,6 +36,8 @@ pub struct Bad {
     pub length: usize,
     /// The client's fault is info, ours is an alert.
     pub level: Level,
+    /// The answer has no head: HTTP/0.9.
+    pub bare: bool,
 }
 
 /// Limits of `large_client_header_buffers` and how strict to be about names.
@@ -72,22 +76,39 @@ pub fn leading_blank(bytes: &[u8]) -> usize {
 }
 
 /// What is wrong already with a head that is not whole yet: nobody waits for the rest of it then. (A TLS handshake on a plain
-/// port has no line at all, and its client waits for an answer.)
-pub fn unfinished(bytes: &[u8], limits: &Limits) -> Option<Bad> {
+/// port has no line at all, and its client waits for an answer.) `from` is how far an earlier call has looked already.
+pub fn unfinished(bytes: &[u8], from: usize, limits: &Limits) -> Option<Bad> {
     if let Some(bad) = too_large(bytes, limits) {
         return Some(bad);
     }
-    let refused = match memchr::memchr(b'\n', bytes) {
-        Some(end) => request_line(trim(&bytes[..end])).err().map(|(status, reason)| (end, status, reason)),
-        None => {
-            let method = bytes.split(|&b| b == b' ').next().unwrap_or_default();
-            let wrong = bytes.first() == Some(&b' ') || !method.iter().all(method_letter);
-            wrong.then_some((bytes.len(), 400, INVALID_METHOD))
-        }
+    let Some(end) = memchr::memchr(b'\n', bytes) else {
+        let method = bytes.split(|&b| b == b' ').next().unwrap_or_default();
+        let refused = if bytes.first() == Some(&b' ') || !method.iter().all(method_letter) {
+            INVALID_METHOD
+        } else {
+            // (a CR that ends no line)
+            memchr::memchr(b'\r', bytes).filter(|at| at + 1 < bytes.len())?;
+            (400, "client sent invalid request")
+        };
+        return Some(Bad::in_line(refused, trim(bytes)));
     };
-    let (end, status, reason) = refused?;
-    let line = Bytes::copy_from_slice(trim(&bytes[..end]));
-    Some(Bad::new(status, &format!("{reason} while reading client request line"), line))
+    let first = trim(&bytes[..end]);
+    if let Err(refused) = request_line(first) {
+        return Some(Bad::in_line(refused, first));
+    }
+    let whole = memchr::memrchr(b'\n', bytes).unwrap_or(end);
+    let mut at = end + 1;
+    while at <= whole {
+        let line_end = memchr::memchr(b'\n', &bytes[at..]).map_or(whole, |count| at + count);
+        if line_end >= from
+            && let Err(reason) = line::header(&bytes[at..line_end], limits)
+        {
+            let reason = format!("{reason} while reading client request headers");
+            return Some(Bad::new(400, &reason, Bytes::copy_from_slice(first)));
+        }
+        at = line_end + 1;
+    }
+    None
 }
 
 /// Checks a head against the limits, so that it cannot grow for ever.
@@ -117,9 +138,7 @@ pub fn parse(raw: Bytes, limits: &Limits) -> Result<Head, Bad> {
     if let Some(bad) = too_large(&raw, limits) {
         return Err(bad);
     }
-    let (method, target, version) = request_line(&line).map_err(|(status, reason)| {
-        Bad::new(status, &format!("{reason} while reading client request line"), line.clone())
-    })?;
+    let (method, target, version) = request_line(&line).map_err(|refused| Bad::in_line(refused, &line))?;
     let mut head = Head {
         method: line.slice_ref(method),
         target: line.slice_ref(target),
@@ -153,39 +172,62 @@ impl Bad {
         let reason = format!("client timed out (110: Connection timed out) while reading client request {what}");
         Bad { length: begun.len(), ..Bad::new(408, &reason, line) }
     }
+    fn in_line(refused: (u16, &str), line: &[u8]) -> Bad {
+        let (status, reason) = refused;
+        let reason = format!("{reason} while reading client request line");
+        Bad { bare: refused == INVALID_BARE, ..Bad::new(status, &reason, Bytes::copy_from_slice(line)) }
+    }
     fn new(status: u16, reason: &str, line: Bytes) -> Bad {
         let length = line.len() + 2;
-        Bad { status, reason: reason.into(), line, headers: Headers::new(), length, level: Level::Info }
+        Bad { status, reason: reason.into(), line, headers: Headers::new(), length, level: Level::Info, bare: false }
     }
 }
+
+/// Header lines that one client may send.
+const MOST_HEADERS: usize = 1000;
+
+/// Headers that may stand in a head once only (the host has words of its own).
+const UNIQUE: [&[u8]; 10] = [
+    b"expect",
+    b"if-match",
+    b"if-range",
+    b"authorization",
+    b"content-range",
+    b"if-none-match",
+    b"content-length",
+    b"transfer-encoding",
+    b"if-modified-since",
+    b"if-unmodified-since",
+];
 
 /// Reads the header lines into the head, and what they say about framing.
 fn headers(head: &mut Head, raw: &Bytes, line_end: usize, limits: &Limits) -> Result<(), (u16, String)> {
     let bad = |status: u16, reason: &str| (status, reason.to_string());
-    let version = head.version;
-    let mut host = None;
-    for field in raw[(line_end + 1).min(raw.len())..].split(|&b| b == b'\n') {
-        let field = field.strip_suffix(b"\r").unwrap_or(field);
-        if field.is_empty() {
+    let (mut host, mut length, mut encoding) = (false, None, None);
+    for line in raw[(line_end + 1).min(raw.len())..].split(|&b| b == b'\n') {
+        if matches!(line, b"" | b"\r") {
             break;
         }
-        let Some((name, value)) = header(field, limits).map_err(|reason| bad(400, &reason))? else { continue };
+        let Some((name, value)) = line::header(line, limits).map_err(|reason| bad(400, &reason))? else { continue };
         let value = raw.slice_ref(value);
+        if matches!(name.len(), 6 | 8 | 13 | 14 | 17 | 19)
+            && UNIQUE.iter().any(|unique| name.eq_ignore_ascii_case(unique))
+        {
+            refuse_second(head, "header line", name, &value)?;
+        }
         match name.len() {
             4 if name.eq_ignore_ascii_case(b"host") => {
-                if let Some(first) = host.replace(value.clone()) {
-                    let text = String::from_utf8_lossy(&value).into_owned();
-                    let first = String::from_utf8_lossy(&first).into_owned();
-                    let reason = format!(
-                        "client sent duplicate host header: \"Host: {text}\", previous value: \"Host: {first}\""
-                    );
-                    return Err(bad(400, &reason));
+                if host {
+                    refuse_second(head, "host header", name, &value)?;
                 }
                 if !valid_host(&value) {
                     return Err(bad(400, "client sent invalid host header"));
                 }
+                host = true;
             }
-            6 if name.eq_ignore_ascii_case(b"expect") => head.expect = value.eq_ignore_ascii_case(b"100-continue"),
+            6 if name.eq_ignore_ascii_case(b"expect") => {
+                head.expect = head.version >= 11 && value.eq_ignore_ascii_case(b"100-continue");
+            }
             10 if name.eq_ignore_ascii_case(b"connection") => {
                 if contains_ignore_case(&value, b"close") {
                     head.keep_alive = false;
@@ -193,38 +235,19 @@ fn headers(head: &mut Head, raw: &Bytes, line_end: usize, limits: &Limits) -> Re
                     head.keep_alive = true;
                 }
             }
-            14 if name.eq_ignore_ascii_case(b"content-length") => {
-                if head.content_length.is_some() {
-                    return Err(bad(400, "client sent duplicate header line: \"Content-Length\""));
-                }
-                let length = crate::conf::scalar::number(&value);
-                head.content_length =
-                    Some(length.ok_or_else(|| bad(400, "client sent invalid \"Content-Length\" header"))?);
-            }
-            17 if name.eq_ignore_ascii_case(b"transfer-encoding") => {
-                if head.chunked {
-                    return Err(bad(400, "client sent duplicate header line: \"Transfer-Encoding\""));
-                }
-                if !value.eq_ignore_ascii_case(b"chunked") {
-                    let text = String::from_utf8_lossy(&value);
-                    return Err(bad(501, &format!("client sent unknown \"Transfer-Encoding\": \"{text}\"")));
-                }
-                head.chunked = true;
-            }
+            14 if name.eq_ignore_ascii_case(b"content-length") => length = Some(value.clone()),
+            17 if name.eq_ignore_ascii_case(b"transfer-encoding") => encoding = Some(value.clone()),
             _ => {}
         }
         head.headers.add(raw.slice_ref(name), value);
+        if head.headers.len() > MOST_HEADERS {
+            return Err(bad(400, "client sent too many header lines"));
+        }
     }
-    if version >= 11 && host.is_none() {
+    if head.version >= 11 && !host {
         return Err(bad(400, "client sent HTTP/1.1 request without \"Host\" header"));
     }
-    if head.chunked && version < 11 {
-        return Err(bad(400, "client sent HTTP/1.0 request with \"Transfer-Encoding\" header"));
-    }
-    if head.chunked && head.content_length.is_some() {
-        let reason = "client sent \"Content-Length\" and \"Transfer-Encoding\" headers at the same time";
-        return Err(bad(400, reason));
-    }
+    framing(head, length, encoding).map_err(|(status, reason)| (status, format!("client sent {reason}")))?;
     match &head.method[..] {
         b"TRACE" => Err(bad(405, "client sent TRACE method")),
         b"CONNECT" => Err(bad(405, "client sent CONNECT method")),
@@ -232,112 +255,33 @@ fn headers(head: &mut Head, raw: &Bytes, line_end: usize, limits: &Limits) -> Re
     }
 }
 
-const INVALID_METHOD: &str = "client sent invalid method";
-
-fn method_letter(byte: &u8) -> bool {
-    byte.is_ascii_uppercase() || matches!(byte, b'_' | b'-')
+/// Where the body ends: said once, in one way, or the request is refused.
+fn framing(head: &mut Head, length: Option<Bytes>, encoding: Option<Bytes>) -> Result<(), (u16, String)> {
+    if let Some(text) = &length {
+        let number = crate::conf::scalar::number(text).filter(|&number| i64::try_from(number).is_ok());
+        head.content_length = Some(number.ok_or((400, "invalid \"Content-Length\" header".into()))?);
+    }
+    let Some(encoding) = encoding else { return Ok(()) };
+    if head.version < 11 {
+        return Err((400, "HTTP/1.0 request with \"Transfer-Encoding\" header".into()));
+    }
+    if !encoding.eq_ignore_ascii_case(b"chunked") {
+        return Err((501, format!("unknown \"Transfer-Encoding\": \"{}\"", String::from_utf8_lossy(&encoding))));
+    }
+    if length.is_some() {
+        return Err((400, "\"Content-Length\" and \"Transfer-Encoding\" headers at the same time".into()));
+    }
+    head.chunked = true;
+    Ok(())
 }
 
-fn request_line(line: &[u8]) -> Result<(&[u8], &[u8], u8), (u16, &'static str)> {
-    const INVALID: (u16, &str) = (400, "client sent invalid request");
-    let space = memchr::memchr(b' ', line).ok_or((400, INVALID_METHOD))?;
-    let method = &line[..space];
-    if method.is_empty() || !method.iter().all(method_letter) {
-        return Err((400, INVALID_METHOD));
-    }
-    let rest = line[space..].trim_ascii();
-    let (target, version) = match memchr::memrchr(b' ', rest) {
-        Some(at) => (rest[..at].trim_ascii(), &rest[at + 1..]),
-        None => (rest, &b""[..]),
+fn refuse_second(head: &Head, what: &str, name: &[u8], value: &[u8]) -> Result<(), (u16, String)> {
+    let Some((before, previous)) = head.headers.iter().find(|(other, _)| other.eq_ignore_ascii_case(name)) else {
+        return Ok(());
     };
-    let version = match version {
-        b"" => 9,
-        b"HTTP/1.0" => 10,
-        b"HTTP/1.1" => 11,
-        other => match other.strip_prefix(b"HTTP/") {
-            Some([b'1', b'.', minor @ ..]) if !minor.is_empty() && minor.iter().all(u8::is_ascii_digit) => 11,
-            Some([b'0'..=b'9', rest @ ..]) if rest.iter().all(|b| b.is_ascii_digit() || *b == b'.') => {
-                return Err((505, "client sent invalid version"));
-            }
-            _ => return Err(INVALID),
-        },
-    };
-    if target.is_empty() || target.iter().any(|&b| b < 0x20 || b == 0x7f || b == b' ') {
-        return Err(INVALID);
-    }
-    let absolute = [&b"http://"[..], b"https://"].iter().any(|scheme| target.starts_with(scheme));
-    if target[0] != b'/' && !absolute {
-        return Err(INVALID);
-    }
-    if absolute && !valid_authority(target) {
-        return Err((400, "client sent invalid host in request line"));
-    }
-    Ok((method, target, version))
-}
-
-/// None: to be ignored.
-fn header<'a>(field: &'a [u8], limits: &Limits) -> Result<Option<(&'a [u8], &'a [u8])>, String> {
-    let invalid = || {
-        // Up to where it went wrong, as nginx shows it.
-        let wrong = field.iter().position(|&b| b <= 0x20 || b == 0x7f).unwrap_or(field.len());
-        let text = String::from_utf8_lossy(&field[..wrong.min(200)]).into_owned();
-        let byte = field.get(wrong).map(|b| format!("\\x{b:02x}")).unwrap_or_default();
-        format!("client sent invalid header line: \"{text}{byte}...\"")
-    };
-    let colon = memchr::memchr(b':', field).ok_or_else(invalid)?;
-    let (name, value) = (&field[..colon], field[colon + 1..].trim_ascii());
-    if name.is_empty() || name.iter().any(|&b| b <= 0x20 || b == 0x7f) || memchr::memchr(0, value).is_some() {
-        return Err(invalid());
-    }
-    let ordinary = |b: &u8| b.is_ascii_alphanumeric() || *b == b'-' || (*b == b'_' && limits.underscores);
-    if limits.ignore_invalid && !name.iter().all(ordinary) {
-        return Ok(None);
-    }
-    Ok(Some((name, value)))
-}
-
-/// A Host header: what nginx takes for one.
-fn valid_host(host: &[u8]) -> bool {
-    let literal = host.first() == Some(&b'[');
-    let (mut end, mut dot, mut rest) = (host.len(), None, false);
-    for (at, &byte) in host.iter().enumerate() {
-        match byte {
-            b'.' if dot.is_some_and(|last: usize| last + 1 == at) => return false,
-            b'.' => dot = Some(at),
-            b':' if !literal && !rest => (end, rest) = (at, true),
-            b']' if literal && !rest => (end, rest) = (at + 1, true),
-            b'/' | b'\\' | 0..=0x20 | 0x7f => return false,
-            _ => {}
-        }
-    }
-    let closed = !literal || rest;
-    let length = if dot.is_some_and(|last| last + 1 == end) { end - 1 } else { end };
-    closed && length > 0
-}
-
-/// The host and port of an absolute target, up to its path.
-fn valid_authority(target: &[u8]) -> bool {
-    let rest = target.iter().position(|&b| b == b':').map_or(&b""[..], |at| &target[at + 3..]);
-    let end = rest.iter().position(|b| matches!(b, b'/' | b'?')).unwrap_or(rest.len());
-    let authority = &rest[..end];
-    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-');
-    let host_end = match authority.first() {
-        Some(b'[') => {
-            let allowed = |byte: &u8| plain(byte) || b":_~!$&'()*+,;=".contains(byte);
-            let Some(close) = authority.iter().position(|&b| b == b']') else { return false };
-            if !authority[1..close].iter().all(allowed) {
-                return false;
-            }
-            close + 1
-        }
-        _ => authority.iter().position(|b| !plain(b)).unwrap_or(authority.len()),
-    };
-    let port = match &authority[host_end..] {
-        [] => &b""[..],
-        [b':', port @ ..] => port,
-        _ => return false,
-    };
-    port.iter().all(u8::is_ascii_digit) && valid_host(&authority[..host_end])
+    let text = String::from_utf8_lossy;
+    let (name, value, before, previous) = (text(name), text(value), text(before), text(previous));
+    Err((400, format!("client sent duplicate {what}: \"{name}: {value}\", previous value: \"{before}: {previous}\"")))
 }
 
 fn contains_ignore_case(text: &[u8], word: &[u8]) -> bool {

@@ -6,6 +6,7 @@
 mod chunks;
 pub mod head;
 pub mod lent;
+pub mod line;
 pub mod proxy;
 pub mod wire;
 
@@ -15,7 +16,6 @@ use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
 
-use bytes::Bytes;
 use ngx::request::Connection;
 use tokio::time::{Instant, Sleep};
 
@@ -33,9 +33,8 @@ enum Next {
     Refused(Bad),
     /// The client closed, or the connection broke.
     Closed,
-    TimedOut,
-    /// The worker quits and the connection is idle.
-    Quit,
+    /// It was idle for too long, or its worker quits.
+    Over,
 }
 
 struct Waiting {
@@ -44,6 +43,10 @@ struct Waiting {
     counts: std::sync::Arc<crate::worker::Counts>,
     served: u64,
 }
+
+/// A worker that quits leaves an idle connection open that long: a request that is on its way already is answered, and told that
+/// it was the last.
+pub const GRACE: Duration = Duration::from_millis(200);
 
 /// Longer than this nobody waits for a client to read its last response or to finish its body.
 const LINGER: Duration = Duration::from_secs(5);
@@ -105,7 +108,7 @@ pub async fn serve(worker: Rc<Worker>, stream: Stream, client: Rc<Connection>, l
                 }
                 return;
             }
-            Next::TimedOut | Next::Quit => return,
+            Next::Over => return,
         };
         waiting.served += 1;
         client.requests.set(client.requests.get() + 1);
@@ -199,21 +202,27 @@ async fn next_head(worker: &Worker, wire: &Wire, waiting: &Waiting, mut alarm: P
         alarm.as_mut().reset(since + limit(begun));
     }
     let mut quit = pin!(worker.quit.notified());
+    let mut leaving = None;
     loop {
         let woken = std::future::poll_fn(|cx| {
             if let Poll::Ready(read) = wire.poll_fill(cx) {
                 return Poll::Ready(if read.is_err() { Some(Next::Closed) } else { None });
             }
             wire.shrink();
-            if !begun && (worker.quitting.get() || quit.as_mut().poll(cx).is_ready()) {
-                return Poll::Ready(Some(Next::Quit));
+            if leaving.is_none() && (worker.quitting.get() || quit.as_mut().poll(cx).is_ready()) {
+                let last = Instant::now() + GRACE;
+                leaving = Some(last);
+                if !begun && last < alarm.deadline() {
+                    alarm.as_mut().reset(last);
+                }
             }
             // A lazy deadline: nothing is reset per request; when it fires, see what the connection is waiting for.
             while alarm.as_mut().poll(cx).is_ready() {
                 let deadline = since + limit(begun);
+                let deadline = leaving.filter(|_| !begun).map_or(deadline, |last| last.min(deadline));
                 if deadline <= Instant::now() {
                     let late = || Next::Refused(wire.with_input(Bad::timed_out));
-                    return Poll::Ready(Some(if begun { late() } else { Next::TimedOut }));
+                    return Poll::Ready(Some(if begun { late() } else { Next::Over }));
                 }
                 alarm.as_mut().reset(deadline);
             }
@@ -260,22 +269,19 @@ fn buffered_head(wire: &Wire, limits: &Limits, searched: &mut usize) -> Option<N
         wire.consume(blank);
     }
     let found = wire.with_input(|bytes| match head_end(bytes, *searched) {
-        Some(end) => Ok(Some(Bytes::copy_from_slice(&bytes[..end]))),
+        Some(end) => Ok(Some(end)),
         None => {
-            *searched = bytes.len();
-            head::unfinished(bytes, limits).map_or(Ok(None), Err)
+            let before = std::mem::replace(searched, bytes.len());
+            head::unfinished(bytes, before, limits).map_or(Ok(None), Err)
         }
     });
     match found {
         Err(bad) => Some(Next::Refused(bad)),
         Ok(None) => None,
-        Ok(Some(raw)) => {
-            wire.consume(raw.len());
-            Some(match head::parse(raw, limits) {
-                Ok(head) => Next::Head(Box::new(head)),
-                Err(bad) => Next::Refused(bad),
-            })
-        }
+        Ok(Some(end)) => Some(match head::parse(wire.take(end), limits) {
+            Ok(head) => Next::Head(Box::new(head)),
+            Err(bad) => Next::Refused(bad),
+        }),
     }
 }
 
@@ -285,9 +291,7 @@ fn head_end(bytes: &[u8], searched: usize) -> Option<usize> {
     }
     // HTTP/0.9 has no version and no headers: its line is the whole request.
     let line_end = memchr::memchr(b'\n', bytes)?;
-    let line = bytes[..line_end].strip_suffix(b"\r").unwrap_or(&bytes[..line_end]);
-    let words = line.split(|&b| b == b' ').filter(|word| !word.is_empty()).count();
-    (words == 2 && line.starts_with(b"GET ")).then_some(line_end + 1)
+    line::is_bare(&bytes[..line_end]).then_some(line_end + 1)
 }
 
 /// Polls a future and tells whether it came to its end: a panic in it is caught.

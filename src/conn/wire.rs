@@ -48,8 +48,6 @@ const SENDFILE: usize = 512 * 1024;
 /// How much is read from the socket at a time.
 const READ: usize = 16 * 1024;
 thread_local!(static READ_BUFFER: RefCell<Vec<u8>> = RefCell::new(vec![0; READ]));
-/// An idle connection keeps no larger buffers than this.
-const KEEP: usize = 4 * 1024;
 
 pub struct Wire {
     pub stream: Stream,
@@ -144,14 +142,25 @@ impl Wire {
             self.start.set(start);
         }
     }
-    /// Gives back large buffers that are empty: the connection is about to be idle.
+    /// The next `count` bytes; without a copy where they are all there is, as a request's head mostly is.
+    pub fn take(&self, count: usize) -> Bytes {
+        let mut input = self.input.borrow_mut();
+        if self.start.get() == 0 && count == input.len() && count == input.capacity() {
+            return Bytes::from(std::mem::take(&mut *input));
+        }
+        drop(input);
+        let bytes = self.with_input(|bytes| Bytes::copy_from_slice(&bytes[..count]));
+        self.consume(count);
+        bytes
+    }
+    /// Gives back the buffers that are empty: the connection is about to be idle.
     pub fn shrink(&self) {
         let mut input = self.input.borrow_mut();
-        if input.is_empty() && input.capacity() > KEEP {
-            input.shrink_to(0);
+        if input.is_empty() && input.capacity() > 0 {
+            *input = Vec::new();
         }
         let mut out = self.out.borrow_mut();
-        if out.waiting == 0 && out.tail.capacity() + out.queue.capacity() * size_of::<Bytes>() > KEEP {
+        if out.waiting == 0 && out.tail.capacity() + out.queue.capacity() > 0 {
             *out = Out::default();
         }
     }
@@ -188,16 +197,34 @@ impl Wire {
     pub fn body_is_chunked(&self) -> bool {
         matches!(self.incoming.get(), Incoming::Chunked(_))
     }
+    /// Bytes that a chunked body has announced and not sent.
+    pub fn body_announced(&self) -> u64 {
+        match self.incoming.get() {
+            Incoming::Chunked(chunks) => chunks.announced(),
+            _ => 0,
+        }
+    }
+    /// Drops what has come of a body that nobody wants. False: its framing is broken.
+    pub fn discard_ahead(&self) -> bool {
+        // (a client that is gone shows when it is answered)
+        let _ = self.expect_body();
+        while let Some(Some(piece)) = self.buffered_piece() {
+            if piece.is_err() {
+                return false;
+            }
+        }
+        true
+    }
     /// The next piece of the request body. None: its end. Err: broken framing, or the client went away.
     pub async fn body_piece(&self) -> Option<Result<Bytes, ClientGone>> {
+        if self.expect_body().is_err() {
+            return Some(Err(ClientGone));
+        }
         loop {
             if let Some(piece) = self.buffered_piece() {
                 return piece;
             }
             if self.eof.get() {
-                return Some(Err(ClientGone));
-            }
-            if self.expect_body().is_err() {
                 return Some(Err(ClientGone));
             }
             if std::future::poll_fn(|cx| self.poll_fill(cx)).await.is_err() {
@@ -210,14 +237,11 @@ impl Wire {
         match self.incoming.get() {
             Incoming::Nothing => Some(None),
             Incoming::Length(left) => {
-                let piece = self.with_input(|bytes| {
-                    let count = bytes.len().min(usize::try_from(left).unwrap_or(usize::MAX));
-                    Bytes::copy_from_slice(&bytes[..count])
-                });
-                if piece.is_empty() {
+                let count = self.with_input(<[u8]>::len).min(usize::try_from(left).unwrap_or(usize::MAX));
+                if count == 0 {
                     return None;
                 }
-                self.consume(piece.len());
+                let piece = self.take(count);
                 let left = left - piece.len() as u64;
                 self.incoming.set(if left == 0 { Incoming::Nothing } else { Incoming::Length(left) });
                 Some(Some(Ok(piece)))
@@ -286,7 +310,7 @@ impl Wire {
         }
         Poll::Ready(read)
     }
-    /// Asks for the body if the client waits to be asked. An error: the client is gone.
+    /// Asks for the body if the client wants to be asked, whether or not it waits for that. An error: the client is gone.
     pub fn expect_body(&self) -> Result<(), ClientGone> {
         if self.expect.replace(false) && self.reply.get().is_none() {
             self.push(Bytes::from_static(b"HTTP/1.1 100 Continue\r\n\r\n"));

@@ -54,7 +54,9 @@ pub async fn serve(live: &Live, request: &mut Request) -> Next {
     if !matches!(&request.method[..], b"GET" | b"HEAD" | b"POST") {
         return Next::Status(405);
     }
-    // A file has no use for a body, but what must be read to keep the connection is read by then.
+    if !live.discard_body(request) {
+        return Next::Status(400);
+    }
     let name = live.file_name(request);
     let path = path_of(&name);
     let shown = String::from_utf8_lossy(&name).into_owned();

@@ -251,10 +251,25 @@ impl Live {
     }
 }
 
+impl Live {
+    /// A handler that has no use for a request body drops what has come of it; false where its framing is broken.
+    pub fn discard_body(&self, request: &Request) -> bool {
+        let Some(wire) = self.wire.as_ref() else { return true };
+        let fine = wire.discard_ahead();
+        if !fine && let Some((level, words)) = BodyError::Status(400).words() {
+            self.say(request, level, words);
+        }
+        fine
+    }
+}
+
 impl Exchange for Live {
     fn read_body<'a>(&'a self, discard: bool) -> Local<'a, Result<Body, BodyError>> {
         Box::pin(async move {
             let Some(wire) = self.wire.clone().filter(|_| self.has_body) else {
+                if let Some(wire) = &self.wire {
+                    wire.expect_body().map_err(|_| BodyError::Status(499))?;
+                }
                 return Ok(Body::Memory(Bytes::new()));
             };
             let settings = self.settings();
@@ -281,7 +296,7 @@ impl Exchange for Live {
                 };
                 total += piece.len() as u64;
                 self.body_bytes.set(total);
-                if limit > 0 && total > limit {
+                if limit > 0 && total.saturating_add(wire.body_announced()) > limit {
                     return Err(BodyError::Status(413));
                 }
                 if discard {

@@ -186,7 +186,7 @@ pub async fn refuse(worker: &Rc<Worker>, client: &Rc<Connection>, listen: usize,
     };
     live.keep_alive.set(false);
     request.response.headers.set("Content-Length", page.len().to_string());
-    let mut answer = response::render(&live, &request, false);
+    let mut answer = if bad.bare { Vec::new() } else { response::render(&live, &request, false) };
     live.head_bytes.set(answer.len() as u64);
     request.output.sent = page.len() as u64;
     answer.extend_from_slice(&page);

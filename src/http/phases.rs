@@ -467,6 +467,9 @@ async fn text_response(live: &Live, request: &mut Request, code: u16, text: Vec<
         live.logged_status.set(444);
         return None;
     }
+    if !live.discard_body(request) {
+        return error_response(live, request, 400).await;
+    }
     if matches!(code, 301 | 302 | 303 | 307 | 308) {
         request.response.headers.set("Location", text);
         live.own_location.set(true);

@@ -58,7 +58,8 @@ pub struct Target<'a> {
 }
 
 pub fn split(target: &[u8]) -> Target<'_> {
-    let (host, rest) = match target.strip_prefix(b"http://").or(target.strip_prefix(b"https://")) {
+    let absolute = if target.first() == Some(&b'/') { None } else { crate::conn::line::after_scheme(target) };
+    let (host, rest) = match absolute {
         Some(rest) => {
             let end = rest.iter().position(|b| matches!(b, b'/' | b'?')).unwrap_or(rest.len());
             (Some(&rest[..end]), &rest[end..])

@@ -45,6 +45,15 @@ impl LogFile {
         *self.file.write().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(new);
         Ok(())
     }
+    /// The file, for another process.
+    pub fn copy(&self) -> std::io::Result<Option<std::os::fd::OwnedFd>> {
+        let file = self.file.read().unwrap_or_else(std::sync::PoisonError::into_inner);
+        file.as_ref().map(|file| file.try_clone().map(Into::into)).transpose()
+    }
+    /// Writes to what another process has opened from now on.
+    pub fn adopt(&self, file: std::os::fd::OwnedFd) {
+        *self.file.write().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(file.into());
+    }
     /// A line of an error log.
     fn write_at(&self, level: Level, line: &[u8]) {
         match &self.syslog {
@@ -179,6 +188,16 @@ fn tail(server: &[u8], request: &Request) -> Vec<u8> {
         }
     }
     tail
+}
+
+/// The files of logs that have one, for another process, which adopts them in the same order.
+pub fn copy_all(files: &[Arc<LogFile>]) -> std::io::Result<Vec<std::os::fd::OwnedFd>> {
+    let open = files.iter().filter(|file| file.path.is_some());
+    Ok(open.map(|file| file.copy()).collect::<std::io::Result<Vec<_>>>()?.into_iter().flatten().collect())
+}
+
+pub fn adopt_all(files: &[Arc<LogFile>], copies: Vec<std::os::fd::OwnedFd>) {
+    files.iter().filter(|file| file.path.is_some()).zip(copies).for_each(|(file, copy)| file.adopt(copy));
 }
 
 /// `open() "PATH" failed (2: No such file or directory)` for the first log that cannot be opened.

@@ -57,6 +57,11 @@ pub fn ready() {
     let mut out = std::io::stdout();
     let _ = writeln!(out, "{READY}");
     let _ = out.flush();
+    let_go();
+}
+
+/// Lets go of the terminal of whoever started the server.
+pub fn let_go() {
     if let Ok(null) = std::fs::File::options().read(true).write(true).open("/dev/null") {
         let _ = rustix::stdio::dup2_stdout(null.as_fd());
         let _ = rustix::stdio::dup2_stderr(null.as_fd());

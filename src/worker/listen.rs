@@ -17,9 +17,21 @@ use crate::log::Plain;
 pub struct Sockets {
     pub addr: Addr,
     sockets: Vec<Arc<Socket>>,
+    /// Another process has opened them, and cleans up.
+    adopted: bool,
 }
 
 impl Sockets {
+    pub fn adopt(listen: &Listen, sockets: Vec<OwnedFd>) -> Sockets {
+        let sockets = sockets.into_iter().map(|socket| Arc::new(Socket::from(socket))).collect();
+        Sockets { addr: listen.addr.clone(), sockets, adopted: true }
+    }
+
+    /// For another process.
+    pub fn copies(&self) -> io::Result<Vec<OwnedFd>> {
+        self.sockets.iter().map(|socket| socket.try_clone().map(OwnedFd::from)).collect()
+    }
+
     /// The sockets that one of so many workers serves: after a reload there may be more of them than workers, and each must be
     /// in somebody's hands, because the kernel goes on giving it connections.
     pub fn for_worker(&self, worker: usize, workers: usize) -> io::Result<Vec<Socket>> {
@@ -128,12 +140,14 @@ fn open_one(listen: &Listen, workers: usize) -> Result<Sockets, (&'static str, i
         let mode = std::os::unix::fs::PermissionsExt::from_mode(0o666);
         let _ = std::fs::set_permissions(path, mode);
     }
-    Ok(Sockets { addr: listen.addr.clone(), sockets: sockets.into_iter().map(Arc::new).collect() })
+    Ok(Sockets { addr: listen.addr.clone(), sockets: sockets.into_iter().map(Arc::new).collect(), adopted: false })
 }
 
 impl Drop for Sockets {
     fn drop(&mut self) {
-        if let Addr::Unix(path) = &self.addr {
+        if let Addr::Unix(path) = &self.addr
+            && !self.adopted
+        {
             let _ = std::fs::remove_file(path);
         }
     }

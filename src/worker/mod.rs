@@ -1,11 +1,18 @@
 //! Workers: one thread each, with a runtime, listeners and a VM of its own. This file is what a worker's connections and
-//! requests see of it; `thread` runs one, `server` runs them all, `listen` makes their sockets, `daemon` detaches.
+//! requests see of it; `thread` runs one, `crew` replaces those that die, `server` runs them all, `master` is the parent
+//! process that supervises it, `listen` makes their sockets, `daemon` detaches.
 
+mod crew;
 pub mod daemon;
+mod handover;
+mod limits;
 pub mod listen;
+pub mod master;
 pub mod pid;
 pub mod server;
+mod signals;
 pub mod thread;
+pub mod user;
 pub mod vm;
 
 use std::cell::{Cell, RefCell};
@@ -44,8 +51,9 @@ pub struct Worker {
     pub http: Arc<Http>,
     pub lua: Rc<WorkerVm>,
     pub counts: Arc<Counts>,
-    /// Requests in service.
+    /// Requests in service, and connections.
     pub active: Cell<u64>,
+    pub open: Cell<u64>,
     pub quitting: Cell<bool>,
     /// Wakes idle connections when the worker is to quit.
     pub quit: Notify,
@@ -67,6 +75,7 @@ impl Worker {
             lua,
             counts,
             active: Cell::new(0),
+            open: Cell::new(0),
             quitting: Cell::new(false),
             quit: Notify::new(),
             idle: Notify::new(),

@@ -13,6 +13,9 @@ impl PidFile {
             .map_err(|error| format!("open() \"{}\" failed {}", path.display(), os_error(&error)))?;
         Ok(PidFile(path.to_path_buf()))
     }
+    pub fn path(&self) -> &PathBuf {
+        &self.0
+    }
 }
 
 impl Drop for PidFile {

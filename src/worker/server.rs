@@ -1,287 +1,389 @@
-//! The whole server: starts workers for a configuration, follows signals, swaps configurations.
+//! The serving process: starts workers for a configuration, follows signals, swaps configurations. It is alone
+//! (`master_process off`), or a parent supervises it (`master`), which then reads configurations and opens files for it.
 
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::mpsc;
-use std::thread::JoinHandle;
 
 use ngx::log::Level;
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::net::UnixStream;
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::sync::watch;
 
+use super::crew::Crew;
+use super::handover::{self, Message, READY, REFUSED};
 use super::listen::{self, Sockets};
 use super::pid::PidFile;
+use super::signals::{Event, Signals};
 use super::thread::{self, Job, Order, Refusal};
-use super::{Counts, daemon};
+use super::{Counts, daemon, limits};
 use crate::cli::identity;
 use crate::conf::tree::Main;
 use crate::conf::{self, Origin};
 use crate::log::{self, Plain};
 
-/// A configuration and its workers.
+/// The workers of one configuration.
 struct Generation {
     main: Arc<Main>,
-    workers: Workers,
-}
-
-/// What is kept of them once another configuration is in force. (Not the old one itself: its log files end with its workers.)
-struct Workers {
     orders: watch::Sender<Order>,
-    threads: Vec<JoinHandle<()>>,
+    crew: Crew,
+    /// Numbers of threads that died.
+    deaths: UnboundedReceiver<usize>,
+    /// Where a thread says whether its start succeeded.
+    started: Arc<std::sync::Mutex<mpsc::Receiver<Result<(), Refusal>>>>,
 }
 
-/// Serves until a signal ends it.
+struct Server<'a> {
+    origin: &'a Origin,
+    now: Generation,
+    old: Vec<Generation>,
+    sockets: Vec<Arc<Sockets>>,
+    counts: Arc<Counts>,
+    pid: Option<PidFile>,
+    parent: Option<Parent>,
+}
+
+/// The parent, as the serving process knows it.
+struct Parent {
+    stream: Arc<UnixStream>,
+    /// What it hands over; the end: it is gone.
+    messages: UnboundedReceiver<Message>,
+}
+
+impl Parent {
+    /// Inside a runtime.
+    fn meet(stream: std::os::unix::net::UnixStream) -> std::io::Result<Parent> {
+        stream.set_nonblocking(true)?;
+        let stream = Arc::new(UnixStream::from_std(stream)?);
+        let (tell, messages) = unbounded_channel();
+        let reader = stream.clone();
+        tokio::spawn(async move {
+            while let Ok(message) = Message::receive(&reader).await {
+                let _ = tell.send(message);
+            }
+        });
+        Ok(Parent { stream, messages })
+    }
+}
+
+/// Serves until a signal ends it: the only process there is.
 pub fn run(origin: &Origin, main: Main) -> ExitCode {
     let main = Arc::new(main);
     let plain = Plain(main.error_log.clone());
-    raise_limits(&main, &plain);
+    limits::set(&main, &plain);
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return refuse(&plain, &format!("cannot make a runtime: {error}")),
     };
-    let signals = {
-        let _inside = runtime.enter();
-        match catch_signals() {
+    runtime.block_on(async {
+        let signals = match Signals::catch() {
             Ok(signals) => signals,
             Err(error) => return refuse(&plain, &format!("cannot catch signals: {error}")),
+        };
+        let Some(sockets) = open(&main, &[], &plain) else { return ExitCode::FAILURE };
+        let pid = match PidFile::write(&main.pid) {
+            Ok(pid) => Some(pid),
+            Err(error) => return refuse(&plain, &error),
+        };
+        introduce(&plain);
+        enter_directory(&main);
+        let counts = Arc::new(Counts::default());
+        let now = match start(&main, &sockets, &counts) {
+            Ok(generation) => generation,
+            Err(refusal) => return refuse_at(&plain, &refusal),
+        };
+        if daemon::is_child() {
+            daemon::ready();
         }
-    };
-    let mut sockets = match &main.http {
-        Some(http) => match listen::open_all(http, main.worker_processes, &[], &plain) {
-            Some(sockets) => sockets,
-            None => return ExitCode::FAILURE,
-        },
-        None => Vec::new(),
-    };
-    let pid = match PidFile::write(&main.pid) {
-        Ok(pid) => pid,
-        Err(error) => return refuse(&plain, &error),
-    };
-    let counts = Arc::new(Counts::default());
-    plain.say(Level::Notice, "using the \"epoll\" event method");
-    plain.say(Level::Notice, identity::server_full());
-    let generation = match start(&main, &sockets, &counts) {
-        Ok(generation) => generation,
-        Err((level, error)) => {
-            eprintln!("{}: [{}] {error}", identity::PROGRAM, level.name());
-            plain.say(level, &error);
-            return ExitCode::FAILURE;
-        }
-    };
-    // (its log files stay open as long as somebody has the configuration)
-    drop((main, plain));
-    let mut pid = Some(pid);
-    runtime.block_on(follow(origin, signals, generation, &mut sockets, &counts, &mut pid));
-    ExitCode::SUCCESS
+        Server { origin, now, old: Vec::new(), sockets, counts, pid, parent: None }.follow(signals).await;
+        ExitCode::SUCCESS
+    })
 }
 
-fn refuse(plain: &Plain, error: &str) -> ExitCode {
-    eprintln!("{}: [emerg] {error}", identity::PROGRAM);
-    plain.say(Level::Emerg, error);
+/// Serves what the parent at the other end of `stream` hands over, until it or a signal ends it.
+pub fn run_for_parent(origin: &Origin, stream: std::os::unix::net::UnixStream) -> ExitCode {
+    let early = Plain(Arc::from([]));
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return refuse(&early, &format!("cannot make a runtime: {error}")),
+    };
+    runtime.block_on(async {
+        let (signals, mut parent) = match Signals::catch().and_then(|signals| Ok((signals, Parent::meet(stream)?))) {
+            Ok(both) => both,
+            Err(error) => return refuse(&early, &format!("cannot meet the parent process: {error}")),
+        };
+        let Some(message) = parent.messages.recv().await else { return ExitCode::FAILURE };
+        let counts = Arc::new(Counts::default());
+        let begun = unpack(origin, message).and_then(|(main, sockets)| {
+            limits::set(&main, &Plain(main.error_log.clone()));
+            if let Some(user) = main.user.as_ref().filter(|_| super::user::is_root()) {
+                user.become_it().map_err(|error| ((Level::Emerg, error), Some(main.clone())))?;
+            }
+            enter_directory(&main);
+            let now = start(&main, &sockets, &counts).map_err(|error| (error, Some(main)))?;
+            Ok((now, sockets))
+        });
+        let (now, sockets) = match begun {
+            Ok(begun) => begun,
+            Err((error, main)) => {
+                refuse_at(&main.map_or(early, |main| Plain(main.error_log.clone())), &error);
+                let _ = handover::answer(&parent.stream, REFUSED).await;
+                return ExitCode::FAILURE;
+            }
+        };
+        if handover::answer(&parent.stream, READY).await.is_err() {
+            return ExitCode::FAILURE;
+        }
+        if daemon::is_child() {
+            daemon::let_go();
+        }
+        let parent = Some(parent);
+        Server { origin, now, old: Vec::new(), sockets, counts, pid: None, parent }.follow(signals).await;
+        ExitCode::SUCCESS
+    })
+}
+
+/// A configuration out of the parent's hands. The error comes with the configuration, if that is not what is wrong.
+fn unpack(origin: &Origin, message: Message) -> Result<(Arc<Main>, Vec<Arc<Sockets>>), (Refusal, Option<Arc<Main>>)> {
+    let nowhere = |error: String| ((Level::Emerg, error), None);
+    let Message::Serve { files, logs, sockets } = message else { return Err(nowhere("no configuration came".into())) };
+    let origin = Origin { snapshot: Some(Arc::from(files)), ..origin.clone() };
+    // (the parent has said the warnings)
+    let main = conf::load(&origin, &mut Vec::new()).map_err(nowhere)?;
+    log::adopt_all(&main.log_files, logs);
+    let listens = main.http.iter().flat_map(|http| &http.listens);
+    let sockets = listens.zip(sockets).map(|(listen, same)| Arc::new(Sockets::adopt(listen, same))).collect();
+    Ok((Arc::new(main), sockets))
+}
+
+pub fn refuse(plain: &Plain, error: &str) -> ExitCode {
+    refuse_at(plain, &(Level::Emerg, error.into()))
+}
+
+fn refuse_at(plain: &Plain, (level, error): &Refusal) -> ExitCode {
+    eprintln!("{}: [{}] {error}", identity::PROGRAM, level.name());
+    plain.say(*level, error);
     ExitCode::FAILURE
 }
 
-fn raise_limits(main: &Main, plain: &Plain) {
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    let Some(wanted) = main.worker_rlimit_nofile else { return };
-    let maximum = getrlimit(Resource::Nofile).maximum.map_or(wanted, |maximum| maximum.max(wanted));
-    let limit = Rlimit { current: Some(wanted), maximum: Some(maximum) };
-    let lower = Rlimit { current: Some(wanted), maximum: getrlimit(Resource::Nofile).maximum };
-    if setrlimit(Resource::Nofile, limit).is_err()
-        && let Err(error) = setrlimit(Resource::Nofile, lower)
-    {
-        let error = conf::os_error(&std::io::Error::from(error));
-        plain.say(Level::Alert, &format!("setrlimit(RLIMIT_NOFILE, {wanted}) failed {error}"));
+/// The first lines of the log.
+pub fn introduce(plain: &Plain) {
+    plain.say(Level::Notice, "using the \"epoll\" event method");
+    plain.say(Level::Notice, identity::server_full());
+}
+
+pub fn open(main: &Main, kept: &[Arc<Sockets>], plain: &Plain) -> Option<Vec<Arc<Sockets>>> {
+    match &main.http {
+        Some(http) => listen::open_all(http, main.worker_processes, kept, plain),
+        None => Some(Vec::new()),
+    }
+}
+
+fn enter_directory(main: &Main) {
+    if let Some(directory) = &main.working_directory {
+        let _ = std::env::set_current_dir(directory);
     }
 }
 
 /// Starts all workers and waits until each of them serves.
 fn start(main: &Arc<Main>, sockets: &[Arc<Sockets>], counts: &Arc<Counts>) -> Result<Generation, Refusal> {
     let (orders, receiver) = watch::channel(Order::Serve);
-    let (started, results) = mpsc::channel();
-    let mut threads = Vec::new();
-    let workers = Workers { orders, threads: Vec::new() };
-    let mut generation = Generation { main: main.clone(), workers };
-    let Some(http) = &main.http else { return Ok(generation) };
-    for id in 0..main.worker_processes {
-        let mine = sockets.iter().map(|sockets| sockets.for_worker(id, main.worker_processes));
+    let (tell, results) = mpsc::channel();
+    let (died, deaths) = unbounded_channel();
+    let (own_main, own_counts, own_sockets) = (main.clone(), counts.clone(), sockets.to_vec());
+    let crew = Crew::new(died, move |id| {
+        let main = &own_main;
+        let Some(http) = &main.http else { return Err("nothing to serve".into()) };
+        let mine = own_sockets.iter().map(|sockets| sockets.for_worker(id, main.worker_processes));
         let mine = mine.collect::<Result<Vec<_>, _>>();
         let job = Job {
             id,
             main: main.clone(),
             http: http.clone(),
-            sockets: mine.map_err(|error| (Level::Emerg, format!("dup() failed {}", conf::os_error(&error))))?,
-            counts: counts.clone(),
+            sockets: mine.map_err(|error| format!("dup() failed {}", conf::os_error(&error)))?,
+            counts: own_counts.clone(),
             orders: receiver.clone(),
-            started: started.clone(),
+            started: tell.clone(),
             log: main.error_log.clone(),
         };
-        let thread = std::thread::Builder::new().name(format!("worker {id}")).spawn(move || thread::run(job));
-        threads.push(thread.map_err(|error| (Level::Emerg, format!("cannot start a worker: {error}")))?);
+        Ok(Box::new(move || thread::run(job)))
+    });
+    let started = Arc::new(std::sync::Mutex::new(results));
+    let mut generation = Generation { main: main.clone(), orders, crew, deaths, started };
+    if main.http.is_none() {
+        return Ok(generation);
+    }
+    for id in 0..main.worker_processes {
         // One after the other, so that init_by_lua's output comes in order and its failure stops at the first.
-        match results.recv() {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => {
-                generation.workers.threads = threads;
-                end(generation, Order::Stop);
-                return Err(error);
-            }
-            Err(_) => return Err((Level::Emerg, "a worker ended while it was starting".into())),
+        if let Err(error) = generation.start_one(id) {
+            let _ = generation.orders.send(Order::Stop);
+            generation.crew.join();
+            return Err(error);
         }
     }
-    generation.workers.threads = threads;
     Ok(generation)
 }
 
-fn end(generation: Generation, order: Order) {
-    let _ = generation.workers.orders.send(order);
-    generation.workers.threads.into_iter().for_each(|thread| drop(thread.join()));
-}
-
-/// The signals that steer the server.
-struct Signals {
-    term: Signal,
-    int: Signal,
-    quit: Signal,
-    hup: Signal,
-    usr1: Signal,
-    winch: Signal,
-    /// Caught, since they would end the process otherwise: nginx takes note of them and goes on.
-    usr2: Signal,
-    alrm: Signal,
-    io: Signal,
-}
-
-/// From here on the signals are caught: before a port is open or a pid file tells of the process.
-fn catch_signals() -> std::io::Result<Signals> {
-    Ok(Signals {
-        term: signal(SignalKind::terminate())?,
-        int: signal(SignalKind::interrupt())?,
-        quit: signal(SignalKind::quit())?,
-        hup: signal(SignalKind::hangup())?,
-        usr1: signal(SignalKind::user_defined1())?,
-        winch: signal(SignalKind::window_change())?,
-        usr2: signal(SignalKind::user_defined2())?,
-        alrm: signal(SignalKind::alarm())?,
-        io: signal(SignalKind::io())?,
-    })
-}
-
-async fn follow(
-    origin: &Origin,
-    signals: Signals,
-    mut now: Generation,
-    sockets: &mut Vec<Arc<Sockets>>,
-    counts: &Arc<Counts>,
-    pid: &mut Option<PidFile>,
-) {
-    let Signals { mut term, mut int, mut quit, mut hup, mut usr1, mut winch, mut usr2, mut alrm, mut io } = signals;
-    if daemon::is_child() {
-        daemon::ready();
-    }
-    let mut old: Vec<Workers> = Vec::new();
-    loop {
-        let (number, name, order) = tokio::select! {
-            _ = term.recv() => (15, "SIGTERM", Some(Order::Stop)),
-            _ = int.recv() => (2, "SIGINT", Some(Order::Stop)),
-            _ = quit.recv() => (3, "SIGQUIT", Some(Order::Quit)),
-            _ = hup.recv() => (1, "SIGHUP", None),
-            _ = usr1.recv() => (10, "SIGUSR1", None),
-            _ = usr2.recv() => (12, "SIGUSR2", None),
-            _ = winch.recv() => (28, "SIGWINCH", None),
-            _ = alrm.recv() => (14, "SIGALRM", None),
-            _ = io.recv() => (29, "SIGIO", None),
-        };
-        let plain = Plain(now.main.error_log.clone());
-        let what = match (number, order) {
-            (_, Some(Order::Quit)) => ", shutting down",
-            (_, Some(_)) => ", exiting",
-            (1, _) => ", reconfiguring",
-            (10, _) => ", reopening logs",
-            (12 | 28, _) => ", ignoring",
-            _ => "",
-        };
-        plain.say(Level::Notice, &format!("signal {number} ({name}) received{what}"));
-        match (order, number) {
-            (Some(order), _) => {
-                // No new connections from here on, and the port is free for a successor.
-                sockets.clear();
-                let _ = now.workers.orders.send(order);
-                for workers in &old {
-                    let _ = workers.orders.send(order);
+impl Generation {
+    fn start_one(&mut self, id: usize) -> Result<(), Refusal> {
+        self.crew.start(id).map_err(|error| (Level::Emerg, error))?;
+        let results = self.started.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        loop {
+            match results.recv_timeout(std::time::Duration::from_millis(100)) {
+                Ok(result) => return result,
+                // (it died before it could say anything)
+                Err(_) if self.crew.is_dead(id) => {
+                    return Err((Level::Emerg, "a worker ended while it was starting".into()));
                 }
-                old.push(now.workers);
-                let wait = tokio::task::spawn_blocking(move || {
-                    for workers in old {
-                        workers.threads.into_iter().for_each(|thread| drop(thread.join()));
-                        drop(workers.orders);
+                Err(_) => {}
+            }
+        }
+    }
+}
+
+/// So long a server whose parent was killed finishes its requests.
+const ORPHAN_GRACE: std::time::Duration = std::time::Duration::from_secs(10);
+
+/// What the loop below waits for.
+enum Wake {
+    Signal(Event),
+    Message(Option<Message>),
+    Death(usize),
+}
+
+impl Server<'_> {
+    async fn follow(mut self, mut signals: Signals) {
+        loop {
+            let wake = tokio::select! {
+                event = signals.next() => Wake::Signal(event),
+                message = next_message(&mut self.parent) => Wake::Message(message),
+                Some(id) = self.now.deaths.recv() => Wake::Death(id),
+            };
+            let plain = Plain(self.now.main.error_log.clone());
+            match wake {
+                Wake::Signal(event) => {
+                    let under_parent = self.parent.is_some();
+                    let then = match event {
+                        Event::Quit => ", shutting down",
+                        Event::Term | Event::Int => ", exiting",
+                        Event::Hup if !under_parent => ", reconfiguring",
+                        Event::Usr1 if !under_parent => ", reopening logs",
+                        Event::Hup | Event::Usr1 | Event::Usr2 | Event::Winch => ", ignoring",
+                        Event::Alrm | Event::Io | Event::Chld => "",
+                    };
+                    plain.say(Level::Notice, &event.line(then));
+                    match event {
+                        Event::Quit => return self.end(Order::Quit, signals).await,
+                        Event::Term | Event::Int => return self.end(Order::Stop, signals).await,
+                        Event::Hup if !under_parent => self.reload(),
+                        Event::Usr1 if !under_parent => {
+                            self.now.main.log_buffers.iter().for_each(|buffer| buffer.flush());
+                            if let Err(error) = log::open_all(&self.now.main.log_files) {
+                                plain.say(Level::Emerg, &error);
+                            }
+                        }
+                        _ => {}
                     }
-                });
-                // A fast stop may follow a graceful one that takes too long.
-                tokio::select! {
-                    _ = wait => {}
-                    _ = term.recv() => {}
-                    _ = int.recv() => {}
                 }
-                plain.say(Level::Notice, "exit");
-                pid.take();
-                // Threads that still finish requests after a fast stop end with the process.
-                std::process::exit(0);
-            }
-            (None, 10) => {
-                now.main.log_buffers.iter().for_each(|buffer| buffer.flush());
-                if let Err(error) = log::open_all(&now.main.log_files) {
-                    plain.say(Level::Emerg, &error);
+                Wake::Message(Some(Message::Logs(files))) => {
+                    self.now.main.log_buffers.iter().for_each(|buffer| buffer.flush());
+                    log::adopt_all(&self.now.main.log_files, files);
                 }
-            }
-            (None, 1) => {
-                old.retain(|workers| !workers.threads.iter().all(JoinHandle::is_finished));
-                if let Some(next) = reload(origin, &now, sockets, counts, pid) {
-                    let _ = now.workers.orders.send(Order::Quit);
-                    old.push(std::mem::replace(&mut now, next).workers);
+                Wake::Message(Some(message)) => {
+                    let answer = if self.take_over(message) { READY } else { REFUSED };
+                    if let Some(parent) = &self.parent {
+                        let _ = handover::answer(&parent.stream, answer).await;
+                    }
+                }
+                Wake::Message(None) => {
+                    plain.say(Level::Alert, "the parent process is gone, shutting down");
+                    return self.end(Order::Quit, signals).await;
+                }
+                Wake::Death(id) => {
+                    plain.say(Level::Alert, &format!("worker thread {id} died, another takes its place"));
+                    if let Err((level, error)) = self.now.start_one(id) {
+                        plain.say(level, &error);
+                    }
                 }
             }
-            (None, _) => {}
+        }
+    }
+
+    async fn end(mut self, order: Order, mut signals: Signals) {
+        // No new connections from here on, and the port is free for a successor.
+        self.sockets.clear();
+        let plain = Plain(self.now.main.error_log.clone());
+        let mut all = self.old;
+        all.push(self.now);
+        let (orders, crews): (Vec<_>, Vec<_>) =
+            all.into_iter().map(|generation| (generation.orders, generation.crew)).unzip();
+        for orders in &orders {
+            let _ = orders.send(order);
+        }
+        let threads: Vec<_> = crews.into_iter().flat_map(Crew::into_threads).collect();
+        let wait = tokio::task::spawn_blocking(move || threads.into_iter().for_each(|thread| drop(thread.join())));
+        let orphan = self.parent.as_ref().is_some_and(|parent| parent.messages.is_closed());
+        tokio::select! {
+            _ = wait => {}
+            () = signals.stop() => {}
+            // Without a parent nobody could end what never ends by itself.
+            () = tokio::time::sleep(ORPHAN_GRACE), if orphan => {}
+        }
+        plain.say(Level::Notice, "exit");
+        self.pid.take();
+        // Threads that still finish requests after a fast stop end with the process.
+        std::process::exit(0);
+    }
+
+    /// A new configuration with new workers, or everything as it was.
+    fn reload(&mut self) {
+        let plain = Plain(self.now.main.error_log.clone());
+        let mut notes = Vec::new();
+        let loaded = conf::load(self.origin, &mut notes);
+        notes.iter().for_each(|(level, text)| plain.say(*level, text));
+        let main = match loaded.and_then(|main| log::open_all(&main.log_files).map(|()| main)) {
+            Ok(main) => Arc::new(main),
+            Err(error) => return plain.say(Level::Emerg, &error),
+        };
+        let Some(next) = open(&main, &self.sockets, &plain) else { return };
+        if self.succeed(&main, next) && self.pid.as_ref().is_some_and(|pid| *pid.path() != main.pid) {
+            self.pid.take();
+            self.pid = PidFile::write(&main.pid).ok();
+        }
+    }
+
+    /// The same with what the parent has read and opened.
+    fn take_over(&mut self, message: Message) -> bool {
+        match unpack(self.origin, message) {
+            Ok((main, next)) => self.succeed(&main, next),
+            Err(((level, error), _)) => {
+                Plain(self.now.main.error_log.clone()).say(level, &error);
+                false
+            }
+        }
+    }
+
+    fn succeed(&mut self, main: &Arc<Main>, next: Vec<Arc<Sockets>>) -> bool {
+        self.old.retain(|generation| !generation.crew.is_finished());
+        match start(main, &next, &self.counts) {
+            Ok(generation) => {
+                self.sockets = next;
+                let before = std::mem::replace(&mut self.now, generation);
+                let _ = before.orders.send(Order::Quit);
+                self.old.push(before);
+                true
+            }
+            Err((level, error)) => {
+                Plain(self.now.main.error_log.clone()).say(level, &error);
+                false
+            }
         }
     }
 }
 
-/// A new configuration with new workers, or None and everything as it was.
-fn reload(
-    origin: &Origin,
-    now: &Generation,
-    sockets: &mut Vec<Arc<Sockets>>,
-    counts: &Arc<Counts>,
-    pid: &mut Option<PidFile>,
-) -> Option<Generation> {
-    let plain = Plain(now.main.error_log.clone());
-    let mut notes = Vec::new();
-    let loaded = conf::load(origin, &mut notes);
-    notes.iter().for_each(|(level, text)| plain.say(*level, text));
-    let main = match loaded.and_then(|main| log::open_all(&main.log_files).map(|()| main)) {
-        Ok(main) => Arc::new(main),
-        Err(error) => {
-            plain.say(Level::Emerg, &error);
-            return None;
-        }
-    };
-    // The number of sockets per address was fixed when they were bound.
-    let next = match &main.http {
-        Some(http) => listen::open_all(http, main.worker_processes, sockets, &plain)?,
-        None => Vec::new(),
-    };
-    match start(&main, &next, counts) {
-        Ok(generation) => {
-            *sockets = next;
-            if main.pid != now.main.pid {
-                pid.take();
-                *pid = PidFile::write(&main.pid).ok();
-            }
-            Some(generation)
-        }
-        Err((level, error)) => {
-            plain.say(level, &error);
-            None
-        }
+async fn next_message(parent: &mut Option<Parent>) -> Option<Message> {
+    match parent {
+        Some(parent) => parent.messages.recv().await,
+        None => std::future::pending().await,
     }
 }

@@ -91,16 +91,29 @@ async fn live(job: Job) {
         let end = lua.run_worker_phase(Phase::InitWorker, code).await;
         report(&plain, &directive("init_worker_by_lua", code), end);
     }
+    let broken = Rc::new(tokio::sync::Notify::new());
     let accepting: Vec<_> = listeners
         .into_iter()
-        .map(|(listen, listener)| tokio::task::spawn_local(accept(worker.clone(), listener, listen, plain.clone())))
+        .map(|(listen, listener)| {
+            let accepting = accept(worker.clone(), listener, listen, plain.clone());
+            let guard = Guard(broken.clone());
+            tokio::task::spawn_local(async move {
+                let _guard = guard;
+                accepting.await;
+            })
+        })
         .collect();
     let _ = started.send(Ok(()));
     let order = loop {
         if *orders.borrow_and_update() != Order::Serve {
             break *orders.borrow();
         }
-        if orders.changed().await.is_err() {
+        let changed = tokio::select! {
+            changed = orders.changed() => changed,
+            // A worker that does not accept is none: the thread dies of it, and is replaced.
+            () = broken.notified() => panic!("worker {id} has stopped accepting connections"),
+        };
+        if changed.is_err() {
             break Order::Stop;
         }
     };
@@ -111,12 +124,15 @@ async fn live(job: Job) {
         let finish = async {
             lua.drain().await;
             worker.quit.notify_waiters();
+            let grace = tokio::time::sleep(crate::conn::GRACE);
+            tokio::pin!(grace);
             loop {
                 let idle = worker.idle.notified();
-                if worker.active.get() == 0 {
+                let waiting = worker.open.get() > 0 && !grace.is_elapsed();
+                if worker.active.get() == 0 && !waiting {
                     return;
                 }
-                idle.await;
+                tokio::select! { () = idle => {}, () = &mut grace, if waiting => {} }
             }
         };
         let stop = async {
@@ -148,6 +164,17 @@ async fn live(job: Job) {
 fn directive(name: &str, code: &Code) -> String {
     let file = matches!(code.source, Source::File(_));
     format!("{name}{}", if file { "_file" } else { "" })
+}
+
+/// Tells that a loop which never ends has panicked.
+struct Guard(Rc<tokio::sync::Notify>);
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.notify_one();
+        }
+    }
 }
 
 fn report(plain: &Plain, directive: &str, end: Result<(), Vec<u8>>) {
@@ -183,10 +210,12 @@ async fn accept(worker: Rc<Worker>, listener: Listener, listen: usize, log: Rc<P
         match accepted {
             Ok((stream, client)) => {
                 let open = Open::new(worker.counts.clone());
+                worker.open.set(worker.open.get() + 1);
                 let worker = worker.clone();
                 tokio::task::spawn_local(async move {
                     crate::conn::serve(worker.clone(), stream, Rc::new(client), listen).await;
                     drop(open);
+                    worker.open.set(worker.open.get() - 1);
                     worker.idle.notify_waiters();
                 });
             }

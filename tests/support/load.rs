@@ -5,18 +5,22 @@ use std::net::TcpStream;
 use std::time::Duration;
 
 /// One connection that stays open between requests.
-pub struct Client(BufReader<TcpStream>);
+pub struct Client {
+    stream: BufReader<TcpStream>,
+    /// The last answer said that the connection ends with it.
+    pub closing: bool,
+}
 
 impl Client {
     pub fn new(port: u16) -> Client {
         let stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
         stream.set_nodelay(true).unwrap();
-        Client(BufReader::new(stream))
+        Client { stream: BufReader::new(stream), closing: false }
     }
     pub fn send(&mut self, path: &str) {
         let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n");
-        self.0.get_mut().write_all(request.as_bytes()).unwrap();
+        self.stream.get_mut().write_all(request.as_bytes()).unwrap();
     }
     /// The next answer: its status and its body.
     pub fn answer(&mut self) -> (u16, String) {
@@ -33,6 +37,7 @@ impl Client {
             match name.to_ascii_lowercase().as_str() {
                 "content-length" => length = value.parse().unwrap(),
                 "transfer-encoding" => chunked = true,
+                "connection" => self.closing = value == "close",
                 _ => {}
             }
         }
@@ -53,7 +58,7 @@ impl Client {
     }
     /// Whether no byte comes within `wait`. One that comes is not lost.
     pub fn silent_for(&mut self, wait: Duration) -> bool {
-        let stream = self.0.get_ref();
+        let stream = self.stream.get_ref();
         let before = stream.read_timeout().unwrap();
         stream.set_read_timeout(Some(wait)).unwrap();
         let silent = stream.peek(&mut [0]).is_err();
@@ -62,14 +67,14 @@ impl Client {
     }
     fn line(&mut self) -> String {
         let mut line = String::new();
-        self.0.read_line(&mut line).unwrap();
+        self.stream.read_line(&mut line).unwrap();
         assert!(line.ends_with('\n'), "the server closed the connection");
         line.trim_end().to_string()
     }
     fn bytes(&mut self, count: usize, body: &mut Vec<u8>) {
         let at = body.len();
         body.resize(at + count, 0);
-        self.0.read_exact(&mut body[at..]).unwrap();
+        self.stream.read_exact(&mut body[at..]).unwrap();
     }
 }
 

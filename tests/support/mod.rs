@@ -79,7 +79,9 @@ impl Server {
 
     pub fn with_main(main: &str, http: &str, files: &[(&str, &str)]) -> Server {
         let log = if main.contains("error_log") { "" } else { "error_log logs/error.log info;" };
-        let conf = format!("daemon off; pid logs/nginx.pid; {main} {log}\nevents {{}}\nhttp {{\n{http}\n}}\n");
+        // (what tests write belongs to whoever runs them)
+        let user = if rustix::process::geteuid().is_root() && !main.contains("user ") { "user root;" } else { "" };
+        let conf = format!("daemon off; {user} pid logs/nginx.pid; {main} {log}\nevents {{}}\nhttp {{\n{http}\n}}\n");
         Server::with_conf(&conf, files, &[])
     }
 

@@ -213,17 +213,23 @@ fn process_type<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     call.ret(v)
 }
 
+/// Who takes the signals: the parent process, or with `master_process off` this one.
+fn master<'gc>(call: &mut Call<'_, 'gc>) -> Result<rustix::process::Pid, Value<'gc>> {
+    use rustix::process::{getpid, getppid};
+    Ok(if worker(call)?.setup.single { getpid() } else { getppid().unwrap_or_else(getpid) })
+}
+
 fn get_master_pid<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
-    // (workers are threads: whom to send signals to is the process itself)
-    call.ret(Value::num(f64::from(std::process::id())))
+    let pid = master(call)?.as_raw_nonzero().get();
+    call.ret(Value::num(f64::from(pid)))
 }
 
 /// The worker ends with its last request and another takes its place: here all of them, as at a reload. Without a master nobody
 /// takes its place.
 fn signal_graceful_exit<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
-    use rustix::process::{Signal, getpid, kill_process};
+    use rustix::process::{Signal, kill_process};
     let signal = if worker(call)?.setup.single { Signal::QUIT } else { Signal::HUP };
-    match kill_process(getpid(), signal) {
+    match kill_process(master(call)?, signal) {
         Ok(()) => Ok(Outcome::Return),
         Err(error) => Err(call.error(stdlib::io_error(&error.into()))),
     }

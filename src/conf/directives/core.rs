@@ -2,13 +2,15 @@
 
 use std::path::PathBuf;
 
+use ngx::log::Level;
 use ngx::thread_pool::PoolConf;
 
 use super::super::build::{Builder, Directive, Frame, on_off};
-use super::super::scalar;
+use super::super::{place, scalar};
 use super::arity::{NONE, ONE, ONE_MORE, THREE, TWO};
 use super::context::{EVENTS, MAIN};
 use super::{Block, Row, nothing, nothing_flag, row};
+use crate::worker::user;
 
 pub static ROWS: &[Row] = &[
     row("daemon", MAIN, ONE, |b, d| {
@@ -27,6 +29,11 @@ pub static ROWS: &[Row] = &[
         b.main.worker_rlimit_nofile = Some(scalar::number(d.arg(0)).ok_or_else(|| d.says("invalid number"))?);
         Ok(())
     }),
+    row("worker_rlimit_core", MAIN, ONE, |b, d| {
+        b.once(d)?;
+        b.main.worker_rlimit_core = Some(scalar::size(d.arg(0)).ok_or_else(|| d.says("invalid value"))?);
+        Ok(())
+    }),
     row("worker_shutdown_timeout", MAIN, ONE, |b, d| {
         b.once(d)?;
         b.main.worker_shutdown_timeout = Some(scalar::msec(d.arg(0)).ok_or_else(|| d.says("invalid value"))?);
@@ -39,8 +46,13 @@ pub static ROWS: &[Row] = &[
     }),
     row("user", MAIN, ONE | TWO, |b, d| {
         b.once(d)?;
+        if !user::is_root() {
+            let words = "the \"user\" directive makes sense only if the master process runs with super-user privileges, ignored";
+            b.notes.push((Level::Warn, format!("{words}{}", place(&d.pos))));
+            return Ok(());
+        }
         let group = (d.args().len() > 1).then(|| d.text(1));
-        b.main.user = Some((d.text(0), group));
+        b.main.user = Some(Some(user::find(&d.text(0), group.as_deref())?));
         Ok(())
     }),
     row("env", MAIN, ONE, |b, d| {
@@ -61,7 +73,6 @@ pub static ROWS: &[Row] = &[
     row("load_module", MAIN, ONE, nothing),
     row("worker_priority", MAIN, ONE, nothing),
     row("worker_cpu_affinity", MAIN, ONE_MORE, nothing),
-    row("worker_rlimit_core", MAIN, ONE, nothing),
     row("pcre_jit", MAIN, ONE, nothing_flag),
     row("lock_file", MAIN, ONE, nothing),
     row("timer_resolution", MAIN, ONE, nothing),

@@ -80,7 +80,9 @@ pub static ROWS: &[Row] = &[
         b.put(d, |s| &mut s.client_body_in_file_only, value)
     }),
     row("client_body_temp_path", ALL, ONE | TWO | THREE | FOUR, |b, d| {
-        let path = b.path(d.arg(0)).into_os_string().into_encoded_bytes();
+        let path = b.path(d.arg(0));
+        b.temp_paths.push(path.clone());
+        let path = path.into_os_string().into_encoded_bytes();
         b.put(d, |s| &mut s.client_body_temp_path, path)
     }),
     // The other modules' temporary directories: nothing is written there.

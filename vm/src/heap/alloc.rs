@@ -2,10 +2,11 @@
 //!
 //! Small blocks (up to 512 bytes) come in classes of 16 bytes, middling ones (up to 8 KiB: buffers, futures) in powers of two, from
 //! 64 KiB chunks that are never given back; a block that is freed on another thread joins that thread's list. Larger ones are the
-//! system's. A binary opts in with `#[global_allocator]`.
+//! system's. A binary opts in with `#[global_allocator]`. A thread that ends can leave its blocks to the next one (`retire`).
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::UnsafeCell;
 use std::ptr::null_mut;
+use std::sync::{Mutex, PoisonError};
 
 /// Bytes allocated minus bytes freed by this thread since it began (0 unless [`Allocator`] is the global allocator).
 /// Negative on a thread that frees what others allocated.
@@ -14,6 +15,42 @@ pub fn allocated() -> isize {
     // SAFETY: the reference does not leave the closure, which calls nothing.
     HEAP.try_with(|h| unsafe { (*h.get()).live }).unwrap_or(0)
 }
+
+/// The last thing a thread does that came and goes with its work: a thread that begins takes its free blocks over. What is still
+/// allocated and freed by the thread's own end is lost, a few blocks.
+pub fn retire() {
+    let _ = HEAP.try_with(|h| {
+        // SAFETY: no other reference to this thread's heap exists, and nothing below allocates through us.
+        let heap = unsafe { &mut *h.get() };
+        // SAFETY: the class is one of the fine ones: `Spare` is checked to fit.
+        let spare = unsafe { heap.take(SPARE_CLASS) }.cast::<Spare>();
+        if spare.is_null() || heap.retired {
+            return;
+        }
+        let live = heap.live;
+        let left = std::mem::replace(heap, Heap { live, retired: true, ..Heap::EMPTY });
+        let mut spares = SPARES.lock().unwrap_or_else(PoisonError::into_inner);
+        // SAFETY: the block is large enough, aligned to CLASS, and nobody else's.
+        unsafe { spare.write(Spare { heap: left, next: spares.0 }) };
+        spares.0 = spare;
+    });
+}
+
+/// What a thread left behind, in one of its own blocks.
+struct Spare {
+    heap: Heap,
+    next: *mut Spare,
+}
+
+struct Spares(*mut Spare);
+
+// SAFETY: the blocks belong to no thread any more; the lock around the list hands them to one.
+unsafe impl Send for Spares {}
+
+static SPARES: Mutex<Spares> = Mutex::new(Spares(null_mut()));
+
+const SPARE_CLASS: usize = size_of::<Spare>().div_ceil(CLASS);
+const _: () = assert!(size_of::<Spare>() <= FINE && align_of::<Spare>() <= CLASS);
 
 pub struct Allocator;
 
@@ -30,14 +67,18 @@ struct Heap {
     bump: *mut u8,
     end: *mut u8,
     live: isize,
+    retired: bool,
 }
 
 thread_local! {
     static HEAP: UnsafeCell<Heap> =
-        const { UnsafeCell::new(Heap { free: [null_mut(); CLASSES], bump: null_mut(), end: null_mut(), live: 0 }) };
+        const { UnsafeCell::new(Heap::EMPTY) };
 }
 
 impl Heap {
+    const EMPTY: Heap =
+        Heap { free: [null_mut(); CLASSES], bump: null_mut(), end: null_mut(), live: 0, retired: false };
+
     /// A block of `class_size(class)` bytes.
     ///
     /// # Safety
@@ -49,7 +90,7 @@ impl Heap {
             let head = self.free.get_unchecked_mut(class);
             let block = *head;
             if block.is_null() {
-                return self.carve(class_size(class));
+                return self.carve(class);
             }
             *head = *block.cast::<*mut u8>();
             block
@@ -57,21 +98,54 @@ impl Heap {
     }
     #[cold]
     #[inline(never)]
-    fn carve(&mut self, size: usize) -> *mut u8 {
+    fn carve(&mut self, class: usize) -> *mut u8 {
+        if self.bump.is_null() && self.adopt() {
+            // SAFETY: the class is valid, as it was before. (There is a chunk now, so this ends.)
+            return unsafe { self.take(class) };
+        }
+        let size = class_size(class);
         if self.end.addr() - self.bump.addr() < size {
-            // SAFETY: the layout is constant and valid.
-            let chunk = unsafe { System.alloc(Layout::from_size_align_unchecked(CHUNK, 4096)) };
+            // (a thread that is about to end needs no more than this one)
+            let room = if self.retired { size } else { CHUNK };
+            // SAFETY: the size is small and not 0, the alignment a power of two.
+            let chunk = unsafe { System.alloc(Layout::from_size_align_unchecked(room, 4096)) };
             if chunk.is_null() {
                 return chunk;
             }
             self.bump = chunk;
             // SAFETY: one past the end of the chunk.
-            self.end = unsafe { chunk.add(CHUNK) };
+            self.end = unsafe { chunk.add(room) };
         }
         let block = self.bump;
         // SAFETY: there is room for `size` bytes up to `end`.
         self.bump = unsafe { self.bump.add(size) };
         block
+    }
+}
+
+impl Heap {
+    /// A thread that begins goes on with the blocks of one that ended, if there are any.
+    fn adopt(&mut self) -> bool {
+        if self.retired {
+            return false;
+        }
+        let mut spares = SPARES.lock().unwrap_or_else(PoisonError::into_inner);
+        let spare = spares.0;
+        if spare.is_null() {
+            return false;
+        }
+        // SAFETY: the list holds blocks with a `Spare` each, written by `retire`; this one leaves it here, and its block joins the
+        // list of its class.
+        unsafe {
+            let Spare { heap, next } = spare.read();
+            spares.0 = next;
+            let live = self.live;
+            *self = Heap { live, ..heap };
+            let head = self.free.get_unchecked_mut(SPARE_CLASS);
+            *spare.cast::<*mut u8>() = *head;
+            *head = spare.cast();
+        }
+        true
     }
 }
 
