@@ -19,7 +19,11 @@ mod compile;
 mod escape;
 mod parse;
 mod program;
+mod rewrite;
+mod scan;
+mod search;
 mod template;
+mod words;
 
 pub use template::{LUA_ERROR as TEMPLATE_ERROR, Template, TemplateError};
 
@@ -226,7 +230,7 @@ impl Engine for Backtracking {
         scratch: &mut Scratch,
         limit: u64,
     ) -> Result<bool, MatchError> {
-        let found = backtrack::search(&self.program, subject, start, anchored, self.longest, scratch, limit)?;
+        let found = search::search(&self.program, subject, start, anchored, self.longest, scratch, limit)?;
         if found {
             let shown = if self.longest { 2 } else { 2 * (self.program.groups as usize + 1) };
             slots.clear();
