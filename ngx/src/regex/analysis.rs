@@ -190,6 +190,23 @@ impl<'t> Index<'t> {
         }
     }
 
+    /// The bytes one of which a lookahead at the node's start asks for.
+    pub fn seen_ahead(&self, node: &Node) -> Option<Bytes> {
+        match node {
+            Node::Look { behind: false, negative: false, node, .. } => {
+                let first = self.first(node, false);
+                (!first.nullable).then_some(first.bytes)
+            }
+            Node::Capture(_, inner) | Node::Atomic(inner) => self.seen_ahead(inner),
+            Node::Concat(nodes) => {
+                let zero_width = |node: &&Node| matches!(node, Node::Assert(_) | Node::Look { .. } | Node::Keep);
+                let at = nodes.iter().take_while(zero_width).find_map(|node| self.seen_ahead(node));
+                at.or_else(|| nodes.iter().find(|node| !zero_width(node)).and_then(|node| self.seen_ahead(node)))
+            }
+            _ => None,
+        }
+    }
+
     /// The bytes a single character can start with.
     pub fn single_first(&self, node: &Node) -> Bytes {
         let mut bytes = Bytes::default();

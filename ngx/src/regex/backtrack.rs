@@ -107,13 +107,12 @@ pub struct Machine<'m> {
 
 impl Scratch {
     /// What one hard search needed is not kept for the many easy ones.
+    #[inline]
     pub fn trim(&mut self) {
-        self.stack.clear();
-        self.saved.clear();
-        if self.stack.capacity() > KEPT_STACK {
+        if self.stack.capacity().max(self.saved.capacity()) > KEPT_STACK {
+            self.stack.clear();
             self.stack.shrink_to(KEPT_STACK);
-        }
-        if self.saved.capacity() > KEPT_STACK {
+            self.saved.clear();
             self.saved.shrink_to(KEPT_STACK);
         }
     }
@@ -206,7 +205,7 @@ impl<'m> Machine<'m> {
                     Inst::Greedy { what, min, max, next } => {
                         let (low, end) = self.repeat(*what, at, *min, *max)?;
                         let Some(low) = low else { break 'failed };
-                        if program.first_run == Some(pc) {
+                        if program.first_run == pc {
                             self.run_end = end;
                         }
                         if low != end {
@@ -226,10 +225,29 @@ impl<'m> Machine<'m> {
                         if low.is_none() {
                             break 'failed;
                         }
-                        if program.first_run == Some(pc) {
+                        if program.first_run == pc {
                             self.run_end = end;
                         }
                         (pc, at) = (pc + 1, end);
+                    }
+                    Inst::Captured { group, what, min, max } => {
+                        let (low, end) = self.repeat(*what, at, *min, *max)?;
+                        if low.is_none() {
+                            break 'failed;
+                        }
+                        if program.first_run == pc {
+                            self.run_end = end;
+                        }
+                        self.set(2 * group, at)?;
+                        self.set(2 * group + 1, end)?;
+                        (pc, at) = (pc + 1, end);
+                    }
+                    Inst::Peek { what, behind, negative } => {
+                        let place = if *behind { text.back(at, 1) } else { Some(at) };
+                        if place.is_some_and(|place| text.one(*what, place).is_some()) == *negative {
+                            break 'failed;
+                        }
+                        pc += 1;
                     }
                     Inst::Lazy { what, min, max, next } => {
                         let end = match min {

@@ -12,7 +12,7 @@ use super::analysis::{First, Index};
 use super::ast::{Assert, Kind, Node, Ref, Test};
 use super::charset::{Bytes, CharSet, Frozen};
 use super::parse::Parsed;
-use super::program::{INFINITE, Inst, Next, Program, Single, Start};
+use super::program::{INFINITE, Inst, NO_RUN, Next, Program, Single, Start};
 use super::rewrite::rewrite;
 use super::{CompileError, Flags, words};
 
@@ -47,9 +47,13 @@ pub fn compile(parsed: &Parsed, flags: Flags) -> Compile<Program> {
     compiler.push(Inst::Match)?;
     compiler.subroutines()?;
     let Compiler { code, literals, sets, tables, slots, .. } = compiler;
-    let first_run = first_run(&tree, &code);
+    let branching = code.iter().any(|inst| {
+        let simple = matches!(inst, Inst::Branch { .. } | Inst::BranchIf { .. } | Inst::BranchTo { .. });
+        simple || matches!(inst, Inst::Greedy { .. } | Inst::Lazy { .. } | Inst::Call { .. })
+    });
     Ok(Program {
-        first_run,
+        first_run: first_run(&tree, &code).unwrap_or(NO_RUN),
+        branching,
         code,
         literals,
         sets,
@@ -97,7 +101,10 @@ fn start(index: &Index, node: &Node) -> Start {
     }
     let first = index.first(node, false);
     if first.nullable || first.bytes == Bytes::ALL {
-        Start::Anywhere
+        match index.seen_ahead(node) {
+            Some(bytes) if bytes != Bytes::ALL => Start::Bytes(Box::new(bytes.table())),
+            _ => Start::Anywhere,
+        }
     } else if let [few @ .., last] = first.bytes.iter().take(4).collect::<Vec<_>>().as_slice()
         && few.len() < 3
     {
@@ -123,7 +130,10 @@ fn first_run(node: &Node, code: &[Inst]) -> Option<u32> {
         return None;
     }
     let at = code.iter().position(|inst| !matches!(inst, Inst::Save { .. } | Inst::Assert(_) | Inst::Keep))?;
-    let unbounded = matches!(code[at], Inst::Greedy { max: INFINITE, .. } | Inst::Possessive { max: INFINITE, .. });
+    let unbounded = match code[at] {
+        Inst::Greedy { max, .. } | Inst::Possessive { max, .. } | Inst::Captured { max, .. } => max == INFINITE,
+        _ => false,
+    };
     // (no jump may lead here again)
     let top = code.iter().any(|inst| {
         let to = match inst {
@@ -386,15 +396,28 @@ impl Compiler<'_, '_> {
             self.push(Inst::Close { group, from: register })?;
         } else {
             // Nobody looks before the group ends, and leaving it undone restores both.
-            self.push(Inst::Save { slot: 2 * group })?;
+            let begin = self.push(Inst::Save { slot: 2 * group })?;
             self.node(inner, follow)?;
-            self.push(Inst::Save { slot: 2 * group + 1 })?;
+            match self.code[begin..] {
+                [_, Inst::Possessive { what, min, max }] => {
+                    self.code.truncate(begin);
+                    self.push(Inst::Captured { group, what, min, max })?;
+                }
+                _ => {
+                    self.push(Inst::Save { slot: 2 * group + 1 })?;
+                }
+            }
         }
         self.enclosing.pop();
         Ok(())
     }
 
     fn look(&mut self, behind: bool, negative: bool, node: &Node, offset: usize) -> Compile<()> {
+        if node.is_single() && !(behind && matches!(node, Node::Byte)) {
+            let what = self.single(node);
+            self.push(Inst::Peek { what, behind, negative })?;
+            return Ok(());
+        }
         let begin = self.push(if negative { Inst::NegativeBegin { past: 0 } } else { Inst::LookBegin })?;
         self.enclosing.push(Enclosing::Look { negative, accepts: Vec::new() });
         let end = First::nothing();

@@ -116,7 +116,8 @@ impl std::error::Error for MatchError {}
 /// Where groups matched, and the memory that searching needs: keep one and pass it to every search.
 #[derive(Debug, Default)]
 pub struct Captures {
-    slots: Vec<Option<usize>>,
+    /// Of the last match; group 0 first.
+    groups: usize,
     scratch: Scratch,
 }
 
@@ -125,16 +126,16 @@ impl Captures {
         Captures::default()
     }
 
-    /// Start and end of every group, group 0 first: slots `2n` and `2n + 1`.
-    pub fn slots(&self) -> &[Option<usize>] {
-        &self.slots
-    }
-
     /// Where a group matched, in bytes; `None` if it took no part. Group 0 is the whole match.
+    #[inline]
     pub fn span(&self, group: usize) -> Option<(usize, usize)> {
-        let start = self.slots.get(2 * group).copied().flatten()?;
-        let end = self.slots.get(2 * group + 1).copied().flatten()?;
-        Some((start, end))
+        if group >= self.groups {
+            return None;
+        }
+        match self.scratch.slots.get(2 * group..2 * group + 2) {
+            Some(&[start, end]) if start != UNSET && end != UNSET => Some((start, end)),
+            _ => None,
+        }
     }
 
     /// Steps that the last search took, matching or not: what to charge for it.
@@ -143,25 +144,10 @@ impl Captures {
     }
 }
 
-/// An engine behind a compiled pattern.
-trait Engine: Send + Sync + std::fmt::Debug {
-    /// Searches from `start`, which is within the subject and, in UTF mode, not inside a character; `slots` receives
-    /// the captures.
-    fn exec(
-        &self,
-        subject: &[u8],
-        start: usize,
-        anchored: bool,
-        slots: &mut Vec<Option<usize>>,
-        scratch: &mut Scratch,
-        limit: u64,
-    ) -> Result<bool, MatchError>;
-}
-
 /// A compiled pattern.
 #[derive(Debug)]
 pub struct Regex {
-    engine: Box<dyn Engine>,
+    program: Program,
     names: Vec<(Vec<u8>, u32)>,
     groups: u32,
     flags: Flags,
@@ -173,9 +159,8 @@ impl Regex {
         let parsed = parse::parse(pattern, flags)?;
         let program = compile::compile(&parsed, flags)?;
         let flags = Flags { utf: parsed.utf, ..flags };
-        let engine = Box::new(Backtracking { program, longest: flags.longest });
         let parse::Parsed { names, groups, match_limit, .. } = parsed;
-        Ok(Regex { engine, names, groups, flags, match_limit })
+        Ok(Regex { program, names, groups, flags, match_limit })
     }
 
     /// Number of groups, group 0 included.
@@ -208,35 +193,14 @@ impl Regex {
         }
         let limit = if limit == 0 { DEFAULT_LIMIT } else { limit };
         let limit = self.match_limit.map_or(limit, |own| own.min(limit));
-        let Captures { slots, scratch } = captures;
-        self.engine.exec(subject, start, self.flags.anchored, slots, scratch, limit)
-    }
-}
-
-/// The engine that can run every pattern.
-#[derive(Debug)]
-struct Backtracking {
-    program: Program,
-    longest: bool,
-}
-
-impl Engine for Backtracking {
-    fn exec(
-        &self,
-        subject: &[u8],
-        start: usize,
-        anchored: bool,
-        slots: &mut Vec<Option<usize>>,
-        scratch: &mut Scratch,
-        limit: u64,
-    ) -> Result<bool, MatchError> {
-        let found = search::search(&self.program, subject, start, anchored, self.longest, scratch, limit)?;
-        if found {
-            let shown = if self.longest { 2 } else { 2 * (self.program.groups as usize + 1) };
-            slots.clear();
-            slots.extend(scratch.slots[..shown].iter().map(|&at| (at != UNSET).then_some(at)));
-            slots.resize(2 * (self.program.groups as usize + 1), None);
-        }
+        let Captures { groups, scratch } = captures;
+        let Flags { anchored, longest, .. } = self.flags;
+        let found = search::search(&self.program, subject, start, anchored, longest, scratch, limit)?;
+        *groups = match (found, longest) {
+            (false, _) => 0,
+            (true, true) => 1,
+            (true, false) => self.groups as usize + 1,
+        };
         Ok(found)
     }
 }

@@ -26,8 +26,10 @@ pub struct Program {
     /// A byte that every match contains.
     pub required: Option<u8>,
     /// The address of an unbounded repetition of single characters that every attempt begins with, if nothing but its
-    /// end matters for the rest: when an attempt fails, those that start inside the run would fail too.
-    pub first_run: Option<u32>,
+    /// end matters for the rest (else `NO_RUN`): when an attempt fails, those that start inside the run would fail too.
+    pub first_run: u32,
+    /// Whether an attempt can take long: then the required byte is looked for before the first one.
+    pub branching: bool,
 }
 
 /// Where a match can start.
@@ -134,6 +136,19 @@ pub enum Inst {
         min: u32,
         max: u32,
     },
+    /// As many as possible, for good, as all that a group matches.
+    Captured {
+        group: u32,
+        what: Single,
+        min: u32,
+        max: u32,
+    },
+    /// Looks at one character, ahead or behind.
+    Peek {
+        what: Single,
+        behind: bool,
+        negative: bool,
+    },
     /// Go on; on failure, go to `other`.
     Branch {
         other: u32,
@@ -230,6 +245,8 @@ pub enum Inst {
     Verb(Verb),
 }
 
+/// No instruction's address.
+pub const NO_RUN: u32 = u32::MAX;
 pub const UNSET: usize = usize::MAX;
 /// No upper limit.
 pub const INFINITE: u32 = u32::MAX;

@@ -24,27 +24,28 @@ impl Text<'_> {
     }
 
     /// Whether the byte at `at` is in the set (a table of bytes).
-    #[inline]
+    #[inline(always)]
     pub fn in_set(&self, set: u32, at: usize) -> bool {
         self.subject.get(at).is_some_and(|&byte| self.program.sets[set as usize].bytes[usize::from(byte)])
     }
 
     /// Matches one character: the place behind it.
-    #[inline]
+    #[inline(always)]
     pub fn one(&self, what: Single, at: usize) -> Option<usize> {
         let byte = *self.subject.get(at)?;
         let matches = match what {
             Single::Byte(wanted) => byte == wanted,
+            Single::Set(set) => self.program.sets[set as usize].bytes[usize::from(byte)],
             Single::Letter(wanted) => byte | 0x20 == wanted,
             Single::NotNewline => byte != b'\n',
             Single::AnyByte => true,
-            Single::Set(set) => self.program.sets[set as usize].bytes[usize::from(byte)],
-            Single::Not(few) => !few.contains(&byte),
+            Single::Not(few) => byte != few[0] && byte != few[1] && byte != few[2],
             Single::WideNotNewline | Single::WideAny | Single::WideSet(_) => return self.one_wide(what, at),
         };
         matches.then_some(at + 1)
     }
 
+    #[inline(never)]
     fn one_wide(&self, what: Single, at: usize) -> Option<usize> {
         if let Single::WideSet(set) = what {
             let (char, len) = decode(self.subject, at);
@@ -60,25 +61,31 @@ impl Text<'_> {
 
     /// The longest run of characters from `at` on, `max` at most: the place behind the first `min` (`None` if there
     /// are fewer) and the place behind all.
-    #[inline]
+    #[inline(always)]
     pub fn run(&self, what: Single, at: usize, min: u32, max: u32) -> (Option<usize>, usize) {
+        let Single::Set(set) = what else { return self.run_other(what, at, min, max) };
+        let table = &self.program.sets[set as usize].bytes;
+        let most = if max == INFINITE { usize::MAX } else { max as usize };
+        let end = self.subject.len().min(at.saturating_add(most));
+        let mut here = at;
+        while here < end && table[usize::from(self.subject[here])] {
+            here += 1;
+        }
+        ((here - at >= min as usize).then_some(at + min as usize), here)
+    }
+
+    #[inline(never)]
+    fn run_other(&self, what: Single, at: usize, min: u32, max: u32) -> (Option<usize>, usize) {
         let most = if max == INFINITE { usize::MAX } else { max as usize };
         let rest = &self.subject[at..];
         let room = &rest[..rest.len().min(most)];
-        let until = |test: &dyn Fn(u8) -> bool| room.iter().position(|&byte| test(byte)).unwrap_or(room.len());
         let length = match what {
-            Single::Byte(wanted) => until(&|byte| byte != wanted),
-            Single::Letter(wanted) => until(&|byte| byte | 0x20 != wanted),
+            Single::Byte(wanted) => until(room, |byte| byte != wanted),
+            Single::Letter(wanted) => until(room, |byte| byte | 0x20 != wanted),
             Single::NotNewline => memchr::memchr(b'\n', room).unwrap_or(room.len()),
             Single::AnyByte => room.len(),
-            Single::Set(set) => {
-                let table = &self.program.sets[set as usize].bytes;
-                room.iter().position(|&byte| !table[usize::from(byte)]).unwrap_or(room.len())
-            }
-            Single::Not([a, b, c]) => find_few([a, b, c], room).unwrap_or(room.len()),
-            Single::WideNotNewline | Single::WideAny | Single::WideSet(_) => {
-                return self.run_wide(what, at, min as usize, most);
-            }
+            Single::Not(few) => find_few(few, room).unwrap_or(room.len()),
+            _ => return self.run_wide(what, at, min as usize, most),
         };
         ((length >= min as usize).then_some(at + min as usize), at + length)
     }
@@ -207,6 +214,12 @@ impl Text<'_> {
         }
         (0..count).try_fold(at, |at, _| (at > 0).then(|| step_back(self.subject, at)))
     }
+}
+
+/// How many bytes come before the first that passes the test.
+#[inline]
+fn until(text: &[u8], test: impl Fn(u8) -> bool) -> usize {
+    text.iter().position(|&byte| test(byte)).unwrap_or(text.len())
 }
 
 /// The first of up to three bytes (some twice if fewer). Most runs are short: a look at the first few bytes comes

@@ -32,16 +32,16 @@ fn search_with(
     let (program, subject) = (text.program, text.subject);
     let total = limit.saturating_mul(ATTEMPTS).saturating_add(subject.len() as u64);
     let mut machine = Machine::new(text, longest, scratch);
-    // Where the required byte stands next.
-    let mut required = start;
+    // Where the required byte stands next; most attempts that cannot take long are spared the look.
+    let mut required = program.required.filter(|_| program.branching).map(|_| start);
     let mut at = start;
     loop {
         let Some(candidate) = candidate(text, at, anchored) else { return Ok(false) };
         if let Some(byte) = program.required
-            && (candidate > required || required == start)
+            && required.is_some_and(|required| candidate > required || required == start)
         {
             match memchr::memchr(byte, &subject[candidate..]) {
-                Some(found) => required = candidate + found,
+                Some(found) => required = Some(candidate + found),
                 None => return Ok(false),
             }
         }
@@ -59,6 +59,7 @@ fn search_with(
         if anchored || at > subject.len() {
             return Ok(false);
         }
+        required = required.or(Some(start));
         machine.scratch.steps += 1;
     }
 }
