@@ -9,8 +9,9 @@ use std::collections::HashMap;
 use memchr::memmem::Finder;
 
 use super::analysis::{First, Index};
-use super::ast::{Assert, Kind, Node, Ref, Test};
+use super::ast::{Assert, Kind, Node, Ref, Test, branches};
 use super::charset::{Bytes, CharSet, Frozen};
+use super::check::check;
 use super::parse::Parsed;
 use super::program::{INFINITE, Inst, NO_RUN, Next, Program, Single, Start};
 use super::rewrite::rewrite;
@@ -20,8 +21,7 @@ type Compile<T> = Result<T, CompileError>;
 
 pub fn compile(parsed: &Parsed, flags: Flags) -> Compile<Program> {
     let index = Index::new(&parsed.node, parsed.groups, &parsed.names, parsed.utf);
-    index.check_references(&parsed.node)?;
-    index.check_recursion(&parsed.node, &mut vec![0])?;
+    check(&index, parsed)?;
     let tree = rewrite(parsed.node.clone(), parsed.utf);
     let index = Index::new(&tree, parsed.groups, &parsed.names, parsed.utf);
     // While a group is open, its slots must still show its last round to those who can look.
@@ -49,7 +49,7 @@ pub fn compile(parsed: &Parsed, flags: Flags) -> Compile<Program> {
     let Compiler { code, literals, sets, tables, slots, .. } = compiler;
     let branching = code.iter().any(|inst| {
         let simple = matches!(inst, Inst::Branch { .. } | Inst::BranchIf { .. } | Inst::BranchTo { .. });
-        simple || matches!(inst, Inst::Greedy { .. } | Inst::Lazy { .. } | Inst::Call { .. })
+        simple || matches!(inst, Inst::Greedy { .. } | Inst::Lazy { .. } | Inst::Call { .. } | Inst::AtomicBegin)
     });
     Ok(Program {
         first_run: first_run(&tree, &code).unwrap_or(NO_RUN),
@@ -59,7 +59,6 @@ pub fn compile(parsed: &Parsed, flags: Flags) -> Compile<Program> {
         sets,
         tables,
         slots,
-        groups: parsed.groups,
         utf: parsed.utf,
         start: start(&index, &tree),
         required: if has_escape_hatch(&tree) { None } else { index.required(&tree) },
@@ -100,6 +99,17 @@ fn start(index: &Index, node: &Node) -> Start {
         return Start::Literal(Box::new(Finder::new(&prefix).into_owned()));
     }
     let first = index.first(node, false);
+    if Index::any(node, &|node| matches!(node, Node::Verb(_))) {
+        // Attempts that fail early may still come to a verb; as in PCRE, only a first byte spares them.
+        let bytes: Vec<u8> = first.bytes.iter().take(3).collect();
+        return match bytes[..] {
+            [byte] if !first.nullable => Start::Few([byte; 3]),
+            [upper, lower] if !first.nullable && upper.is_ascii_uppercase() && lower == upper | 0x20 => {
+                Start::Few([upper, lower, lower])
+            }
+            _ => Start::Anywhere,
+        };
+    }
     if first.nullable || first.bytes == Bytes::ALL {
         match index.seen_ahead(node) {
             Some(bytes) if bytes != Bytes::ALL => Start::Bytes(Box::new(bytes.table())),
@@ -300,7 +310,7 @@ impl Compiler<'_, '_> {
                 self.enclosing.pop();
                 self.push(Inst::AtomicEnd)?;
             }
-            Node::Look { behind, negative, node, offset } => self.look(*behind, *negative, node, *offset)?,
+            Node::Look { behind, negative, node, .. } => self.look(*behind, *negative, node)?,
             Node::Repeat { node, min, max, kind } => self.repeat(node, *min, *max, *kind, follow)?,
             Node::Concat(nodes) => self.concat(nodes, follow)?,
             Node::Alt(nodes) => self.alternatives(nodes, follow)?,
@@ -412,7 +422,7 @@ impl Compiler<'_, '_> {
         Ok(())
     }
 
-    fn look(&mut self, behind: bool, negative: bool, node: &Node, offset: usize) -> Compile<()> {
+    fn look(&mut self, behind: bool, negative: bool, node: &Node) -> Compile<()> {
         if node.is_single() && !(behind && matches!(node, Node::Byte)) {
             let what = self.single(node);
             self.push(Inst::Peek { what, behind, negative })?;
@@ -422,18 +432,11 @@ impl Compiler<'_, '_> {
         self.enclosing.push(Enclosing::Look { negative, accepts: Vec::new() });
         let end = First::nothing();
         if behind {
-            let branches = match node {
-                Node::Alt(branches) => branches.as_slice(),
-                _ => std::slice::from_ref(node),
-            };
+            let branches = branches(node);
             let mut jumps = Vec::new();
             for (at, branch) in branches.iter().enumerate() {
-                let not_fixed = CompileError { message: "lookbehind assertion is not fixed length", offset };
-                if self.index.utf && Index::any(branch, &|node| matches!(node, Node::Byte)) {
-                    let message = "\\C not allowed in lookbehind assertion";
-                    return Err(CompileError { message, offset });
-                }
-                let count = self.index.fixed_length(branch).ok_or(not_fixed)?;
+                // (`check` has seen to it that there is one)
+                let count = self.index.fixed_length(branch).unwrap_or(0);
                 let last = at + 1 == branches.len();
                 let fork = if last { None } else { Some(self.push(Inst::Branch { other: 0 })?) };
                 self.push(Inst::Back { count })?;
@@ -684,11 +687,11 @@ impl Compiler<'_, '_> {
                 self.push(Inst::IfRecursion { groups, otherwise: 0 })?
             }
             Test::Look(look) => {
-                let Node::Look { behind, negative, node, offset } = &**look else {
+                let Node::Look { behind, negative, node, .. } = &**look else {
                     // An assertion that cannot hold has become a plain failure.
                     return self.node(no, follow);
                 };
-                return self.conditional_look((*behind, *negative, node, *offset), yes, no, follow);
+                return self.conditional_look((*behind, *negative, node), yes, no, follow);
             }
         };
         self.node(yes, follow)?;
@@ -706,7 +709,7 @@ impl Compiler<'_, '_> {
     /// `(?(?=test)yes|no)`: the outcome of the test is final, and `no` must not be tried after a failure in `yes`.
     fn conditional_look(
         &mut self,
-        (behind, negative, node, offset): (bool, bool, &Node, usize),
+        (behind, negative, node): (bool, bool, &Node),
         yes: &Node,
         no: &Node,
         follow: &First,
@@ -715,7 +718,7 @@ impl Compiler<'_, '_> {
         let flag = self.register();
         self.push(Inst::AtomicBegin)?;
         let fork = self.push(Inst::Branch { other: 0 })?;
-        self.look(behind, negative, node, offset)?;
+        self.look(behind, negative, node)?;
         self.push(Inst::RoundBegin { register: flag })?;
         let out = self.push(Inst::Jump { to: 0 })?;
         self.land(fork);

@@ -7,16 +7,19 @@
 //! Not supported, and refused when compiling: callouts, `(*THEN)`, `(*MARK)`, names for `(*SKIP)`, newline
 //! conventions other than LF.
 //!
-//! `Engine` is the seam for engines besides the backtracking one: whatever implements it must give exactly the same
-//! captures.
+//! Backtracking is fast for all but the worst patterns. When a search takes long, and the pattern allows it, it is
+//! handed over to `linear`, which gives exactly the same captures; so the default limit is met only by patterns that need
+//! to backtrack. A limit that was asked for is counted in any case.
 
 mod analysis;
 mod ast;
 mod backtrack;
 mod charset;
+mod check;
 mod class;
 mod compile;
 mod escape;
+mod linear;
 mod parse;
 mod program;
 mod rewrite;
@@ -28,7 +31,9 @@ mod words;
 pub use template::{LUA_ERROR as TEMPLATE_ERROR, Template, TemplateError};
 
 use backtrack::Scratch;
+use linear::Linear;
 use program::{Program, UNSET};
+use search::Limit;
 
 /// Options of a pattern. The letters are those of `ngx.re`'s options string.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -148,6 +153,8 @@ impl Captures {
 #[derive(Debug)]
 pub struct Regex {
     program: Program,
+    /// For searches that turn out hard.
+    linear: Option<Linear>,
     names: Vec<(Vec<u8>, u32)>,
     groups: u32,
     flags: Flags,
@@ -159,8 +166,11 @@ impl Regex {
         let parsed = parse::parse(pattern, flags)?;
         let program = compile::compile(&parsed, flags)?;
         let flags = Flags { utf: parsed.utf, ..flags };
+        // (of a subject that is not checked, characters may be anything)
+        let unchecked = parsed.utf && flags.no_utf_check;
+        let linear = if unchecked || flags.longest { None } else { Linear::new(&parsed) };
         let parse::Parsed { names, groups, match_limit, .. } = parsed;
-        Ok(Regex { program, names, groups, flags, match_limit })
+        Ok(Regex { program, linear, names, groups, flags, match_limit })
     }
 
     /// Number of groups, group 0 included.
@@ -177,6 +187,37 @@ impl Regex {
         self.flags
     }
 
+    /// Searches by backtracking, and when that does not come to an end soon, in linear time.
+    fn run_or_hand_over(
+        &self,
+        linear: &Linear,
+        subject: &[u8],
+        start: usize,
+        scratch: &mut Scratch,
+    ) -> Result<bool, MatchError> {
+        let anchored = self.flags.anchored;
+        let length = (subject.len() - start) as u64;
+        if !linear.is_built() {
+            let soon = Limit::of_search(PATIENCE + PATIENCE_PER_BYTE * length);
+            match search::search(&self.program, subject, start, anchored, false, scratch, soon) {
+                Err(MatchError::LimitExceeded | MatchError::StackExceeded) => {}
+                result => return result,
+            }
+        } else {
+            scratch.steps = 0;
+        }
+        match linear.search(subject, start, anchored, &mut scratch.slots) {
+            Some(found) => {
+                scratch.steps += length / 8;
+                Ok(found)
+            }
+            None => {
+                let limit = Limit::of_attempt(DEFAULT_LIMIT, subject);
+                search::search(&self.program, subject, start, anchored, false, scratch, limit)
+            }
+        }
+    }
+
     /// Searches `subject` from byte `start` on; what is before it can be looked at. `limit` bounds the steps of one
     /// attempt; 0 means PCRE's default. After `Ok(true)`, `captures` holds the groups.
     pub fn exec(&self, subject: &[u8], start: usize, captures: &mut Captures, limit: u64) -> Result<bool, MatchError> {
@@ -191,11 +232,20 @@ impl Regex {
                 return Err(MatchError::BadUtf8Offset);
             }
         }
-        let limit = if limit == 0 { DEFAULT_LIMIT } else { limit };
-        let limit = self.match_limit.map_or(limit, |own| own.min(limit));
         let Captures { groups, scratch } = captures;
         let Flags { anchored, longest, .. } = self.flags;
-        let found = search::search(&self.program, subject, start, anchored, longest, scratch, limit)?;
+        let own = self.match_limit.unwrap_or(u64::MAX);
+        let found = match &self.linear {
+            // Who asks for a limit asks for the engine that counts.
+            Some(linear) if limit == 0 && own == u64::MAX && linear.suits(subject) => {
+                self.run_or_hand_over(linear, subject, start, scratch)
+            }
+            _ => {
+                let limit = if limit == 0 { DEFAULT_LIMIT } else { limit };
+                let limit = Limit::of_attempt(limit.min(own), subject);
+                search::search(&self.program, subject, start, anchored, longest, scratch, limit)
+            }
+        }?;
         *groups = match (found, longest) {
             (false, _) => 0,
             (true, true) => 1,
@@ -205,6 +255,9 @@ impl Regex {
     }
 }
 
+/// Steps after which a search is hard.
+const PATIENCE: u64 = 2000;
+const PATIENCE_PER_BYTE: u64 = 8;
 /// PCRE's default MATCH_LIMIT.
 pub const DEFAULT_LIMIT: u64 = 10_000_000;
 

@@ -19,8 +19,6 @@ pub struct Program {
     pub tables: Vec<Box<[u32; 256]>>,
     /// All slots, registers included.
     pub slots: usize,
-    /// Capturing groups, group 0 not counted.
-    pub groups: u32,
     pub utf: bool,
     pub start: Start,
     /// A byte that every match contains.

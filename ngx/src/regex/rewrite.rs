@@ -12,8 +12,8 @@ pub fn rewrite(node: Node, utf: bool) -> Node {
     match node {
         Node::Capture(group, node) => Node::Capture(group, inside(node)),
         Node::Atomic(node) => Node::Atomic(inside(node)),
-        Node::Look { behind: false, negative, node, offset } => {
-            Node::Look { behind: false, negative, node: inside(node), offset }
+        Node::Look { behind: false, negative, node, ends } => {
+            Node::Look { behind: false, negative, node: inside(node), ends }
         }
         Node::Repeat { node, min, max, kind } => Node::Repeat { node: inside(node), min, max, kind },
         Node::Concat(nodes) => Node::Concat(nodes.into_iter().map(|node| rewrite(node, utf)).collect()),

@@ -5,6 +5,24 @@ use super::backtrack::{Machine, Outcome, Scratch};
 use super::program::{Program, Start};
 use super::scan::Text;
 
+/// How many steps are allowed.
+#[derive(Clone, Copy)]
+pub struct Limit {
+    attempt: u64,
+    total: u64,
+}
+
+impl Limit {
+    /// A limit for each attempt, as PCRE's; the whole search gets several times that.
+    pub fn of_attempt(limit: u64, subject: &[u8]) -> Limit {
+        Limit { attempt: limit, total: limit.saturating_mul(ATTEMPTS).saturating_add(subject.len() as u64) }
+    }
+
+    pub fn of_search(limit: u64) -> Limit {
+        Limit { attempt: limit, total: limit }
+    }
+}
+
 /// Finds the first match from `start` on. The slots are in `scratch` afterwards.
 pub fn search(
     program: &Program,
@@ -13,7 +31,7 @@ pub fn search(
     anchored: bool,
     longest: bool,
     scratch: &mut Scratch,
-    limit: u64,
+    limit: Limit,
 ) -> Result<bool, MatchError> {
     let text = Text { program, subject, from: start };
     let found = search_with(text, start, anchored, longest, scratch, limit);
@@ -27,10 +45,9 @@ fn search_with(
     anchored: bool,
     longest: bool,
     scratch: &mut Scratch,
-    limit: u64,
+    limit: Limit,
 ) -> Result<bool, MatchError> {
     let (program, subject) = (text.program, text.subject);
-    let total = limit.saturating_mul(ATTEMPTS).saturating_add(subject.len() as u64);
     let mut machine = Machine::new(text, longest, scratch);
     // Where the required byte stands next; most attempts that cannot take long are spared the look.
     let mut required = program.required.filter(|_| program.branching).map(|_| start);
@@ -45,7 +62,7 @@ fn search_with(
                 None => return Ok(false),
             }
         }
-        machine.attempt_end = machine.scratch.steps.saturating_add(limit).min(total);
+        machine.attempt_end = machine.scratch.steps.saturating_add(limit.attempt).min(limit.total);
         machine.run_end = candidate;
         match machine.attempt(candidate)? {
             Outcome::Match => return Ok(true),
