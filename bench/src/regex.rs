@@ -53,7 +53,8 @@ pub fn main(args: &[String]) -> Result<(), String> {
         let interpreter = peer.run("interpreter", &rows, &counts)?;
         for (at, (row, count)) in rows.iter().zip(&counts).enumerate() {
             let (time, sum) = search(row, *count)?;
-            let cells = [(HERE, time, sum), (JIT, jit[at].0, jit[at].1), (INTERPRETER, interpreter[at].0, interpreter[at].1)];
+            let cells =
+                [(HERE, time, sum), (JIT, jit[at].0, jit[at].1), (INTERPRETER, interpreter[at].0, interpreter[at].1)];
             for (peer, time, other) in cells {
                 let cpu_ns = if other == sum { Ok(time / count) } else { Err("other places".to_string()) };
                 samples.push(Sample { program: row.name.clone(), peer, round, cpu_ns });
@@ -189,7 +190,8 @@ impl Pcre2 {
             let _ = writeln!(input, "{options} {pattern} {subject} {} {count}", u8::from(row.all));
         }
         let mut command = Command::new(&self.program);
-        let mut child = command.arg(mode).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().map_err(|e| e.to_string())?;
+        let mut child =
+            command.arg(mode).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().map_err(|e| e.to_string())?;
         let mut stdin = child.stdin.take().ok_or("no pipe")?;
         let writer = std::thread::spawn(move || stdin.write_all(input.as_bytes()));
         let output = child.wait_with_output().map_err(|error| error.to_string())?;

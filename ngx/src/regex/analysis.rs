@@ -315,7 +315,13 @@ impl<'t> Index<'t> {
         let length = |node: &Node| self.length(node, all_known);
         match node {
             Node::Char(..) | Node::Set(_) | Node::Any { .. } => Ok(1),
-            Node::Byte => if self.utf { Err(Unfixed::Byte) } else { Ok(1) },
+            Node::Byte => {
+                if self.utf {
+                    Err(Unfixed::Byte)
+                } else {
+                    Ok(1)
+                }
+            }
             Node::Newline | Node::Grapheme | Node::Backref { .. } => Err(Unfixed::Variable),
             Node::Empty | Node::Keep | Node::Assert(_) | Node::Look { .. } => Ok(0),
             Node::Fail | Node::Verb(_) | Node::Accept => Ok(0),

@@ -30,11 +30,8 @@ impl Unfixed {
 /// Checks a whole pattern.
 pub fn check(index: &Index, parsed: &Parsed) -> Result<(), CompileError> {
     let mut checker = Checker { index, missing: None, later: Vec::new() };
-    let in_place = [
-        checker.node(&parsed.node).err(),
-        index.check_recursion(&parsed.node, &mut vec![0]).err(),
-        parsed.too_many,
-    ];
+    let in_place =
+        [checker.node(&parsed.node).err(), index.check_recursion(&parsed.node, &mut vec![0]).err(), parsed.too_many];
     if let Some(error) = in_place.into_iter().flatten().min_by_key(|error| error.offset) {
         return Err(error);
     }

@@ -613,9 +613,10 @@ impl Compiler<'_, '_> {
     fn runs(&self, node: &Node, follow: &First) -> Option<Node> {
         let Node::Alt(nodes) = node else { return None };
         let firsts: Vec<First> = nodes.iter().map(|node| self.index.first(node, false)).collect();
-        let distinct = firsts.iter().enumerate().all(|(at, first)| {
-            !first.nullable && !firsts[..at].iter().any(|other| other.bytes.overlaps(&first.bytes))
-        });
+        let distinct = firsts
+            .iter()
+            .enumerate()
+            .all(|(at, first)| !first.nullable && !firsts[..at].iter().any(|other| other.bytes.overlaps(&first.bytes)));
         let verbs = Index::any(node, &|node| matches!(node, Node::Verb(_)));
         if verbs || !distinct || !nodes.iter().any(Node::is_single) {
             return None;

@@ -157,9 +157,9 @@ impl Translator<'_> {
         Hir::class(if self.utf {
             // A checked subject has no surrogates.
             let halves = ranges.flat_map(|&(low, high)| [(low, high.min(0xd7ff)), (low.max(0xe000), high)]);
-            let chars = halves.filter(|(low, high)| low <= high).filter_map(|(low, high)| {
-                Some(ClassUnicodeRange::new(char::from_u32(low)?, char::from_u32(high)?))
-            });
+            let chars = halves
+                .filter(|(low, high)| low <= high)
+                .filter_map(|(low, high)| Some(ClassUnicodeRange::new(char::from_u32(low)?, char::from_u32(high)?)));
             Class::Unicode(ClassUnicode::new(chars))
         } else {
             let bytes = ranges.filter(|&&(low, _)| low < 0x100);

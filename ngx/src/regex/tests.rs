@@ -744,12 +744,15 @@ fn generated_patterns() {
             let subject = generate::subject(&mut random);
             let found = regex.exec(subject.as_bytes(), 0, &mut captures, 3000);
             assert!(captures.steps() <= 3000 * 10 + 100, "/{pattern}/{options} on {subject:?}: {}", captures.steps());
-            let Some(linear) = regex.linear.as_ref().filter(|linear| linear.suits(subject.as_bytes())) else { continue };
+            let Some(linear) = regex.linear.as_ref().filter(|linear| linear.suits(subject.as_bytes())) else {
+                continue;
+            };
             let anchored = regex.flags.anchored;
             let other = linear.search(subject.as_bytes(), 0, anchored, &mut others.scratch.slots);
             let (Some(other), Ok(found)) = (other, found) else { continue };
             others.groups = if other { regex.captures_len() } else { 0 };
-            let spans = |captures: &Captures| (0..regex.captures_len()).map(|group| captures.span(group)).collect::<Vec<_>>();
+            let spans =
+                |captures: &Captures| (0..regex.captures_len()).map(|group| captures.span(group)).collect::<Vec<_>>();
             assert_eq!((found, spans(&captures)), (other, spans(&others)), "/{pattern}/{options} on {subject:?}");
             compared += 1;
         }
