@@ -343,8 +343,8 @@ impl<'t> Index<'t> {
             }
             Node::Concat(nodes) => {
                 // (what comes after an ACCEPT does not count)
-                let nodes = nodes.iter().take_while(|node| !matches!(node, Node::Accept));
-                nodes.fold(Ok(0u32), |sum, node| sum?.checked_add(length(node)?).ok_or(Unfixed::Variable))
+                let mut nodes = nodes.iter().take_while(|node| !matches!(node, Node::Accept));
+                nodes.try_fold(0u32, |sum, node| sum.checked_add(length(node)?).ok_or(Unfixed::Variable))
             }
             Node::Alt(nodes) => {
                 let mut all = None;

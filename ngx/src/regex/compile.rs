@@ -165,7 +165,7 @@ struct Compiler<'i, 't> {
     code: Vec<Inst>,
     literals: Vec<u8>,
     sets: Vec<Frozen>,
-    tables: Vec<Box<[u32; 256]>>,
+    tables: Vec<[u32; 256]>,
     slots: usize,
     watched: bool,
     /// The register of each group's start, and each loop's, by instruction address.
@@ -252,13 +252,13 @@ impl Compiler<'_, '_> {
                 if utf { Single::WideSet(self.set(&set)) } else { Single::Set(self.set(&set)) }
             }
             Node::Set(set) if utf => Single::WideSet(self.set(set)),
-            Node::Set(set) => match set.clone().complement(0xff).ranges() {
+            Node::Set(set) => match *set.clone().complement(0xff).ranges() {
                 // (a class of all bytes has an empty complement)
-                &[] => Single::AnyByte,
-                &[(low, high)] if high - low < 3 => Single::Not([low as u8, high.min(low + 1) as u8, high as u8]),
-                &[(a, b), (c, d)] if a == b && d - c < 2 => Single::Not([a as u8, c as u8, d as u8]),
-                &[(a, b), (c, d)] if c == d && b - a < 2 => Single::Not([a as u8, b as u8, c as u8]),
-                &[(a, b), (c, d), (e, f)] if a == b && c == d && e == f => Single::Not([a as u8, c as u8, e as u8]),
+                [] => Single::AnyByte,
+                [(low, high)] if high - low < 3 => Single::Not([low as u8, high.min(low + 1) as u8, high as u8]),
+                [(a, b), (c, d)] if a == b && d - c < 2 => Single::Not([a as u8, c as u8, d as u8]),
+                [(a, b), (c, d)] if c == d && b - a < 2 => Single::Not([a as u8, b as u8, c as u8]),
+                [(a, b), (c, d), (e, f)] if a == b && c == d && e == f => Single::Not([a as u8, c as u8, e as u8]),
                 _ => Single::Set(self.set(set)),
             },
             Node::Any { newline: true } if utf => Single::WideAny,
@@ -475,7 +475,7 @@ impl Compiler<'_, '_> {
             .collect();
         let switch = match nodes.len() > 2 && self.tables.len() < MAX_TABLES && firsts.iter().all(Option::is_some) {
             true => {
-                self.tables.push(Box::new([0; 256]));
+                self.tables.push([0; 256]);
                 let table = self.tables.len() as u32 - 1;
                 self.push(Inst::Switch { table })?;
                 let fail = self.here();

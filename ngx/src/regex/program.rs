@@ -16,7 +16,7 @@ pub struct Program {
     pub literals: Vec<u8>,
     pub sets: Vec<Frozen>,
     /// Addresses by byte.
-    pub tables: Vec<Box<[u32; 256]>>,
+    pub tables: Vec<[u32; 256]>,
     /// All slots, registers included.
     pub slots: usize,
     pub utf: bool,
