@@ -71,7 +71,9 @@ fn compare(pattern: &str, options: &str, subjects: &[&[u8]]) -> Option<String> {
             (!same && !loops && !known(pattern)).then(|| format!("{head}: {words} at offset {at}; here: {error}"))
         }
         (Err((words, _)), Ok(_)) if words.starts_with("recursive call") => None,
-        (Err((words, at)), Ok(_)) => (!known(pattern)).then(|| format!("{head}: {words} at offset {at}; compiles here")),
+        (Err((words, at)), Ok(_)) => {
+            (!known(pattern)).then(|| format!("{head}: {words} at offset {at}; compiles here"))
+        }
         (Ok(_), Err(error)) => (!known(pattern)).then(|| format!("{head}: compiles; here: {error}")),
         (Ok(theirs), Ok(regex)) => {
             if known(pattern) {
@@ -83,7 +85,9 @@ fn compare(pattern: &str, options: &str, subjects: &[&[u8]]) -> Option<String> {
                 for limit in [u64::from(LIMIT), 0] {
                     let mut ours = match regex.exec(subject, 0, &mut captures, limit) {
                         Ok(false) => Answer::No,
-                        Ok(true) => Answer::Match((0..regex.captures_len()).map(|group| captures.span(group)).collect()),
+                        Ok(true) => {
+                            Answer::Match((0..regex.captures_len()).map(|group| captures.span(group)).collect())
+                        }
                         Err(error) => Answer::Error(error.code()),
                     };
                     let mut theirs = theirs.clone();
@@ -110,11 +114,17 @@ fn compare(pattern: &str, options: &str, subjects: &[&[u8]]) -> Option<String> {
 fn known(pattern: &str) -> bool {
     // Callouts and the rest of verbs are refused here, `(?^)` is not. `\X` is a simpler one.
     let here = ["(?C", "(?^", "\\X", "(*X)", "(*"];
-    if here.iter().any(|part| pattern.contains(part) && (*part != "(*" || !SUPPORTED.iter().any(|verb| pattern.contains(verb)))) {
+    if here
+        .iter()
+        .any(|part| pattern.contains(part) && (*part != "(*" || !SUPPORTED.iter().any(|verb| pattern.contains(verb))))
+    {
         return true;
     }
     // PCRE2 goes back into groups that were called, knows more escapes, and refuses some that PCRE 8 takes literally.
-    let newer = ["(?R", "(?0", "(?1", "(?2", "(?3", "(?4", "(?5", "(?6", "(?7", "(?8", "(?9", "(?+", "(?-", "(?&", "(?P>", "\\g<", "\\N{", "(*"];
+    let newer = [
+        "(?R", "(?0", "(?1", "(?2", "(?3", "(?4", "(?5", "(?6", "(?7", "(?8", "(?9", "(?+", "(?-", "(?&", "(?P>",
+        "\\g<", "\\N{", "(*",
+    ];
     // It takes `^` in a group that is repeated no times for an anchor.
     if cfg!(not(feature = "pcre8")) && pattern.contains("){0}") {
         return true;

@@ -42,7 +42,8 @@ pub fn answer(pattern: &[u8], options: &str, subjects: &[&[u8]]) -> Result<Vec<A
                 PCRE2_ERROR_NOMATCH => Answer::No,
                 ..0 => Answer::Error(count),
                 _ => {
-                    let places = std::slice::from_raw_parts(pcre2_get_ovector_pointer_8(data), 2 * (groups as usize + 1));
+                    let places =
+                        std::slice::from_raw_parts(pcre2_get_ovector_pointer_8(data), 2 * (groups as usize + 1));
                     let spans = places.chunks(2).enumerate().map(|(group, span)| {
                         let (start, end) = (span[0], span[1]);
                         (group < count as usize && start != usize::MAX).then_some((start, end))
