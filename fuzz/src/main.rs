@@ -125,8 +125,10 @@ fn known(pattern: &str) -> bool {
         "(?R", "(?0", "(?1", "(?2", "(?3", "(?4", "(?5", "(?6", "(?7", "(?8", "(?9", "(?+", "(?-", "(?&", "(?P>",
         "\\g<", "\\N{", "(*",
     ];
-    // It takes `^` in a group that is repeated no times for an anchor.
-    if cfg!(not(feature = "pcre8")) && pattern.contains("){0}") {
+    // It takes `^` in a group that is repeated no times for an anchor, wants the character of a leading lookahead twice, and
+    // gives nothing back to optional possessive groups, to atomic ones that can be empty, nor from `\\R` to `\\N`.
+    let wrong = ["){0}", "(?=a)", "}+", ")?+", ")*+", "(?>|", "\\R"];
+    if cfg!(not(feature = "pcre8")) && wrong.iter().any(|part| pattern.contains(part)) {
         return true;
     }
     cfg!(not(feature = "pcre8")) && newer.iter().any(|part| pattern.contains(part))

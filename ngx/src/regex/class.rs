@@ -16,7 +16,11 @@ impl<'p> Parser<'p> {
             }));
         }
         self.at += 1;
-        let negated = self.eat(b'^');
+        let mut negated = false;
+        // Quoting that quotes nothing may stand before the `^`.
+        while self.eat_all(b"\\E") || self.eat_all(b"\\Q\\E") || !negated && self.eat(b'^') {
+            negated |= self.text[self.at - 1] == b'^';
+        }
         if self.javascript && self.eat(b']') {
             return Ok(if negated { Node::Any { newline: true } } else { Node::Fail });
         }
