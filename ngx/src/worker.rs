@@ -80,7 +80,7 @@ pub struct Worker {
     /// The time zone, as it was when the worker started.
     pub(crate) zone: crate::clock::Zone,
     /// Compiled patterns of ngx.re.
-    pub(crate) patterns: Rc<crate::api::re::Cache>,
+    pub(crate) patterns: Rc<crate::api::patterns::Cache>,
     /// The worker is on its way out (quit, or a reload replaced its configuration).
     exiting: Cell<bool>,
     poisoned: Cell<bool>,
@@ -116,7 +116,7 @@ impl Worker {
         let vm = Vm::new();
         vm.limit_memory(setup.memory_limit);
         let timers = Timers::new(setup.max_running_timers, setup.max_pending_timers, &setup.gauges);
-        let patterns = crate::api::re::Cache::new(setup.regex_cache_max_entries, setup.regex_match_limit);
+        let patterns = crate::api::patterns::Cache::new(setup.regex_cache_max_entries, setup.regex_match_limit);
         let sockets = crate::cosocket::Pools::new(log.clone(), setup.gauges.clone());
         let names = Resolver::new(log.clone());
         let worker = Rc::new(Worker {

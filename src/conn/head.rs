@@ -339,4 +339,66 @@ mod tests {
             "b\"GET\" b\"/\" 11 b\"Host\"=b\"a\"; None chunked false alive true",
         );
     }
+
+    /// Whatever comes, reading it ends without a panic, and what is accepted is well-formed.
+    #[test]
+    fn generated_heads() {
+        const PARTS: &[&[u8]] = &[
+            b"GET ",
+            b"POST ",
+            b"get",
+            b" ",
+            b"/",
+            b"/a?b",
+            b"http://h:1/x",
+            b"*",
+            b" HTTP/1.1",
+            b" HTTP/1.0",
+            b" HTTP/9",
+            b"\r\n",
+            b"\n",
+            b"\r",
+            b"\r\n\r\n",
+            b"Host: a",
+            b"Host:",
+            b"x_y: 1",
+            b"Content-Length: 3",
+            b"Content-Length: -1",
+            b": v",
+            b"Transfer-Encoding: chunked",
+            b"Connection: close, upgrade",
+            b"Expect: 100-continue",
+            b"\0",
+            b"\xff",
+            b"\t",
+            b"[::1]",
+            b"%00",
+        ];
+        let mut seed = 0x9e37_79b9_7f4a_7c15u64;
+        let mut random = move |below: usize| {
+            seed ^= seed << 13;
+            seed ^= seed >> 7;
+            seed ^= seed << 17;
+            (seed >> 11) as usize % below
+        };
+        let (limits, mut accepted) = (Limits { size: 64, ..Limits::default() }, 0);
+        for _ in 0..100_000 {
+            let mut text = [&b"GET / HTTP/1.1\r\nHost: a\r\n"[..], b"POST /a HTTP/1.0\r\n", b""][random(3)].to_vec();
+            (0..random(8)).for_each(|_| text.extend_from_slice(PARTS[random(PARTS.len())]));
+            let _ = unfinished(&text, &limits);
+            let whole = end(&text, 0);
+            assert_eq!(whole, end(&text, whole.unwrap_or(0).saturating_sub(2)), "{:?}", String::from_utf8_lossy(&text));
+            let cut = &text[leading_blank(&text).min(text.len())..];
+            if let Ok(head) = parse(Bytes::copy_from_slice(cut), &limits) {
+                accepted += 1;
+                assert!(!head.method.is_empty() && !head.target.contains(&b' ') && !head.target.contains(&b'\n'));
+                for (name, value) in head.headers.iter() {
+                    assert!(!name.is_empty() && !name.iter().any(|byte| b" :\r\n\0".contains(byte)), "{name:?}");
+                    assert!(!value.contains(&b'\n') && !value.contains(&0), "{value:?}");
+                }
+                assert!(!(head.chunked && head.content_length.is_some()));
+            }
+        }
+        assert!(accepted > 1000, "{accepted}");
+    }
 }

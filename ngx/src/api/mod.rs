@@ -12,6 +12,7 @@ pub(crate) mod lualib;
 pub(crate) mod modules;
 pub(crate) mod ngx_table;
 pub(crate) mod output;
+pub(crate) mod patterns;
 pub(crate) mod pipe;
 pub(crate) mod re;
 pub(crate) mod req;

@@ -2,8 +2,7 @@
 //!
 //! Compiled patterns are kept per worker, whether or not the options ask for it (`o`): the least recently used go first.
 //! Searching is charged by the engine's steps after each attempt; a step limit bounds every single one.
-use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
+use std::cell::Cell;
 use std::rc::Rc;
 
 use vm::value::Kind;
@@ -11,10 +10,11 @@ use vm::value::table::TableRef;
 use vm::{Call, Cx, Outcome, Reply, Row, Sequence, Table, Value, What};
 
 use super::ngx_table::warn;
-use super::{request, row_in, worker};
+use super::patterns::{Cache, Compiled};
+use super::{request, row_in};
 use crate::log::Level;
 use crate::phase::ANY;
-use crate::regex::{Captures, Flags, MatchError, Regex, TEMPLATE_ERROR, Template};
+use crate::regex::{Flags, MatchError, TEMPLATE_ERROR, Template};
 
 static NATIVES: &[Row] = &[
     row_in(
@@ -42,10 +42,6 @@ pub(crate) static MODULE: &[Row] = &[
 
 static ITERATOR: Row = row_in("gmatch iterator", next_match, ANY, "() -> captures, nil after the last");
 
-/// lua_regex_cache_max_entries' default.
-const MAX_CACHED: usize = 1024;
-/// The room for a message about a pattern.
-const MAX_MESSAGE: usize = 127;
 /// Replacements after which other light threads get their turn.
 const MATCHES_A_TURN: usize = 500;
 /// Steps of the engine that cost one unit of fuel.
@@ -53,60 +49,6 @@ const STEPS_A_UNIT: u64 = 4;
 
 pub fn open(cx: Cx<'_>) {
     cx.library("ngx.re", NATIVES);
-}
-
-/// The compiled patterns of a worker, by options and text, and the memory for searching.
-#[derive(Default)]
-pub(crate) struct Cache {
-    known: RefCell<HashMap<Vec<u8>, (Rc<Regex>, u64), ahash::RandomState>>,
-    clock: Cell<u64>,
-    key: RefCell<Vec<u8>>,
-    captures: RefCell<Captures>,
-    max_entries: usize,
-    /// Steps of one attempt; 0: PCRE's default.
-    match_limit: u64,
-}
-
-impl Cache {
-    pub fn new(max_entries: Option<usize>, match_limit: u64) -> Rc<Cache> {
-        Rc::new(Cache { max_entries: max_entries.unwrap_or(MAX_CACHED), match_limit, ..Cache::default() })
-    }
-    fn knows(&self, pattern: &[u8], options: &[u8]) -> bool {
-        self.known.borrow().contains_key(&[options, b"\0", pattern].concat())
-    }
-    fn compile(&self, pattern: &[u8], options: &[u8], flags: Flags) -> Result<Rc<Regex>, String> {
-        let mut key = self.key.borrow_mut();
-        key.clear();
-        key.extend_from_slice(options);
-        key.push(0);
-        key.extend_from_slice(pattern);
-        let now = self.clock.get() + 1;
-        self.clock.set(now);
-        let mut known = self.known.borrow_mut();
-        if let Some((regex, used)) = known.get_mut(key.as_slice()) {
-            *used = now;
-            return Ok(regex.clone());
-        }
-        let regex = Rc::new(Regex::compile(pattern, flags).map_err(|e| {
-            let shown = String::from_utf8_lossy(pattern);
-            let mut words = format!("pcre_compile() failed: {} in \"{shown}\"", e.message);
-            if let Some(rest) = pattern.get(e.offset..).filter(|rest| !rest.is_empty()) {
-                words.push_str(&format!(" at \"{}\"", String::from_utf8_lossy(rest)));
-            }
-            let end = (0..=MAX_MESSAGE.min(words.len())).rev().find(|i| words.is_char_boundary(*i));
-            words.truncate(end.unwrap_or(0));
-            words
-        })?);
-        if self.max_entries == 0 {
-            return Ok(regex);
-        }
-        if known.len() >= self.max_entries {
-            let oldest = known.iter().min_by_key(|(_, (_, used))| *used).map(|(k, _)| k.clone());
-            oldest.map(|k| known.remove(&k));
-        }
-        known.insert(key.clone(), (regex.clone(), now));
-        Ok(regex)
-    }
 }
 
 /// The options' letters. `o` and `j` are granted always.
@@ -138,10 +80,9 @@ fn flags<'gc>(call: &Call<'_, 'gc>, options: &[u8]) -> Result<Flags, Value<'gc>>
 /// A pattern at work: what every function here starts with.
 struct Search {
     cache: Rc<Cache>,
-    regex: Rc<Regex>,
+    compiled: Rc<Compiled>,
     /// Groups that Lua sees: none with the `d` option.
     groups: usize,
-    dup_names: bool,
 }
 
 impl Search {
@@ -153,24 +94,28 @@ impl Search {
     ) -> Result<Result<Search, String>, Value<'gc>> {
         let pattern = call.bytes(pattern)?;
         let options = if call.arg(options).truthy() { call.bytes(options)? } else { b"" };
-        let flags = flags(call, options)?;
         call.charge(pattern.len() / 16);
-        let cache = worker(call)?.patterns.clone();
-        if options.contains(&b'j') && !(options.contains(&b'o') && cache.knows(pattern, options)) {
+        let cache = request(call)?.lua.worker.as_ref().map(|worker| worker.patterns.clone());
+        let Some(cache) = cache else { return Err(call.error("no worker found")) };
+        let known = cache.find(pattern, options);
+        if options.contains(&b'j') && !(options.contains(&b'o') && known.is_some()) {
             super::log::debug(call, |_| "pcre JIT compiling result: 1".into());
         }
-        Ok(cache.compile(pattern, options, flags).map(|regex| Search {
-            groups: if flags.longest { 0 } else { regex.captures_len() - 1 },
-            dup_names: flags.dup_names,
-            cache: cache.clone(),
-            regex,
-        }))
+        let compiled = match known {
+            Some(compiled) => compiled,
+            None => match cache.compile(pattern, options, flags(call, options)?) {
+                Ok(compiled) => compiled,
+                Err(words) => return Ok(Err(words)),
+            },
+        };
+        let groups = if compiled.regex.flags().longest { 0 } else { compiled.regex.captures_len() - 1 };
+        Ok(Ok(Search { cache, compiled, groups }))
     }
     fn exec(&self, call: &mut Call<'_, '_>, subject: &[u8], from: usize) -> Result<bool, MatchError> {
         let captures = &mut self.cache.captures.borrow_mut();
         // (the directive's limit is the backtracking matcher's alone)
-        let limit = if self.regex.flags().longest { 0 } else { self.cache.match_limit };
-        let found = self.regex.exec(subject, from, captures, limit);
+        let limit = if self.compiled.regex.flags().longest { 0 } else { self.cache.match_limit };
+        let found = self.compiled.regex.exec(subject, from, captures, limit);
         call.charge(usize::try_from(captures.steps() / STEPS_A_UNIT).unwrap_or(usize::MAX / 2) + 1);
         found
     }
@@ -185,24 +130,31 @@ impl Search {
     /// The table of captures: numbers from 0 on, and names. Groups that took no part are false.
     fn captures<'gc>(&self, call: &mut Call<'_, 'gc>, subject: &[u8], into: Option<Table<'gc>>) -> Table<'gc> {
         let cx = call.cx;
-        call.charge(self.groups + self.regex.names().len() + 1);
-        let t = into.unwrap_or_else(|| cx.table(self.groups, self.regex.names().len() + 1));
-        for group in 0..=self.groups {
-            let v = match self.span(group).and_then(|(from, to)| subject.get(from..to)) {
-                Some(bytes) => {
-                    call.charge(bytes.len() / 32);
-                    cx.str(bytes)
-                }
-                None => Value::FALSE,
-            };
-            t.borrow_mut(cx.mc).put(group as f64, v);
+        call.charge(self.groups + self.compiled.regex.names().len() + 1);
+        let t = into.unwrap_or_else(|| cx.table(self.groups, self.compiled.regex.names().len() + 1));
+        let found = self.cache.captures.borrow();
+        let mut copied = 0;
+        {
+            let mut slots = t.borrow_mut(cx.mc);
+            for group in 0..=self.groups {
+                let v = match found.span(group).and_then(|(from, to)| subject.get(from..to)) {
+                    Some(bytes) => {
+                        copied += bytes.len();
+                        cx.str(bytes)
+                    }
+                    None => Value::FALSE,
+                };
+                slots.put(group as f64, v);
+            }
         }
+        drop(found);
+        call.charge(copied / 32);
         // Dup names gather in lists that begin empty for each match.
         let mut lists: Vec<(&[u8], Table<'gc>)> = Vec::new();
-        for (name, group) in self.regex.names() {
+        for (name, group) in self.compiled.regex.names() {
             let v = if *group as usize <= self.groups { t.borrow().get_num(f64::from(*group)) } else { Value::NIL };
             let key = Value::str(cx.intern(name));
-            if !self.dup_names {
+            if !self.compiled.regex.flags().dup_names {
                 // (string keys are never refused)
                 let _ = t.set(cx.mc, key, v);
                 continue;
@@ -365,7 +317,7 @@ fn replace<'gc>(call: &mut Call<'_, 'gc>, all: bool) -> Reply<'gc> {
         return Box::new(work).next_call(call);
     }
     let text = call.cx.raw_tostring(replacement);
-    match Template::compile(&text) {
+    match work.search.compiled.template(&text) {
         Ok(template) => work.fill(call, template),
         Err(e) => {
             warn(request(call)?, Level::Error, e.to_string().as_bytes());
@@ -405,7 +357,7 @@ impl Replacing {
         Ok(true)
     }
     /// Fills the template in for every match. A long subject is worked on in turns.
-    fn fill<'gc>(mut self, call: &mut Call<'_, 'gc>, template: Template) -> Reply<'gc> {
+    fn fill<'gc>(mut self, call: &mut Call<'_, 'gc>, template: Rc<Template>) -> Reply<'gc> {
         for _ in 0..MATCHES_A_TURN {
             match self.advance(call) {
                 Ok(true) => {}

@@ -291,4 +291,30 @@ mod tests {
         let pairs: [(&[u8], Option<&[u8]>); 3] = [(b"a b", Some(b"1&2")), (b"c", None), (b"d", Some(b""))];
         assert_eq!(encode_args(pairs), b"a%20b=1%262&c&d=");
     }
+
+    /// Whatever comes, decoding ends without a panic, keeps to its limit, and what it gives survives encoding.
+    #[test]
+    fn generated_args() {
+        const PARTS: &[&str] =
+            &["a", "b", "=", "=", "&", "&", "%", "%41", "%0", "+", "%26", "%3d", "é", "[]", "\0", " "];
+        let mut seed = 0x9e37_79b9_7f4a_7c15u64;
+        let mut random = move |below: usize| {
+            seed ^= seed << 13;
+            seed ^= seed >> 7;
+            seed ^= seed << 17;
+            (seed >> 11) as usize % below
+        };
+        for _ in 0..100_000 {
+            let text: String = (0..random(12)).map(|_| PARTS[random(PARTS.len())]).collect();
+            let max = random(4);
+            for args in [decode_args(text.as_bytes(), max), uri_args(text.as_bytes(), max)] {
+                assert!(max == 0 || args.pairs.len() <= max, "{text} {max}");
+                let pairs = args.pairs.iter().map(|(name, value)| match value {
+                    ArgValue::Bare => (name.as_slice(), None),
+                    ArgValue::Text(text) => (name.as_slice(), Some(text.as_slice())),
+                });
+                assert_eq!(decode_args(&encode_args(pairs), 0).pairs, args.pairs, "{text}");
+            }
+        }
+    }
 }

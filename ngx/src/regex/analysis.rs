@@ -6,6 +6,7 @@ use std::collections::{HashMap, HashSet};
 use super::CompileError;
 use super::ast::{Assert, Name, Node, Ref, Test};
 use super::charset::{self, Bytes};
+use super::check::Unfixed;
 
 /// The bytes a node's match can start with.
 #[derive(Clone)]
@@ -124,28 +125,6 @@ impl<'t> Index<'t> {
         self.resolve(to).map(|groups| groups.first().copied().unwrap_or(0))
     }
 
-    /// Refuses references to groups that are not there, wherever they stand.
-    pub fn check_references(&self, node: &Node) -> Result<(), CompileError> {
-        match node {
-            Node::Backref { to, .. } | Node::Call(to) => self.resolve(to).map(|_| ()),
-            Node::Capture(_, inner)
-            | Node::Atomic(inner)
-            | Node::Repeat { node: inner, .. }
-            | Node::Look { node: inner, .. } => self.check_references(inner),
-            Node::Concat(nodes) | Node::Alt(nodes) => nodes.iter().try_for_each(|node| self.check_references(node)),
-            Node::Cond { test, yes, no } => {
-                match test {
-                    Test::Group(to) | Test::Recursion(Some(to)) => self.resolve(to).map(|_| ())?,
-                    Test::Look(look) => self.check_references(look)?,
-                    Test::Recursion(None) | Test::Never => {}
-                }
-                self.check_references(yes)?;
-                self.check_references(no)
-            }
-            _ => Ok(()),
-        }
-    }
-
     /// What the node can start with. With `ends` set, `$` and its kin count as something that stands here (the end,
     /// or a newline): right for asking what may follow, wrong for asking where a match may start.
     pub fn first(&self, node: &Node, ends: bool) -> First {
@@ -162,6 +141,8 @@ impl<'t> Index<'t> {
                 first.bytes.insert(b'\n');
                 first
             }
+            // It has to be come to for it to act.
+            Node::Verb(_) if ends => First::unknown(),
             Node::Assert(_) | Node::Look { .. } | Node::Verb(_) => zero_width,
             Node::Capture(_, inner) | Node::Atomic(inner) => self.first(inner, ends),
             Node::Repeat { node, min, .. } => {
@@ -187,6 +168,23 @@ impl<'t> Index<'t> {
             Node::Fail => First { nullable: false, ..First::nothing() },
             Node::Cond { test: Test::Never, .. } => First::nothing(),
             Node::Backref { .. } | Node::Call(_) | Node::Cond { .. } | Node::Accept => First::unknown(),
+        }
+    }
+
+    /// The bytes one of which a lookahead at the node's start asks for.
+    pub fn seen_ahead(&self, node: &Node) -> Option<Bytes> {
+        match node {
+            Node::Look { behind: false, negative: false, node, .. } => {
+                let first = self.first(node, false);
+                (!first.nullable).then_some(first.bytes)
+            }
+            Node::Capture(_, inner) | Node::Atomic(inner) => self.seen_ahead(inner),
+            Node::Concat(nodes) => {
+                let zero_width = |node: &&Node| matches!(node, Node::Assert(_) | Node::Look { .. } | Node::Keep);
+                let at = nodes.iter().take_while(zero_width).find_map(|node| self.seen_ahead(node));
+                at.or_else(|| nodes.iter().find(|node| !zero_width(node)).and_then(|node| self.seen_ahead(node)))
+            }
+            _ => None,
         }
     }
 
@@ -272,7 +270,8 @@ impl<'t> Index<'t> {
                 self.check_branches([&**yes, &**no].into_iter(), open)
             }
             Node::Call(to) => {
-                let group = self.target(to)?;
+                // (`check` tells of groups that are not there)
+                let Ok(group) = self.target(to) else { return Ok(()) };
                 if open.contains(&group) {
                     let message = "recursive call could loop indefinitely";
                     return Err(CompileError { message, offset: to.offset });
@@ -308,40 +307,70 @@ impl<'t> Index<'t> {
 
     /// The length in characters of whatever the node matches, if it is always the same.
     pub fn fixed_length(&self, node: &Node) -> Option<u32> {
+        self.length(node, true).ok()
+    }
+
+    /// The same, or why there is none: the first reason from the left. Calls are followed if all groups are known.
+    pub fn length(&self, node: &Node, all_known: bool) -> Result<u32, Unfixed> {
+        let length = |node: &Node| self.length(node, all_known);
         match node {
-            Node::Char(..) | Node::Set(_) | Node::Any { .. } => Some(1),
-            Node::Byte => (!self.utf).then_some(1),
-            Node::Newline | Node::Grapheme | Node::Backref { .. } => None,
-            Node::Empty | Node::Keep | Node::Assert(_) | Node::Look { .. } => Some(0),
-            Node::Fail | Node::Verb(_) => Some(0),
-            Node::Accept => None,
-            Node::Capture(_, inner) | Node::Atomic(inner) => self.fixed_length(inner),
-            Node::Repeat { node, min, max, .. } => {
-                if *max != Some(*min) {
-                    return None;
+            Node::Char(..) | Node::Set(_) | Node::Any { .. } => Ok(1),
+            Node::Byte => {
+                if self.utf {
+                    Err(Unfixed::Byte)
+                } else {
+                    Ok(1)
                 }
-                self.fixed_length(node)?.checked_mul(*min)
             }
-            Node::Concat(nodes) => nodes.iter().try_fold(0u32, |sum, node| sum.checked_add(self.fixed_length(node)?)),
+            Node::Newline | Node::Grapheme | Node::Backref { .. } => Err(Unfixed::Variable),
+            Node::Empty | Node::Keep | Node::Assert(_) | Node::Look { .. } => Ok(0),
+            Node::Fail | Node::Verb(_) | Node::Accept => Ok(0),
+            Node::Capture(_, inner) | Node::Atomic(inner) => length(inner),
+            Node::Repeat { node, min, max, .. } => {
+                // A group that is left out has none in PCRE's eyes, nor has a call that is repeated.
+                let single = node.is_single() || matches!(**node, Node::Backref { .. });
+                if *max == Some(0) {
+                    return if single { Ok(0) } else { Err(Unfixed::Variable) };
+                }
+                if matches!(**node, Node::Call(_)) {
+                    return Err(Unfixed::Variable);
+                }
+                let once = length(node)?;
+                if *max != Some(*min) {
+                    return Err(Unfixed::Variable);
+                }
+                once.checked_mul(*min).ok_or(Unfixed::Variable)
+            }
+            Node::Concat(nodes) => {
+                // (what comes after an ACCEPT does not count)
+                let mut nodes = nodes.iter().take_while(|node| !matches!(node, Node::Accept));
+                nodes.try_fold(0u32, |sum, node| sum.checked_add(length(node)?).ok_or(Unfixed::Variable))
+            }
             Node::Alt(nodes) => {
-                let mut lengths = nodes.iter().map(|node| self.fixed_length(node));
-                let first = lengths.next()??;
-                lengths.all(|length| length == Some(first)).then_some(first)
+                let mut all = None;
+                for node in nodes {
+                    let one = length(node)?;
+                    if *all.get_or_insert(one) != one {
+                        return Err(Unfixed::Variable);
+                    }
+                }
+                Ok(all.unwrap_or(0))
             }
-            Node::Cond { test: Test::Never, .. } => Some(0),
+            Node::Cond { test: Test::Never, .. } => Ok(0),
             Node::Cond { yes, no, .. } => {
-                let yes = self.fixed_length(yes)?;
-                (self.fixed_length(no)? == yes).then_some(yes)
+                let yes = length(yes)?;
+                if length(no)? == yes { Ok(yes) } else { Err(Unfixed::Variable) }
             }
+            Node::Call(_) if !all_known => Err(Unfixed::Call),
             Node::Call(to) => {
-                let group = self.target(to).ok()?;
+                let group = self.target(to).map_err(|_| Unfixed::Variable)?;
                 if let Some(length) = self.lengths.borrow().get(&group) {
-                    return *length;
+                    return length.ok_or(Unfixed::Variable);
                 }
                 self.lengths.borrow_mut().insert(group, None);
                 let length = self.body(group).and_then(|body| self.fixed_length(body));
                 self.lengths.borrow_mut().insert(group, length);
-                length
+                length.ok_or(Unfixed::Variable)
             }
         }
     }

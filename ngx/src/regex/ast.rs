@@ -31,8 +31,8 @@ pub enum Node {
         behind: bool,
         negative: bool,
         node: Box<Node>,
-        /// Where in the pattern it ends, for errors.
-        offset: usize,
+        /// Where in the pattern each alternative ends, for errors.
+        ends: Vec<usize>,
     },
     Repeat {
         node: Box<Node>,
@@ -115,6 +115,14 @@ pub enum Test {
     /// `(?(DEFINE)`: never.
     Never,
     Look(Box<Node>),
+}
+
+/// The alternatives of a lookbehind, which may differ in length.
+pub fn branches(node: &Node) -> &[Node] {
+    match node {
+        Node::Alt(branches) => branches,
+        _ => std::slice::from_ref(node),
+    }
 }
 
 impl Node {

@@ -6,15 +6,16 @@
 //!
 //! What must stay true:
 //! - slots change only through `set`, which stacks the old value first, so that popping down to a frame restores the
-//!   slots to what they were when it was pushed;
+//!   slots to what they were when it was pushed; with nothing on the stack it only notes that the next attempt has to
+//!   clear them;
 //! - `barrier` is the stack index of the innermost barrier that was begun and not ended; ending one removes the ways
 //!   back inside it but keeps its undo frames, since the slots may still have to be restored from outside;
 //! - every way back taken and every long scan is counted, so the work between two checks of the budget is bounded.
 
 use super::MatchError;
-use super::ast::{Assert, Verb};
-use super::charset::{decode, step_back};
-use super::program::{INFINITE, Inst, Program, Single, Start, UNSET};
+use super::ast::Verb;
+use super::program::{INFINITE, Inst, Next, Single, UNSET};
+use super::scan::Text;
 
 /// Memory of a search, reused from one to the next.
 #[derive(Debug, Default)]
@@ -81,7 +82,7 @@ struct CallFrame {
 }
 
 /// How an attempt from one starting point ended.
-enum Outcome {
+pub enum Outcome {
     Match,
     NoMatch,
     /// No other starting point may be tried, or only those from here on.
@@ -89,116 +90,53 @@ enum Outcome {
     SkipTo(usize),
 }
 
-/// Finds the first match from `start` on. The slots are in `scratch` afterwards.
-pub fn search(
-    program: &Program,
-    subject: &[u8],
-    start: usize,
-    anchored: bool,
+pub struct Machine<'m> {
+    text: Text<'m>,
     longest: bool,
-    scratch: &mut Scratch,
-    limit: u64,
-) -> Result<bool, MatchError> {
-    let found = search_with(program, subject, start, anchored, longest, scratch, limit);
-    // What one hard search needed is not kept for the many easy ones.
-    scratch.stack.clear();
-    scratch.stack.shrink_to(KEPT_STACK);
-    scratch.saved.clear();
-    scratch.saved.shrink_to(KEPT_STACK);
-    found
-}
-
-fn search_with(
-    program: &Program,
-    subject: &[u8],
-    start: usize,
-    anchored: bool,
-    longest: bool,
-    scratch: &mut Scratch,
-    limit: u64,
-) -> Result<bool, MatchError> {
-    scratch.steps = 0;
-    scratch.slots.clear();
-    scratch.slots.resize(program.slots, UNSET);
-    scratch.stack.clear();
-    scratch.calls.clear();
-    scratch.saved.clear();
-    let total = limit.saturating_mul(ATTEMPTS).saturating_add(subject.len() as u64);
-    let last_required = match program.required {
-        Some(byte) => match memchr::memrchr(byte, &subject[start..]) {
-            Some(at) => Some(start + at),
-            None => return Ok(false),
-        },
-        None => None,
-    };
-    let mut machine =
-        Machine { program, subject, from: start, longest, scratch, barrier: NONE, attempt_end: 0, best: None };
-    let mut at = start;
-    loop {
-        let Some(candidate) = machine.candidate(at, anchored) else { return Ok(false) };
-        if last_required.is_some_and(|last| last < candidate) {
-            return Ok(false);
-        }
-        let attempt = machine.scratch.steps.saturating_add(limit);
-        machine.attempt_end = attempt.min(total);
-        match machine.attempt(candidate)? {
-            Outcome::Match => return Ok(true),
-            Outcome::Stop => return Ok(false),
-            Outcome::SkipTo(next) if next > candidate => at = next,
-            Outcome::NoMatch | Outcome::SkipTo(_) => {
-                at = if candidate < subject.len() { candidate + machine.char_len(candidate) } else { candidate + 1 };
-            }
-        }
-        if anchored || at > subject.len() {
-            return Ok(false);
-        }
-        machine.scratch.steps += 1;
-    }
-}
-
-struct Machine<'m> {
-    program: &'m Program,
-    subject: &'m [u8],
-    /// Where the search started: `\G`.
-    from: usize,
-    longest: bool,
-    scratch: &'m mut Scratch,
+    pub scratch: &'m mut Scratch,
     barrier: u32,
-    attempt_end: u64,
+    /// Where the budget ends.
+    pub attempt_end: u64,
+    /// Where the program's first run ended in this attempt.
+    pub run_end: usize,
+    /// Slots were changed without stacking the old value.
+    dirty: bool,
     /// The longest end so far, when looking for the longest match.
     best: Option<usize>,
 }
 
-impl Machine<'_> {
-    /// The first place from `at` on where a match can start.
-    fn candidate(&self, at: usize, anchored: bool) -> Option<usize> {
-        let rest = &self.subject[at..];
-        if anchored {
-            return Some(at);
-        }
-        match &self.program.start {
-            Start::Anywhere => Some(at),
-            Start::Anchored => (at == 0).then_some(0),
-            Start::Lines if at == 0 || self.subject[at - 1] == b'\n' => Some(at),
-            Start::Lines => {
-                // Behind a newline at the subject's very end no line starts.
-                let line = at + memchr::memchr(b'\n', rest)? + 1;
-                (line < self.subject.len()).then_some(line)
-            }
-            Start::First => (at == self.from).then_some(at),
-            Start::FirstAndLines if at == self.from || self.subject[at - 1] == b'\n' => Some(at),
-            Start::FirstAndLines => Some(at + memchr::memchr(b'\n', rest)? + 1),
-            Start::Literal(finder) => finder.find(rest).map(|found| at + found),
-            Start::Few([a, b, c]) => memchr::memchr3(*a, *b, *c, rest).map(|found| at + found),
-            Start::Bytes(table) => rest.iter().position(|&byte| table[usize::from(byte)]).map(|found| at + found),
+impl Scratch {
+    /// What one hard search needed is not kept for the many easy ones.
+    #[inline]
+    pub fn trim(&mut self) {
+        if self.stack.capacity().max(self.saved.capacity()) > KEPT_STACK {
+            self.stack.clear();
+            self.stack.shrink_to(KEPT_STACK);
+            self.saved.clear();
+            self.saved.shrink_to(KEPT_STACK);
         }
     }
+}
 
-    fn char_len(&self, at: usize) -> usize {
-        if self.program.utf { decode(self.subject, at).1 } else { 1 }
+impl<'m> Machine<'m> {
+    pub fn new(text: Text<'m>, longest: bool, scratch: &'m mut Scratch) -> Machine<'m> {
+        scratch.steps = 0;
+        scratch.slots.clear();
+        scratch.slots.resize(text.program.slots, UNSET);
+        scratch.stack.clear();
+        scratch.calls.clear();
+        scratch.saved.clear();
+        Machine { text, longest, scratch, barrier: NONE, attempt_end: 0, run_end: 0, dirty: false, best: None }
     }
 
+    #[inline]
     fn set(&mut self, slot: u32, value: usize) -> Result<(), MatchError> {
+        if self.scratch.stack.is_empty() {
+            // There is no way back but to the next attempt.
+            self.dirty = true;
+            self.scratch.slots[slot as usize] = value;
+            return Ok(());
+        }
         let old = std::mem::replace(&mut self.scratch.slots[slot as usize], value);
         self.push(Frame::Undo { slot, old })
     }
@@ -218,170 +156,245 @@ impl Machine<'_> {
         if self.scratch.steps > self.attempt_end { Err(MatchError::LimitExceeded) } else { Ok(()) }
     }
 
-    fn attempt(&mut self, start: usize) -> Result<Outcome, MatchError> {
+    pub fn attempt(&mut self, start: usize) -> Result<Outcome, MatchError> {
+        if std::mem::take(&mut self.dirty) {
+            self.scratch.slots.fill(UNSET);
+        }
         // A failed attempt has undone all it did, so the slots are as they were before the first one.
         debug_assert!(self.scratch.stack.is_empty() && self.scratch.slots[1..].iter().all(|&slot| slot == UNSET));
         self.scratch.slots[0] = start;
         let (mut pc, mut at) = (0, start);
-        let program = self.program;
-        loop {
-            let next = match &program.code[pc as usize] {
-                Inst::Match => {
-                    self.scratch.slots[1] = at;
-                    if !self.longest {
-                        return Ok(Outcome::Match);
+        let (program, text) = (self.text.program, self.text);
+        let code = program.code.as_slice();
+        'run: loop {
+            // Every arm goes on with the next instruction or at another place, or leaves this block: that is failing.
+            'failed: {
+                match &code[pc as usize] {
+                    Inst::Match => {
+                        self.scratch.slots[1] = at;
+                        if !self.longest {
+                            return Ok(Outcome::Match);
+                        }
+                        if self.best.is_none_or(|best| at > best) {
+                            self.best = Some(at);
+                            let Scratch { slots, best, .. } = &mut *self.scratch;
+                            best.clone_from(slots);
+                        }
+                        break 'failed;
                     }
-                    if self.best.is_none_or(|best| at > best) {
-                        self.best = Some(at);
-                        let Scratch { slots, best, .. } = &mut *self.scratch;
-                        best.clone_from(slots);
+                    Inst::Fail => break 'failed,
+                    Inst::One(what) => match text.one(*what, at) {
+                        Some(after) => (pc, at) = (pc + 1, after),
+                        None => break 'failed,
+                    },
+                    Inst::Literal { at: from, len } => {
+                        let literal = &program.literals[*from as usize..(*from + *len) as usize];
+                        if !starts_with(&text.subject[at..], literal) {
+                            break 'failed;
+                        }
+                        (pc, at) = (pc + 1, at + literal.len());
                     }
-                    None
-                }
-                Inst::Fail => None,
-                Inst::One(what) => self.one(*what, at).map(|after| (pc + 1, after)),
-                Inst::Literal { at: from, len } => {
-                    let literal = &program.literals[*from as usize..(*from + *len) as usize];
-                    self.subject[at..].starts_with(literal).then(|| (pc + 1, at + literal.len()))
-                }
-                Inst::LiteralCaseless { at: from, len } => {
-                    let literal = &program.literals[*from as usize..(*from + *len) as usize];
-                    let text = self.subject.get(at..at + literal.len());
-                    text.is_some_and(|text| text.eq_ignore_ascii_case(literal)).then(|| (pc + 1, at + literal.len()))
-                }
-                Inst::Greedy { what, min, max, next } => {
-                    let (low, end) = self.repeat(*what, at, *min, *max)?;
-                    match low {
-                        None => None,
-                        Some(low) if low == end => Some((pc + 1, end)),
-                        Some(low) => self.give_back(pc, low, end, *next)?.map(|at| (pc + 1, at)),
+                    Inst::LiteralCaseless { at: from, len } => {
+                        let literal = &program.literals[*from as usize..(*from + *len) as usize];
+                        let here = text.subject.get(at..at + literal.len());
+                        if !here.is_some_and(|here| here.eq_ignore_ascii_case(literal)) {
+                            break 'failed;
+                        }
+                        (pc, at) = (pc + 1, at + literal.len());
                     }
-                }
-                Inst::Possessive { what, min, max } => {
-                    let (low, end) = self.repeat(*what, at, *min, *max)?;
-                    low.map(|_| (pc + 1, end))
-                }
-                Inst::Lazy { what, min, max } => match self.repeat(*what, at, *min, *min)? {
-                    (None, _) => None,
-                    (Some(_), end) => {
+                    Inst::Greedy { what, min, max, next } => {
+                        let (low, end) = self.repeat(*what, at, *min, *max)?;
+                        let Some(low) = low else { break 'failed };
+                        if program.first_run == pc {
+                            self.run_end = end;
+                        }
+                        if low != end {
+                            match self.give_back(pc, *what, *next, low, end)? {
+                                Some(place) => at = place,
+                                None => break 'failed,
+                            }
+                        } else if text.may_follow(*next, end) {
+                            at = end;
+                        } else {
+                            break 'failed;
+                        }
+                        pc += 1;
+                    }
+                    Inst::Possessive { what, min, max } => {
+                        let (low, end) = self.repeat(*what, at, *min, *max)?;
+                        if low.is_none() {
+                            break 'failed;
+                        }
+                        if program.first_run == pc {
+                            self.run_end = end;
+                        }
+                        (pc, at) = (pc + 1, end);
+                    }
+                    Inst::Captured { group, what, min, max } => {
+                        let (low, end) = self.repeat(*what, at, *min, *max)?;
+                        if low.is_none() {
+                            break 'failed;
+                        }
+                        if program.first_run == pc {
+                            self.run_end = end;
+                        }
+                        self.set(2 * group, at)?;
+                        self.set(2 * group + 1, end)?;
+                        (pc, at) = (pc + 1, end);
+                    }
+                    Inst::Peek { what, behind, negative } => {
+                        let place = if *behind { text.back(at, 1) } else { Some(at) };
+                        if place.is_some_and(|place| text.one(*what, place).is_some()) == *negative {
+                            break 'failed;
+                        }
+                        pc += 1;
+                    }
+                    Inst::Lazy { what, min, max, next } => {
+                        let end = match min {
+                            0 => at,
+                            _ => match self.repeat(*what, at, *min, *min)? {
+                                (None, _) => break 'failed,
+                                (Some(_), end) => end,
+                            },
+                        };
                         let left = if *max == INFINITE { INFINITE } else { max - min };
-                        self.push(Frame::Lazy { pc, at: end, left })?;
-                        Some((pc + 1, end))
+                        match self.take_more(pc, *what, *next, end, left)? {
+                            Some(place) => (pc, at) = (pc + 1, place),
+                            None => break 'failed,
+                        }
                     }
-                },
-                Inst::Branch { other } => {
-                    self.count(1)?;
-                    self.push(Frame::Branch { pc: *other, at })?;
-                    Some((pc + 1, at))
-                }
-                Inst::BranchIf { set, other } => {
-                    let table = &program.sets[*set as usize].bytes;
-                    if self.subject.get(at).is_some_and(|&byte| table[usize::from(byte)]) {
+                    Inst::Branch { other } => {
                         self.count(1)?;
                         self.push(Frame::Branch { pc: *other, at })?;
-                        Some((pc + 1, at))
-                    } else {
-                        Some((*other, at))
+                        pc += 1;
+                    }
+                    Inst::BranchIf { set, other } => {
+                        if text.in_set(*set, at) {
+                            self.count(1)?;
+                            self.push(Frame::Branch { pc: *other, at })?;
+                            pc += 1;
+                        } else {
+                            pc = *other;
+                        }
+                    }
+                    Inst::Enter { set, other } => pc = if text.in_set(*set, at) { pc + 1 } else { *other },
+                    Inst::Switch { table } => match text.subject.get(at) {
+                        Some(&byte) => pc = program.tables[*table as usize][usize::from(byte)],
+                        None => break 'failed,
+                    },
+                    Inst::BranchTo { first } => {
+                        self.count(1)?;
+                        self.push(Frame::Branch { pc: pc + 1, at })?;
+                        pc = *first;
+                    }
+                    Inst::Jump { to } => pc = *to,
+                    Inst::Save { slot } | Inst::RoundBegin { register: slot } => {
+                        self.set(*slot, at)?;
+                        pc += 1;
+                    }
+                    Inst::Close { group, from } => {
+                        let start = self.scratch.slots[*from as usize];
+                        self.set(2 * group, start)?;
+                        self.set(2 * group + 1, at)?;
+                        pc += 1;
+                    }
+                    Inst::RoundEnd { register, exit } => {
+                        let empty = self.scratch.slots[*register as usize] == at;
+                        pc = if empty { *exit } else { pc + 1 };
+                    }
+                    Inst::ClearRegister { register } => {
+                        self.set(*register, UNSET)?;
+                        pc += 1;
+                    }
+                    Inst::IfRegister { register, otherwise } => {
+                        let set = self.scratch.slots[*register as usize] != UNSET;
+                        pc = if set { pc + 1 } else { *otherwise };
+                    }
+                    Inst::Assert(assert) => {
+                        if !text.holds(*assert, at) {
+                            break 'failed;
+                        }
+                        pc += 1;
+                    }
+                    Inst::Keep => {
+                        self.set(0, at)?;
+                        pc += 1;
+                    }
+                    Inst::Backref { groups, caseless, unset_matches } => {
+                        self.count(1)?;
+                        match self.backref(groups, *caseless, *unset_matches, at) {
+                            Some(after) => (pc, at) = (pc + 1, after),
+                            None => break 'failed,
+                        }
+                    }
+                    Inst::Newline => match text.newline(at) {
+                        Some(after) => (pc, at) = (pc + 1, after),
+                        None => break 'failed,
+                    },
+                    Inst::Grapheme { marks } => match text.grapheme(*marks, at) {
+                        Some(after) => (pc, at) = (pc + 1, after),
+                        None => break 'failed,
+                    },
+                    Inst::AtomicBegin => {
+                        self.begin(Barrier::Atomic, 0, at)?;
+                        pc += 1;
+                    }
+                    Inst::LookBegin => {
+                        self.begin(Barrier::Look, 0, at)?;
+                        pc += 1;
+                    }
+                    Inst::NegativeBegin { past } => {
+                        self.begin(Barrier::Negative, *past, at)?;
+                        pc += 1;
+                    }
+                    Inst::AtomicEnd => {
+                        self.end();
+                        pc += 1;
+                    }
+                    Inst::LookEnd => match self.end() {
+                        Some(begun) => (pc, at) = (pc + 1, begun),
+                        None => break 'failed,
+                    },
+                    Inst::NegativeEnd => {
+                        // The inside matched, so the assertion fails: drop all that it did, its frame included.
+                        let height = self.barrier as usize;
+                        self.unwind(height);
+                        break 'failed;
+                    }
+                    Inst::Back { count } => match text.back(at, *count as usize) {
+                        Some(before) => (pc, at) = (pc + 1, before),
+                        None => break 'failed,
+                    },
+                    Inst::Call { to, group } => {
+                        self.call(pc + 1, *group, at)?;
+                        pc = *to;
+                    }
+                    Inst::Return => match self.give_result() {
+                        Some(back) => pc = back,
+                        None => break 'failed,
+                    },
+                    Inst::IfGroup { groups, otherwise } => {
+                        let set = groups.iter().any(|&group| self.scratch.slots[2 * group as usize + 1] != UNSET);
+                        pc = if set { pc + 1 } else { *otherwise };
+                    }
+                    Inst::IfRecursion { groups, otherwise } => {
+                        let inside = self.scratch.calls.last().is_some_and(|call| match groups {
+                            None => true,
+                            Some(groups) => groups.contains(&call.group),
+                        });
+                        pc = if inside { pc + 1 } else { *otherwise };
+                    }
+                    Inst::Verb(verb) => {
+                        self.push(Frame::Verb { verb: *verb, at })?;
+                        pc += 1;
                     }
                 }
-                Inst::BranchTo { first } => {
-                    self.count(1)?;
-                    self.push(Frame::Branch { pc: pc + 1, at })?;
-                    Some((*first, at))
-                }
-                Inst::Jump { to } => Some((*to, at)),
-                Inst::Save { slot } | Inst::RoundBegin { register: slot } => {
-                    self.set(*slot, at)?;
-                    Some((pc + 1, at))
-                }
-                Inst::Close { group, from } => {
-                    let start = self.scratch.slots[*from as usize];
-                    self.set(2 * group, start)?;
-                    self.set(2 * group + 1, at)?;
-                    Some((pc + 1, at))
-                }
-                Inst::RoundEnd { register, exit } => {
-                    let empty = self.scratch.slots[*register as usize] == at;
-                    Some((if empty { *exit } else { pc + 1 }, at))
-                }
-                Inst::ClearRegister { register } => {
-                    self.set(*register, UNSET)?;
-                    Some((pc + 1, at))
-                }
-                Inst::IfRegister { register, otherwise } => {
-                    let set = self.scratch.slots[*register as usize] != UNSET;
-                    Some((if set { pc + 1 } else { *otherwise }, at))
-                }
-                Inst::Assert(assert) => self.holds(*assert, at).then_some((pc + 1, at)),
-                Inst::Keep => {
-                    self.set(0, at)?;
-                    Some((pc + 1, at))
-                }
-                Inst::Backref { groups, caseless, unset_matches } => {
-                    self.count(1)?;
-                    self.backref(groups, *caseless, *unset_matches, at).map(|after| (pc + 1, after))
-                }
-                Inst::Newline => self.newline(at).map(|after| (pc + 1, after)),
-                Inst::Grapheme { marks } => self.grapheme(*marks, at).map(|after| (pc + 1, after)),
-                Inst::AtomicBegin => {
-                    self.begin(Barrier::Atomic, 0, at)?;
-                    Some((pc + 1, at))
-                }
-                Inst::LookBegin => {
-                    self.begin(Barrier::Look, 0, at)?;
-                    Some((pc + 1, at))
-                }
-                Inst::NegativeBegin { past } => {
-                    self.begin(Barrier::Negative, *past, at)?;
-                    Some((pc + 1, at))
-                }
-                Inst::AtomicEnd => {
-                    self.end();
-                    Some((pc + 1, at))
-                }
-                Inst::LookEnd => self.end().map(|begun| (pc + 1, begun)),
-                Inst::NegativeEnd => {
-                    // The inside matched, so the assertion fails: drop all that it did, its frame included.
-                    let height = self.barrier as usize;
-                    self.unwind(height);
-                    None
-                }
-                Inst::Back { count } => self.back(at, *count as usize).map(|before| (pc + 1, before)),
-                Inst::Call { to, group } => {
-                    self.call(pc + 1, *group, at)?;
-                    Some((*to, at))
-                }
-                Inst::Return => self.scratch.calls.pop().map(|call| {
-                    self.scratch.stack.truncate(call.height);
-                    let from = self.scratch.saved.len() - self.program.slots;
-                    let Scratch { slots, saved, .. } = &mut *self.scratch;
-                    slots.copy_from_slice(&saved[from..]);
-                    saved.truncate(from);
-                    (call.back, at)
-                }),
-                Inst::IfGroup { groups, otherwise } => {
-                    let set = groups.iter().any(|&group| self.scratch.slots[2 * group as usize + 1] != UNSET);
-                    Some((if set { pc + 1 } else { *otherwise }, at))
-                }
-                Inst::IfRecursion { groups, otherwise } => {
-                    let inside = self.scratch.calls.last().is_some_and(|call| match groups {
-                        None => true,
-                        Some(groups) => groups.contains(&call.group),
-                    });
-                    Some((if inside { pc + 1 } else { *otherwise }, at))
-                }
-                Inst::Verb(verb) => {
-                    self.push(Frame::Verb { verb: *verb, at })?;
-                    Some((pc + 1, at))
-                }
-            };
-            (pc, at) = match next {
-                Some(next) => next,
-                None => match self.fail()? {
-                    Ok(next) => next,
-                    Err(outcome) => return Ok(outcome),
-                },
-            };
+                continue 'run;
+            }
+            match self.fail()? {
+                Ok(next) => (pc, at) = next,
+                Err(outcome) => return Ok(outcome),
+            }
         }
     }
 
@@ -392,26 +405,22 @@ impl Machine<'_> {
                 Frame::Undo { slot, old } => self.scratch.slots[slot as usize] = old,
                 Frame::Branch { pc, at } => return Ok(Ok((pc, at))),
                 Frame::Greedy { pc, low, at } => {
-                    let Inst::Greedy { what, next, .. } = self.program.code[pc as usize] else { continue };
-                    let end = self.before(what, at);
-                    if end == low {
-                        self.count(1)?;
-                        return Ok(Ok((pc + 1, end)));
-                    }
-                    if let Some(at) = self.give_back(pc, low, end, next)? {
+                    let Inst::Greedy { what, next, .. } = self.text.program.code[pc as usize] else { continue };
+                    let end = self.text.before(what, at);
+                    if let Some(at) = self.give_back(pc, what, next, low, end)? {
                         return Ok(Ok((pc + 1, at)));
                     }
                 }
                 Frame::Lazy { pc, at, left } => {
-                    let Inst::Lazy { what, .. } = self.program.code[pc as usize] else { continue };
-                    self.count(1)?;
+                    let Inst::Lazy { what, next, .. } = self.text.program.code[pc as usize] else { continue };
                     if left == 0 {
                         continue;
                     }
-                    if let Some(after) = self.one(what, at) {
+                    if let Some(after) = self.text.one(what, at) {
                         let left = if left == INFINITE { INFINITE } else { left - 1 };
-                        self.scratch.stack.push(Frame::Lazy { pc, at: after, left });
-                        return Ok(Ok((pc + 1, after)));
+                        if let Some(at) = self.take_more(pc, what, next, after, left)? {
+                            return Ok(Ok((pc + 1, at)));
+                        }
                     }
                 }
                 Frame::Barrier { kind, past, at, outer } => {
@@ -448,187 +457,88 @@ impl Machine<'_> {
         Outcome::Match
     }
 
-    /// Whether a greedy repetition that reaches from `low` to `end` can go on somewhere there: as far to the right as
-    /// possible, and where `next` stands if that is known. Leaves a frame for the places further left.
-    fn give_back(&mut self, pc: u32, low: usize, end: usize, next: Option<u8>) -> Result<Option<usize>, MatchError> {
-        self.count(1)?;
-        let mut at = end;
-        if let Some(byte) = next {
-            let reach = self.subject.len().min(end + 1);
-            match memchr::memrchr(byte, &self.subject[low..reach]) {
-                Some(found) => at = low + found,
-                None => return Ok(None),
-            }
-            self.count((end - at) as u64 >> SCAN)?;
-        }
+    /// A run of characters, counted.
+    #[inline]
+    fn repeat(&mut self, what: Single, at: usize, min: u32, max: u32) -> Result<(Option<usize>, usize), MatchError> {
+        let (low, end) = self.text.run(what, at, min, max);
+        self.count((end - at) as u64 >> SCAN)?;
+        Ok((low, end))
+    }
+
+    /// Where a greedy repetition that reaches from `low` to `end` can go on: as far to the right as possible, where
+    /// what must follow stands. Leaves a frame for the places further left.
+    fn give_back(
+        &mut self,
+        pc: u32,
+        what: Single,
+        next: Next,
+        low: usize,
+        end: usize,
+    ) -> Result<Option<usize>, MatchError> {
+        let Some(at) = self.text.last_follower(what, next, low, end) else {
+            self.count(1 + ((end - low) as u64 >> SCAN))?;
+            return Ok(None);
+        };
+        self.count(1 + ((end - at) as u64 >> SCAN))?;
         if at > low {
             self.push(Frame::Greedy { pc, low, at })?;
         }
         Ok(Some(at))
     }
 
-    fn is_wide(&self, what: Single) -> bool {
-        matches!(what, Single::WideAny | Single::WideNotNewline | Single::WideSet(_))
-    }
-
-    /// The place one character before `at`.
-    fn before(&self, what: Single, at: usize) -> usize {
-        if self.is_wide(what) { step_back(self.subject, at) } else { at - 1 }
-    }
-
-    /// Matches one character: the place behind it.
-    #[inline]
-    fn one(&self, what: Single, at: usize) -> Option<usize> {
-        let byte = *self.subject.get(at)?;
-        let matches = match what {
-            Single::Byte(wanted) => byte == wanted,
-            Single::Letter(wanted) => byte | 0x20 == wanted,
-            Single::NotNewline => byte != b'\n',
-            Single::AnyByte => true,
-            Single::Set(set) => self.program.sets[set as usize].bytes[usize::from(byte)],
-            Single::WideNotNewline | Single::WideAny | Single::WideSet(_) => return self.one_wide(what, at),
-        };
-        matches.then_some(at + 1)
-    }
-
-    fn one_wide(&self, what: Single, at: usize) -> Option<usize> {
-        if let Single::WideSet(set) = what {
-            let (char, len) = decode(self.subject, at);
-            return self.program.sets[set as usize].has(char).then_some(at + len);
-        }
-        if what == Single::WideNotNewline && self.subject[at] == b'\n' {
-            return None;
-        }
-        // From inside a character, where `\C` may have left us, this goes to its end.
-        let rest = &self.subject[at + 1..];
-        Some(at + 1 + rest.iter().take_while(|&&byte| byte & 0xc0 == 0x80).count())
-    }
-
-    /// Matches as many characters as possible, `max` at most: the place behind the first `min` (`None` if there are
-    /// fewer) and the place behind all.
-    fn repeat(&mut self, what: Single, at: usize, min: u32, max: u32) -> Result<(Option<usize>, usize), MatchError> {
-        let (low, end) = self.scan(what, at, min as usize, max);
-        self.count((end - at) as u64 >> SCAN)?;
-        Ok((low, end))
-    }
-
-    fn scan(&self, what: Single, at: usize, min: usize, max: u32) -> (Option<usize>, usize) {
-        let subject = self.subject;
-        let most = if max == INFINITE { usize::MAX } else { max as usize };
-        let rest = &subject[at..];
-        let room = &rest[..rest.len().min(most)];
-        let run = |test: &dyn Fn(u8) -> bool| room.iter().position(|&byte| !test(byte)).unwrap_or(room.len());
-        let length = match what {
-            Single::Byte(wanted) => room.iter().position(|&byte| byte != wanted).unwrap_or(room.len()),
-            Single::Letter(wanted) => run(&|byte| byte | 0x20 == wanted),
-            Single::NotNewline => memchr::memchr(b'\n', room).unwrap_or(room.len()),
-            Single::AnyByte => room.len(),
-            Single::Set(set) => {
-                let table = &self.program.sets[set as usize].bytes;
-                room.iter().position(|&byte| !table[usize::from(byte)]).unwrap_or(room.len())
+    /// Where a lazy repetition that has come to `at`, and can take `left` characters more, can go on: as soon as
+    /// possible, where what must follow stands. Leaves a frame for the places further right.
+    fn take_more(
+        &mut self,
+        pc: u32,
+        what: Single,
+        next: Next,
+        mut at: usize,
+        mut left: u32,
+    ) -> Result<Option<usize>, MatchError> {
+        let start = at;
+        if let (Next::Byte(byte), INFINITE) = (next, left) {
+            // One search finds either what must follow or what the repetition stops at.
+            let rest = &self.text.subject[at..];
+            let found = match what {
+                Single::AnyByte | Single::WideAny => memchr::memchr(byte, rest),
+                Single::NotNewline | Single::WideNotNewline => memchr::memchr2(byte, b'\n', rest),
+                Single::Not([a, b, c]) if a == b => memchr::memchr3(byte, a, c, rest),
+                _ => Some(0),
+            };
+            match found {
+                Some(found) => at += found,
+                None => {
+                    self.count(1 + (rest.len() as u64 >> SCAN))?;
+                    return Ok(None);
+                }
             }
-            Single::WideNotNewline | Single::WideAny | Single::WideSet(_) => {
-                return self.scan_wide(what, at, min, most);
-            }
-        };
-        ((length >= min).then_some(at + min), at + length)
-    }
-
-    fn scan_wide(&self, what: Single, start: usize, min: usize, most: usize) -> (Option<usize>, usize) {
-        let mut low = (min == 0).then_some(start);
-        let (mut at, mut count) = (start, 0);
-        while count < most {
-            let Some(after) = self.one(what, at) else { break };
+        }
+        while !self.text.may_follow(next, at) {
+            let after = if left == 0 { None } else { self.text.one(what, at) };
+            let Some(after) = after else {
+                self.count(1 + ((at - start) as u64 >> SCAN))?;
+                return Ok(None);
+            };
             at = after;
-            count += 1;
-            if count == min {
-                low = Some(at);
+            if left != INFINITE {
+                left -= 1;
             }
         }
-        (low, at)
-    }
-
-    fn is_word(&self, at: usize) -> bool {
-        self.subject.get(at).is_some_and(|byte| byte.is_ascii_alphanumeric() || *byte == b'_')
-    }
-
-    fn holds(&self, assert: Assert, at: usize) -> bool {
-        let end = self.subject.len();
-        match assert {
-            Assert::Start => at == 0,
-            // Behind a newline that ends the subject no line starts.
-            Assert::LineStart => at == 0 || (at < end && self.subject[at - 1] == b'\n'),
-            Assert::End => at == end,
-            Assert::EndOrNewline => at == end || (at + 1 == end && self.subject[at] == b'\n'),
-            Assert::LineEnd => at == end || self.subject[at] == b'\n',
-            Assert::From => at == self.from,
-            Assert::WordBoundary | Assert::NotWordBoundary => {
-                let before = at > 0 && self.is_word(at - 1);
-                (before != self.is_word(at)) == (assert == Assert::WordBoundary)
-            }
+        self.count(1 + ((at - start) as u64 >> SCAN))?;
+        if left > 0 {
+            self.push(Frame::Lazy { pc, at, left })?;
         }
-    }
-
-    fn newline(&self, at: usize) -> Option<usize> {
-        match &self.subject[at..] {
-            [b'\r', b'\n', ..] => Some(at + 2),
-            [b'\n'..=b'\r', ..] => Some(at + 1),
-            [0x85, ..] if !self.program.utf => Some(at + 1),
-            [0xc2, 0x85, ..] if self.program.utf => Some(at + 2),
-            [0xe2, 0x80, 0xa8 | 0xa9, ..] if self.program.utf => Some(at + 3),
-            _ => None,
-        }
-    }
-
-    /// A character with the marks on it. This is the simple half of Unicode's grapheme clusters: no Hangul syllables,
-    /// no flags.
-    fn grapheme(&self, marks: u32, at: usize) -> Option<usize> {
-        if self.subject[at..].starts_with(b"\r\n") {
-            return Some(at + 2);
-        }
-        let mut after = self.one(if self.program.utf { Single::WideAny } else { Single::AnyByte }, at)?;
-        if self.program.utf {
-            while let Some(more) = self.one(Single::WideSet(marks), after) {
-                after = more;
-            }
-        }
-        Some(after)
+        Ok(Some(at))
     }
 
     fn backref(&self, groups: &[u32], caseless: bool, unset_matches: bool, at: usize) -> Option<usize> {
         let slots = &self.scratch.slots;
         let spans = groups.iter().map(|&group| (slots[2 * group as usize], slots[2 * group as usize + 1]));
-        let Some((start, end)) = spans.into_iter().find(|&(_, end)| end != UNSET) else {
-            return unset_matches.then_some(at);
-        };
-        let text = self.subject.get(start..end)?;
-        let here = &self.subject[at..];
-        if !caseless {
-            return here.starts_with(text).then_some(at + text.len());
+        match spans.into_iter().find(|&(_, end)| end != UNSET) {
+            Some(span) => self.text.again(span, caseless, at),
+            None => unset_matches.then_some(at),
         }
-        if !self.program.utf {
-            let same = here.get(..text.len())?.eq_ignore_ascii_case(text);
-            return same.then_some(at + text.len());
-        }
-        let (mut one, mut other) = (start, at);
-        while one < end {
-            if other >= self.subject.len() {
-                return None;
-            }
-            let ((a, a_len), (b, b_len)) = (decode(self.subject, one), decode(self.subject, other));
-            if !same_letter(a, b) {
-                return None;
-            }
-            (one, other) = (one + a_len, other + b_len);
-        }
-        Some(other)
-    }
-
-    fn back(&self, at: usize, count: usize) -> Option<usize> {
-        if !self.program.utf {
-            return at.checked_sub(count);
-        }
-        (0..count).try_fold(at, |at, _| (at > 0).then(|| step_back(self.subject, at)))
     }
 
     fn begin(&mut self, kind: Barrier, past: u32, at: usize) -> Result<(), MatchError> {
@@ -684,7 +594,7 @@ impl Machine<'_> {
             return Err(MatchError::RecursionLoop);
         }
         let height = self.scratch.stack.len();
-        let slots = self.program.slots;
+        let slots = self.text.program.slots;
         if self.scratch.calls.len() >= MAX_CALLS || self.scratch.saved.len() + slots > MAX_SAVED {
             return Err(MatchError::StackExceeded);
         }
@@ -695,20 +605,30 @@ impl Machine<'_> {
         Ok(())
     }
 
+    /// Returns from a call: the address to go on at. What the group did cannot be gone back into, and its slots are as
+    /// before.
+    fn give_result(&mut self) -> Option<u32> {
+        let call = self.scratch.calls.pop()?;
+        self.scratch.stack.truncate(call.height);
+        let from = self.scratch.saved.len() - self.text.program.slots;
+        let Scratch { slots, saved, .. } = &mut *self.scratch;
+        slots.copy_from_slice(&saved[from..]);
+        saved.truncate(from);
+        Some(call.back)
+    }
+
     /// Undoes a call that was not returned from.
     fn drop_call(&mut self) {
         self.scratch.calls.pop();
-        let kept = self.scratch.saved.len().saturating_sub(self.program.slots);
+        let kept = self.scratch.saved.len().saturating_sub(self.text.program.slots);
         self.scratch.saved.truncate(kept);
     }
 }
 
-fn same_letter(a: u32, b: u32) -> bool {
-    if a == b {
-        return true;
-    }
-    let (Some(a), Some(b)) = (char::from_u32(a), char::from_u32(b)) else { return false };
-    a.to_lowercase().eq(b.to_lowercase()) || a.to_uppercase().eq(b.to_uppercase())
+/// Literals are short: comparing them here is cheaper than calling for it.
+#[inline]
+fn starts_with(text: &[u8], literal: &[u8]) -> bool {
+    text.len() >= literal.len() && text.iter().zip(literal).all(|(a, b)| a == b)
 }
 
 const NONE: u32 = u32::MAX;
@@ -720,5 +640,3 @@ const MAX_STACK: usize = 4 << 20;
 const KEPT_STACK: usize = 1 << 14;
 const MAX_CALLS: usize = 100_000;
 const MAX_SAVED: usize = 4 << 20;
-/// The budget of a whole search, in budgets of one attempt.
-const ATTEMPTS: u64 = 10;

@@ -133,6 +133,14 @@ impl CharSet {
         if name.is_empty() || !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
             return None;
         }
+        // Unlike here, case counts in PCRE's names.
+        let mut before = b'_';
+        for byte in name.bytes() {
+            if byte.is_ascii_alphabetic() && byte.is_ascii_uppercase() != (before == b'_') && name != "SignWriting" {
+                return None;
+            }
+            before = byte;
+        }
         let kind = if name.len() <= 2 { "gc" } else { "sc" };
         let hir = regex_syntax::Parser::new().parse(&format!("\\p{{{kind}={name}}}")).ok()?;
         let mut set = CharSet::default();

@@ -16,7 +16,11 @@ impl<'p> Parser<'p> {
             }));
         }
         self.at += 1;
-        let negated = self.eat(b'^');
+        let mut negated = false;
+        // Quoting that quotes nothing may stand before the `^`.
+        while self.eat_all(b"\\E") || self.eat_all(b"\\Q\\E") || !negated && self.eat(b'^') {
+            negated |= self.text[self.at - 1] == b'^';
+        }
         if self.javascript && self.eat(b']') {
             return Ok(if negated { Node::Any { newline: true } } else { Node::Fail });
         }
@@ -102,6 +106,9 @@ impl<'p> Parser<'p> {
         if !*quoted && self.posix_syntax().is_some() {
             return Err(self.error_at("invalid range in character class", self.at.saturating_sub(1)));
         }
+        if !*quoted && self.peek() == Some(b'\\') && self.peek_at(1).is_some_and(|byte| NO_END.contains(&byte)) {
+            return Err(self.error_at("invalid range in character class", self.at + 1));
+        }
         match self.class_item(*quoted)? {
             InClass::Char(high) if high < low => {
                 Err(self.error_at("range out of order in character class", self.at - 1))
@@ -171,3 +178,6 @@ const POSIX: [(&[u8], &[(u32, u32)]); 14] = [
     (b"word", &[(0x30, 0x39), (0x41, 0x5a), (0x5f, 0x5f), (0x61, 0x7a)]),
     (b"xdigit", &[(0x30, 0x39), (0x41, 0x46), (0x61, 0x66)]),
 ];
+
+/// Escapes that mean more than a character, here or outside of classes: no range ends with them.
+const NO_END: &[u8] = b"ABCGKkXRzZpP";

@@ -9,20 +9,23 @@ use std::collections::HashMap;
 use memchr::memmem::Finder;
 
 use super::analysis::{First, Index};
-use super::ast::{Kind, Node, Ref, Test};
+use super::ast::{Assert, Kind, Node, Ref, Test, branches};
 use super::charset::{Bytes, CharSet, Frozen};
+use super::check::check;
 use super::parse::Parsed;
-use super::program::{INFINITE, Inst, Program, Single, Start};
-use super::{CompileError, Flags};
+use super::program::{INFINITE, Inst, NO_RUN, Next, Program, Single, Start};
+use super::rewrite::rewrite;
+use super::{CompileError, Flags, words};
 
 type Compile<T> = Result<T, CompileError>;
 
 pub fn compile(parsed: &Parsed, flags: Flags) -> Compile<Program> {
     let index = Index::new(&parsed.node, parsed.groups, &parsed.names, parsed.utf);
-    index.check_references(&parsed.node)?;
-    index.check_recursion(&parsed.node, &mut vec![0])?;
+    check(&index, parsed)?;
+    let tree = rewrite(parsed.node.clone(), parsed.utf);
+    let index = Index::new(&tree, parsed.groups, &parsed.names, parsed.utf);
     // While a group is open, its slots must still show its last round to those who can look.
-    let watched = Index::any(&parsed.node, &|node| {
+    let watched = Index::any(&tree, &|node| {
         matches!(node, Node::Backref { .. } | Node::Call(_) | Node::Cond { .. } | Node::Accept)
     });
     let slots = 2 * (parsed.groups as usize + 1);
@@ -31,6 +34,7 @@ pub fn compile(parsed: &Parsed, flags: Flags) -> Compile<Program> {
         code: Vec::new(),
         literals: Vec::new(),
         sets: Vec::new(),
+        tables: Vec::new(),
         slots,
         watched,
         registers: HashMap::new(),
@@ -39,19 +43,25 @@ pub fn compile(parsed: &Parsed, flags: Flags) -> Compile<Program> {
         javascript: flags.javascript_compat,
     };
     let end = First::nothing();
-    compiler.node(&parsed.node, &end)?;
+    compiler.node(&tree, &end)?;
     compiler.push(Inst::Match)?;
     compiler.subroutines()?;
-    let Compiler { code, literals, sets, slots, .. } = compiler;
+    let Compiler { code, literals, sets, tables, slots, .. } = compiler;
+    let branching = code.iter().any(|inst| {
+        let simple = matches!(inst, Inst::Branch { .. } | Inst::BranchIf { .. } | Inst::BranchTo { .. });
+        simple || matches!(inst, Inst::Greedy { .. } | Inst::Lazy { .. } | Inst::Call { .. } | Inst::AtomicBegin)
+    });
     Ok(Program {
+        first_run: first_run(&tree, &code).unwrap_or(NO_RUN),
+        branching,
         code,
         literals,
         sets,
+        tables,
         slots,
-        groups: parsed.groups,
         utf: parsed.utf,
-        start: start(&index, &parsed.node),
-        required: if has_escape_hatch(&parsed.node) { None } else { index.required(&parsed.node) },
+        start: start(&index, &tree),
+        required: if has_escape_hatch(&tree) { None } else { index.required(&tree) },
     })
 }
 
@@ -85,19 +95,69 @@ fn start(index: &Index, node: &Node) -> Start {
         return Start::FirstAndLines;
     }
     let prefix = index.prefix(node);
-    if !prefix.is_empty() {
+    if prefix.len() > 1 {
         return Start::Literal(Box::new(Finder::new(&prefix).into_owned()));
     }
     let first = index.first(node, false);
+    if Index::any(node, &|node| matches!(node, Node::Verb(_))) {
+        // Attempts that fail early may still come to a verb; as in PCRE, only a first byte spares them.
+        let bytes: Vec<u8> = first.bytes.iter().take(3).collect();
+        return match bytes[..] {
+            [byte] if !first.nullable => Start::Few([byte; 3]),
+            [upper, lower] if !first.nullable && upper.is_ascii_uppercase() && lower == upper | 0x20 => {
+                Start::Few([upper, lower, lower])
+            }
+            _ => Start::Anywhere,
+        };
+    }
     if first.nullable || first.bytes == Bytes::ALL {
-        Start::Anywhere
+        match index.seen_ahead(node) {
+            Some(bytes) if bytes != Bytes::ALL => Start::Bytes(Box::new(bytes.table())),
+            _ => Start::Anywhere,
+        }
     } else if let [few @ .., last] = first.bytes.iter().take(4).collect::<Vec<_>>().as_slice()
         && few.len() < 3
     {
         Start::Few([few.first().copied().unwrap_or(*last), few.get(1).copied().unwrap_or(*last), *last])
+    } else if let Some((offset, byte)) = words::landmark(index, node) {
+        Start::Before { offset, byte }
     } else {
-        Start::Bytes(Box::new(first.bytes.table()))
+        let table = Box::new(first.bytes.table());
+        match words::finder(index, node) {
+            Some(finder) => Start::Words { finder, table },
+            None => Start::Bytes(table),
+        }
     }
+}
+
+/// See `Program::first_run`. What comes before the repetition must be without width or choice.
+fn first_run(node: &Node, code: &[Inst]) -> Option<u32> {
+    let looks_back = Index::any(node, &|node| {
+        let depends = matches!(node, Node::Backref { .. } | Node::Call(_) | Node::Cond { .. } | Node::Verb(_));
+        depends || matches!(node, Node::Accept | Node::Assert(Assert::From))
+    });
+    if looks_back {
+        return None;
+    }
+    let at = code.iter().position(|inst| !matches!(inst, Inst::Save { .. } | Inst::Assert(_) | Inst::Keep))?;
+    let unbounded = match code[at] {
+        Inst::Greedy { max, .. } | Inst::Possessive { max, .. } | Inst::Captured { max, .. } => max == INFINITE,
+        _ => false,
+    };
+    // (no jump may lead here again)
+    let top = code.iter().any(|inst| {
+        let to = match inst {
+            Inst::Branch { other: to }
+            | Inst::BranchIf { other: to, .. }
+            | Inst::Enter { other: to, .. }
+            | Inst::BranchTo { first: to }
+            | Inst::Jump { to }
+            | Inst::RoundEnd { exit: to, .. } => *to,
+            _ => return false,
+        };
+        to as usize <= at
+    });
+    (unbounded && !top).then_some(at as u32)
 }
 
 struct Compiler<'i, 't> {
@@ -105,6 +165,7 @@ struct Compiler<'i, 't> {
     code: Vec<Inst>,
     literals: Vec<u8>,
     sets: Vec<Frozen>,
+    tables: Vec<[u32; 256]>,
     slots: usize,
     watched: bool,
     /// The register of each group's start, and each loop's, by instruction address.
@@ -161,6 +222,7 @@ impl Compiler<'_, '_> {
         match &mut self.code[at] {
             Inst::Branch { other: to }
             | Inst::BranchIf { other: to, .. }
+            | Inst::Enter { other: to, .. }
             | Inst::BranchTo { first: to }
             | Inst::Jump { to }
             | Inst::RoundEnd { exit: to, .. }
@@ -190,7 +252,15 @@ impl Compiler<'_, '_> {
                 if utf { Single::WideSet(self.set(&set)) } else { Single::Set(self.set(&set)) }
             }
             Node::Set(set) if utf => Single::WideSet(self.set(set)),
-            Node::Set(set) => Single::Set(self.set(set)),
+            Node::Set(set) => match *set.clone().complement(0xff).ranges() {
+                // (a class of all bytes has an empty complement)
+                [] => Single::AnyByte,
+                [(low, high)] if high - low < 3 => Single::Not([low as u8, high.min(low + 1) as u8, high as u8]),
+                [(a, b), (c, d)] if a == b && d - c < 2 => Single::Not([a as u8, c as u8, d as u8]),
+                [(a, b), (c, d)] if c == d && b - a < 2 => Single::Not([a as u8, b as u8, c as u8]),
+                [(a, b), (c, d), (e, f)] if a == b && c == d && e == f => Single::Not([a as u8, c as u8, e as u8]),
+                _ => Single::Set(self.set(set)),
+            },
             Node::Any { newline: true } if utf => Single::WideAny,
             Node::Any { newline: false } if utf => Single::WideNotNewline,
             Node::Any { newline: false } => Single::NotNewline,
@@ -240,7 +310,7 @@ impl Compiler<'_, '_> {
                 self.enclosing.pop();
                 self.push(Inst::AtomicEnd)?;
             }
-            Node::Look { behind, negative, node, offset } => self.look(*behind, *negative, node, *offset)?,
+            Node::Look { behind, negative, node, .. } => self.look(*behind, *negative, node)?,
             Node::Repeat { node, min, max, kind } => self.repeat(node, *min, *max, *kind, follow)?,
             Node::Concat(nodes) => self.concat(nodes, follow)?,
             Node::Alt(nodes) => self.alternatives(nodes, follow)?,
@@ -336,31 +406,37 @@ impl Compiler<'_, '_> {
             self.push(Inst::Close { group, from: register })?;
         } else {
             // Nobody looks before the group ends, and leaving it undone restores both.
-            self.push(Inst::Save { slot: 2 * group })?;
+            let begin = self.push(Inst::Save { slot: 2 * group })?;
             self.node(inner, follow)?;
-            self.push(Inst::Save { slot: 2 * group + 1 })?;
+            match self.code[begin..] {
+                [_, Inst::Possessive { what, min, max }] => {
+                    self.code.truncate(begin);
+                    self.push(Inst::Captured { group, what, min, max })?;
+                }
+                _ => {
+                    self.push(Inst::Save { slot: 2 * group + 1 })?;
+                }
+            }
         }
         self.enclosing.pop();
         Ok(())
     }
 
-    fn look(&mut self, behind: bool, negative: bool, node: &Node, offset: usize) -> Compile<()> {
+    fn look(&mut self, behind: bool, negative: bool, node: &Node) -> Compile<()> {
+        if node.is_single() && !(behind && matches!(node, Node::Byte)) {
+            let what = self.single(node);
+            self.push(Inst::Peek { what, behind, negative })?;
+            return Ok(());
+        }
         let begin = self.push(if negative { Inst::NegativeBegin { past: 0 } } else { Inst::LookBegin })?;
         self.enclosing.push(Enclosing::Look { negative, accepts: Vec::new() });
         let end = First::nothing();
         if behind {
-            let branches = match node {
-                Node::Alt(branches) => branches.as_slice(),
-                _ => std::slice::from_ref(node),
-            };
+            let branches = branches(node);
             let mut jumps = Vec::new();
             for (at, branch) in branches.iter().enumerate() {
-                let not_fixed = CompileError { message: "lookbehind assertion is not fixed length", offset };
-                if self.index.utf && Index::any(branch, &|node| matches!(node, Node::Byte)) {
-                    let message = "\\C not allowed in lookbehind assertion";
-                    return Err(CompileError { message, offset });
-                }
-                let count = self.index.fixed_length(branch).ok_or(not_fixed)?;
+                // (`check` has seen to it that there is one)
+                let count = self.index.fixed_length(branch).unwrap_or(0);
                 let last = at + 1 == branches.len();
                 let fork = if last { None } else { Some(self.push(Inst::Branch { other: 0 })?) };
                 self.push(Inst::Back { count })?;
@@ -388,26 +464,60 @@ impl Compiler<'_, '_> {
     }
 
     fn alternatives(&mut self, nodes: &[Node], follow: &First) -> Compile<()> {
-        let mut jumps = Vec::new();
-        for (at, node) in nodes.iter().enumerate() {
-            if at + 1 == nodes.len() {
-                self.node(node, follow)?;
-                break;
+        // What each one can start with; unknown if it must be entered in any case, for a verb in it to act.
+        let firsts: Vec<Option<Bytes>> = nodes
+            .iter()
+            .map(|node| {
+                let verbs = Index::any(node, &|node| matches!(node, Node::Verb(_)));
+                let first = self.index.first(node, false);
+                (!verbs && !first.nullable && first.bytes != Bytes::ALL).then_some(first.bytes)
+            })
+            .collect();
+        let switch = match nodes.len() > 2 && self.tables.len() < MAX_TABLES && firsts.iter().all(Option::is_some) {
+            true => {
+                self.tables.push([0; 256]);
+                let table = self.tables.len() as u32 - 1;
+                self.push(Inst::Switch { table })?;
+                let fail = self.here();
+                self.push(Inst::Fail)?;
+                Some((table as usize, fail))
             }
-            let first = self.index.first(node, false);
-            // An alternative with a verb must be entered for the verb to act.
-            let verbs = Index::any(node, &|node| matches!(node, Node::Verb(_)));
-            let fork = if verbs || first.nullable || first.bytes == Bytes::ALL {
-                self.push(Inst::Branch { other: 0 })?
-            } else {
-                let set = self.byte_set(&first.bytes);
-                self.push(Inst::BranchIf { set, other: 0 })?
+            false => None,
+        };
+        let (mut jumps, mut entries) = (Vec::new(), Vec::new());
+        for (at, node) in nodes.iter().enumerate() {
+            let entry = self.here();
+            let last = at + 1 == nodes.len();
+            let fork = match &firsts[at] {
+                _ if last => None,
+                None => Some(self.push(Inst::Branch { other: 0 })?),
+                Some(first) => {
+                    let set = self.byte_set(first);
+                    let alone = firsts[at + 1..].iter().all(|other| other.is_some_and(|other| !other.overlaps(first)));
+                    Some(self.push(match alone {
+                        true => Inst::Enter { set, other: 0 },
+                        false => Inst::BranchIf { set, other: 0 },
+                    })?)
+                }
             };
+            entries.push((entry, self.here()));
             self.node(node, follow)?;
-            jumps.push(self.push(Inst::Jump { to: 0 })?);
-            self.land(fork);
+            if !last {
+                jumps.push(self.push(Inst::Jump { to: 0 })?);
+            }
+            fork.into_iter().for_each(|fork| self.land(fork));
         }
         jumps.into_iter().for_each(|jump| self.land(jump));
+        if let Some((table, fail)) = switch {
+            for byte in 0..=255u8 {
+                let mut fitting = (0..nodes.len()).filter(|&at| firsts[at].is_some_and(|first| first.has(byte)));
+                self.tables[table][usize::from(byte)] = match (fitting.next(), fitting.next()) {
+                    (None, _) => fail,
+                    (Some(at), None) => entries[at].1,
+                    (Some(at), Some(_)) => entries[at].0,
+                };
+            }
+        }
         Ok(())
     }
 
@@ -440,17 +550,13 @@ impl Compiler<'_, '_> {
             let own = self.index.single_first(node);
             let at_end = follow.nullable && !follow.conditional;
             let exclusive = !follow.bytes.overlaps(&own) && (!follow.nullable || at_end);
-            let mut followers = follow.bytes.iter();
-            let next = match (followers.next(), followers.next()) {
-                (Some(byte), None) if !follow.nullable && !follow.end => Some(byte),
-                _ => None,
-            };
+            let next = if kind == Kind::Possessive || exclusive { Next::Unknown } else { self.next(follow) };
             let inst = match kind {
                 Kind::Possessive => Inst::Possessive { what, min, max },
                 Kind::Greedy if exclusive || min == max => Inst::Possessive { what, min, max },
                 Kind::Greedy => Inst::Greedy { what, min, max, next },
                 Kind::Lazy if min == max => Inst::Possessive { what, min, max },
-                Kind::Lazy => Inst::Lazy { what, min, max },
+                Kind::Lazy => Inst::Lazy { what, min, max, next },
             };
             self.push(inst)?;
             return Ok(());
@@ -462,6 +568,8 @@ impl Compiler<'_, '_> {
         let nullable = self.index.nullable(node);
         // After a round comes another one or what follows.
         let inner = self.index.first(node, true).then(follow).or(follow);
+        let runs = if max.is_none() && min < 2 { self.runs(node, follow) } else { None };
+        let node = runs.as_ref().unwrap_or(node);
         let required = if max.is_none() && min > 0 { min - 1 } else { min };
         for _ in 0..required {
             self.node(node, &inner)?;
@@ -473,23 +581,14 @@ impl Compiler<'_, '_> {
                 let round = self.round_begin(nullable)?;
                 self.node(node, &inner)?;
                 let leave = self.round_end(round)?;
-                if kind == Kind::Lazy {
-                    let fork = self.push(Inst::Branch { other: 0 })?;
-                    let out = self.push(Inst::Jump { to: 0 })?;
-                    self.land(fork);
-                    self.push(Inst::Jump { to: top })?;
-                    self.land(out);
-                } else {
-                    let fork = self.push(Inst::Branch { other: 0 })?;
-                    self.push(Inst::Jump { to: top })?;
-                    self.land(fork);
-                }
+                let fork = self.fork(node, kind, follow)?;
+                self.push(Inst::Jump { to: top })?;
+                self.land(fork);
                 leave.into_iter().for_each(|at| self.land(at));
             }
             None => {
                 let top = self.here();
-                let lazy = kind == Kind::Lazy;
-                let fork = self.push(if lazy { Inst::BranchTo { first: 0 } } else { Inst::Branch { other: 0 } })?;
+                let fork = self.fork(node, kind, follow)?;
                 let round = self.round_begin(nullable)?;
                 self.node(node, &inner)?;
                 let leave = self.round_end(round)?;
@@ -500,18 +599,68 @@ impl Compiler<'_, '_> {
             Some(max) => {
                 let mut forks = Vec::new();
                 for _ in min..max {
-                    let lazy = kind == Kind::Lazy;
-                    forks.push(self.push(if lazy {
-                        Inst::BranchTo { first: 0 }
-                    } else {
-                        Inst::Branch { other: 0 }
-                    })?);
+                    forks.push(self.fork(node, kind, follow)?);
                     self.node(node, &inner)?;
                 }
                 forks.into_iter().for_each(|fork| self.land(fork));
             }
         }
         Ok(())
+    }
+
+    /// `(?:[^"\\]|\\.)*` with runs instead of characters: `(?:[^"\\]++|\\.)*`. Only if nothing else can begin inside of a
+    /// run, neither another alternative nor what follows.
+    fn runs(&self, node: &Node, follow: &First) -> Option<Node> {
+        let Node::Alt(nodes) = node else { return None };
+        let firsts: Vec<First> = nodes.iter().map(|node| self.index.first(node, false)).collect();
+        let distinct = firsts
+            .iter()
+            .enumerate()
+            .all(|(at, first)| !first.nullable && !firsts[..at].iter().any(|other| other.bytes.overlaps(&first.bytes)));
+        let verbs = Index::any(node, &|node| matches!(node, Node::Verb(_)));
+        if verbs || !distinct || !nodes.iter().any(Node::is_single) {
+            return None;
+        }
+        let ends = |first: &First| !follow.nullable && !follow.bytes.overlaps(&first.bytes);
+        let runs = nodes.iter().zip(&firsts).map(|(node, first)| match node.is_single() && ends(first) {
+            true => Node::Repeat { node: Box::new(node.clone()), min: 1, max: None, kind: Kind::Possessive },
+            false => node.clone(),
+        });
+        Some(Node::Alt(runs.collect()))
+    }
+
+    /// The question whether to go for another round. The jump is to what comes after the loop.
+    fn fork(&mut self, node: &Node, kind: Kind, follow: &First) -> Compile<usize> {
+        let first = self.index.first(node, false);
+        let verbs = Index::any(node, &|node| matches!(node, Node::Verb(_)));
+        if verbs || first.nullable || first.bytes == Bytes::ALL {
+            return self.push(match kind {
+                Kind::Lazy => Inst::BranchTo { first: 0 },
+                _ => Inst::Branch { other: 0 },
+            });
+        }
+        // When a round can start here, what follows cannot: no other way is left to try.
+        if !follow.nullable && !follow.bytes.overlaps(&first.bytes) {
+            let set = self.byte_set(&first.bytes);
+            return self.push(Inst::Enter { set, other: 0 });
+        }
+        if kind == Kind::Lazy {
+            return self.push(Inst::BranchTo { first: 0 });
+        }
+        let set = self.byte_set(&first.bytes);
+        self.push(Inst::BranchIf { set, other: 0 })
+    }
+
+    /// What must follow, for a repetition of single characters.
+    fn next(&mut self, follow: &First) -> Next {
+        if follow.nullable || follow.bytes == Bytes::ALL {
+            return Next::Unknown;
+        }
+        let mut followers = follow.bytes.iter();
+        match (followers.next(), followers.next()) {
+            (Some(byte), None) if !follow.end => Next::Byte(byte),
+            _ => Next::Set { set: self.byte_set(&follow.bytes), end: follow.end },
+        }
     }
 
     fn round_begin(&mut self, nullable: bool) -> Compile<Option<u32>> {
@@ -539,11 +688,11 @@ impl Compiler<'_, '_> {
                 self.push(Inst::IfRecursion { groups, otherwise: 0 })?
             }
             Test::Look(look) => {
-                let Node::Look { behind, negative, node, offset } = &**look else {
+                let Node::Look { behind, negative, node, .. } = &**look else {
                     // An assertion that cannot hold has become a plain failure.
                     return self.node(no, follow);
                 };
-                return self.conditional_look((*behind, *negative, node, *offset), yes, no, follow);
+                return self.conditional_look((*behind, *negative, node), yes, no, follow);
             }
         };
         self.node(yes, follow)?;
@@ -561,7 +710,7 @@ impl Compiler<'_, '_> {
     /// `(?(?=test)yes|no)`: the outcome of the test is final, and `no` must not be tried after a failure in `yes`.
     fn conditional_look(
         &mut self,
-        (behind, negative, node, offset): (bool, bool, &Node, usize),
+        (behind, negative, node): (bool, bool, &Node),
         yes: &Node,
         no: &Node,
         follow: &First,
@@ -570,7 +719,7 @@ impl Compiler<'_, '_> {
         let flag = self.register();
         self.push(Inst::AtomicBegin)?;
         let fork = self.push(Inst::Branch { other: 0 })?;
-        self.look(behind, negative, node, offset)?;
+        self.look(behind, negative, node)?;
         self.push(Inst::RoundBegin { register: flag })?;
         let out = self.push(Inst::Jump { to: 0 })?;
         self.land(fork);
@@ -647,5 +796,7 @@ impl Compiler<'_, '_> {
 
 /// Instructions in a program, at most.
 const MAX_CODE: usize = 200_000;
+/// Tables of addresses in a program, at most: 1 KB each.
+const MAX_TABLES: usize = 64;
 /// Optional nodes to look through for what can follow.
 const MAX_LOOK: usize = 16;

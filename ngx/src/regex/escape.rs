@@ -103,6 +103,9 @@ impl Parser<'_> {
             }
             Some(b'N') => {
                 self.at += 1;
+                if self.peek_at(1) == Some(b'{') {
+                    return Err(self.error(UNSUPPORTED));
+                }
                 Err(self.error("\\N is not supported in a class"))
             }
             Some(byte @ b'1'..=b'9') => {
@@ -208,17 +211,18 @@ impl Parser<'_> {
             return self.reference(close).map(Node::Call);
         }
         let braced = self.eat(b'{');
-        if braced && self.peek().is_some_and(|byte| byte.is_ascii_alphabetic() || byte == b'_') {
+        let inside = self.text[self.at..].iter().find(|byte| !byte.is_ascii_digit() && **byte != b'-');
+        if braced && inside.is_some_and(|byte| *byte != b'}') {
             let to = self.reference(b'}')?;
             return Ok(Node::Backref { to, caseless });
         }
         let sign = self.peek().filter(|&byte| byte == b'-');
         self.at += usize::from(sign.is_some());
         let Some(number) = self.number() else {
-            if braced || sign.is_some() {
+            if braced && !self.eat(b'}') {
                 return Err(self.error(MALFORMED));
             }
-            return Err(self.error_at("a numbered reference must not be zero", letter));
+            return Err(self.error_at("a numbered reference must not be zero", self.at - 1));
         };
         if braced && !self.eat(b'}') {
             return Err(self.error(MALFORMED));
@@ -238,7 +242,7 @@ impl Parser<'_> {
             Some(b'+') => Some(self.groups.saturating_add(number)),
             Some(_) => (self.groups + 1).checked_sub(number).filter(|&number| number > 0),
         };
-        number.ok_or_else(|| self.error("reference to non-existent subpattern"))
+        number.ok_or_else(|| self.error_at("reference to non-existent subpattern", self.at - 1))
     }
 
     fn octal(&mut self, digits: usize) -> Parse<u32> {
@@ -259,6 +263,9 @@ impl Parser<'_> {
     fn braced_octal(&mut self) -> Parse<u32> {
         if !self.eat(b'{') {
             return Err(self.error_at("missing opening brace after \\o", self.at - 1));
+        }
+        if self.peek() == Some(b'}') {
+            return Err(self.error_at("digits missing in \\x{} or \\o{}", self.at - 2));
         }
         self.braced(8, "non-octal character in \\o{} (closing brace missing?)")
     }
@@ -289,6 +296,9 @@ impl Parser<'_> {
         if char > self.limit() {
             return Err(self.error("character value in \\x{} or \\o{} is too large"));
         }
+        if self.at == start && self.peek() == Some(b'}') {
+            return Err(self.error("digits missing in \\x{} or \\o{}"));
+        }
         if self.at == start || !self.eat(b'}') {
             return Err(self.error(malformed));
         }
@@ -316,8 +326,9 @@ impl Parser<'_> {
         let name = if self.eat(b'{') {
             negated ^= self.eat(b'^');
             let rest = &self.text[self.at..];
-            let Some(end) = memchr::memchr(b'}', rest) else {
-                return Err(self.error_at(MALFORMED, self.text.len()));
+            let end = memchr::memchr(b'}', &rest[..rest.len().min(MAX_PROPERTY)]);
+            let Some(end) = end else {
+                return Err(self.error_at(MALFORMED, self.text.len().min(self.at + MAX_PROPERTY - 1)));
             };
             self.at += end + 1;
             &rest[..end]
@@ -345,6 +356,8 @@ impl Parser<'_> {
     }
 }
 
+/// Room for a property's name and what ends it.
+const MAX_PROPERTY: usize = 31;
 const UNSUPPORTED: &str = "PCRE does not support \\L, \\l, \\N{name}, \\U, or \\u";
 
 const UCP: [(u8, &str); 3] = [(b'd', "Nd"), (b'w', "Xwd"), (b's', "Xps")];

@@ -7,24 +7,33 @@
 //! Not supported, and refused when compiling: callouts, `(*THEN)`, `(*MARK)`, names for `(*SKIP)`, newline
 //! conventions other than LF.
 //!
-//! `Engine` is the seam for engines besides the backtracking one: whatever implements it must give exactly the same
-//! captures.
+//! Backtracking is fast for all but the worst patterns. When a search takes long, and the pattern allows it, it is
+//! handed over to `linear`, which gives exactly the same captures; so the default limit is met only by patterns that need
+//! to backtrack. A limit that was asked for is counted in any case.
 
 mod analysis;
 mod ast;
 mod backtrack;
 mod charset;
+mod check;
 mod class;
 mod compile;
 mod escape;
+mod linear;
 mod parse;
 mod program;
+mod rewrite;
+mod scan;
+mod search;
 mod template;
+mod words;
 
 pub use template::{LUA_ERROR as TEMPLATE_ERROR, Template, TemplateError};
 
 use backtrack::Scratch;
+use linear::Linear;
 use program::{Program, UNSET};
+use search::Limit;
 
 /// Options of a pattern. The letters are those of `ngx.re`'s options string.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -112,7 +121,8 @@ impl std::error::Error for MatchError {}
 /// Where groups matched, and the memory that searching needs: keep one and pass it to every search.
 #[derive(Debug, Default)]
 pub struct Captures {
-    slots: Vec<Option<usize>>,
+    /// Of the last match; group 0 first.
+    groups: usize,
     scratch: Scratch,
 }
 
@@ -121,16 +131,16 @@ impl Captures {
         Captures::default()
     }
 
-    /// Start and end of every group, group 0 first: slots `2n` and `2n + 1`.
-    pub fn slots(&self) -> &[Option<usize>] {
-        &self.slots
-    }
-
     /// Where a group matched, in bytes; `None` if it took no part. Group 0 is the whole match.
+    #[inline]
     pub fn span(&self, group: usize) -> Option<(usize, usize)> {
-        let start = self.slots.get(2 * group).copied().flatten()?;
-        let end = self.slots.get(2 * group + 1).copied().flatten()?;
-        Some((start, end))
+        if group >= self.groups {
+            return None;
+        }
+        match self.scratch.slots.get(2 * group..2 * group + 2) {
+            Some(&[start, end]) if start != UNSET && end != UNSET => Some((start, end)),
+            _ => None,
+        }
     }
 
     /// Steps that the last search took, matching or not: what to charge for it.
@@ -139,25 +149,12 @@ impl Captures {
     }
 }
 
-/// An engine behind a compiled pattern.
-trait Engine: Send + Sync + std::fmt::Debug {
-    /// Searches from `start`, which is within the subject and, in UTF mode, not inside a character; `slots` receives
-    /// the captures.
-    fn exec(
-        &self,
-        subject: &[u8],
-        start: usize,
-        anchored: bool,
-        slots: &mut Vec<Option<usize>>,
-        scratch: &mut Scratch,
-        limit: u64,
-    ) -> Result<bool, MatchError>;
-}
-
 /// A compiled pattern.
 #[derive(Debug)]
 pub struct Regex {
-    engine: Box<dyn Engine>,
+    program: Program,
+    /// For searches that turn out hard.
+    linear: Option<Linear>,
     names: Vec<(Vec<u8>, u32)>,
     groups: u32,
     flags: Flags,
@@ -169,9 +166,11 @@ impl Regex {
         let parsed = parse::parse(pattern, flags)?;
         let program = compile::compile(&parsed, flags)?;
         let flags = Flags { utf: parsed.utf, ..flags };
-        let engine = Box::new(Backtracking { program, longest: flags.longest });
+        // (of a subject that is not checked, characters may be anything)
+        let unchecked = parsed.utf && flags.no_utf_check;
+        let linear = if unchecked || flags.longest { None } else { Linear::new(&parsed) };
         let parse::Parsed { names, groups, match_limit, .. } = parsed;
-        Ok(Regex { engine, names, groups, flags, match_limit })
+        Ok(Regex { program, linear, names, groups, flags, match_limit })
     }
 
     /// Number of groups, group 0 included.
@@ -188,6 +187,37 @@ impl Regex {
         self.flags
     }
 
+    /// Searches by backtracking, and when that does not come to an end soon, in linear time.
+    fn run_or_hand_over(
+        &self,
+        linear: &Linear,
+        subject: &[u8],
+        start: usize,
+        scratch: &mut Scratch,
+    ) -> Result<bool, MatchError> {
+        let anchored = self.flags.anchored;
+        let length = (subject.len() - start) as u64;
+        if !linear.is_built() {
+            let soon = Limit::of_search(PATIENCE + PATIENCE_PER_BYTE * length);
+            match search::search(&self.program, subject, start, anchored, false, scratch, soon) {
+                Err(MatchError::LimitExceeded | MatchError::StackExceeded) => {}
+                result => return result,
+            }
+        } else {
+            scratch.steps = 0;
+        }
+        match linear.search(subject, start, anchored, &mut scratch.slots) {
+            Some(found) => {
+                scratch.steps += length / 8;
+                Ok(found)
+            }
+            None => {
+                let limit = Limit::of_attempt(DEFAULT_LIMIT, subject);
+                search::search(&self.program, subject, start, anchored, false, scratch, limit)
+            }
+        }
+    }
+
     /// Searches `subject` from byte `start` on; what is before it can be looked at. `limit` bounds the steps of one
     /// attempt; 0 means PCRE's default. After `Ok(true)`, `captures` holds the groups.
     pub fn exec(&self, subject: &[u8], start: usize, captures: &mut Captures, limit: u64) -> Result<bool, MatchError> {
@@ -202,41 +232,32 @@ impl Regex {
                 return Err(MatchError::BadUtf8Offset);
             }
         }
-        let limit = if limit == 0 { DEFAULT_LIMIT } else { limit };
-        let limit = self.match_limit.map_or(limit, |own| own.min(limit));
-        let Captures { slots, scratch } = captures;
-        self.engine.exec(subject, start, self.flags.anchored, slots, scratch, limit)
-    }
-}
-
-/// The engine that can run every pattern.
-#[derive(Debug)]
-struct Backtracking {
-    program: Program,
-    longest: bool,
-}
-
-impl Engine for Backtracking {
-    fn exec(
-        &self,
-        subject: &[u8],
-        start: usize,
-        anchored: bool,
-        slots: &mut Vec<Option<usize>>,
-        scratch: &mut Scratch,
-        limit: u64,
-    ) -> Result<bool, MatchError> {
-        let found = backtrack::search(&self.program, subject, start, anchored, self.longest, scratch, limit)?;
-        if found {
-            let shown = if self.longest { 2 } else { 2 * (self.program.groups as usize + 1) };
-            slots.clear();
-            slots.extend(scratch.slots[..shown].iter().map(|&at| (at != UNSET).then_some(at)));
-            slots.resize(2 * (self.program.groups as usize + 1), None);
-        }
+        let Captures { groups, scratch } = captures;
+        let Flags { anchored, longest, .. } = self.flags;
+        let own = self.match_limit.unwrap_or(u64::MAX);
+        let found = match &self.linear {
+            // Who asks for a limit asks for the engine that counts.
+            Some(linear) if limit == 0 && own == u64::MAX && linear.suits(subject) => {
+                self.run_or_hand_over(linear, subject, start, scratch)
+            }
+            _ => {
+                let limit = if limit == 0 { DEFAULT_LIMIT } else { limit };
+                let limit = Limit::of_attempt(limit.min(own), subject);
+                search::search(&self.program, subject, start, anchored, longest, scratch, limit)
+            }
+        }?;
+        *groups = match (found, longest) {
+            (false, _) => 0,
+            (true, true) => 1,
+            (true, false) => self.groups as usize + 1,
+        };
         Ok(found)
     }
 }
 
+/// Steps after which a search is hard.
+const PATIENCE: u64 = 2000;
+const PATIENCE_PER_BYTE: u64 = 8;
 /// PCRE's default MATCH_LIMIT.
 pub const DEFAULT_LIMIT: u64 = 10_000_000;
 

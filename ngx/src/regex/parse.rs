@@ -11,6 +11,12 @@ use super::{CompileError, Flags};
 /// What parsing finds out.
 pub struct Parsed {
     pub node: Node,
+    /// Of the pattern, in bytes.
+    pub length: usize,
+    /// Where parsing ended: before a `)` that nothing opened, or at the end.
+    pub end: usize,
+    /// A conditional has too many alternatives.
+    pub too_many: Option<CompileError>,
     /// Number of capturing groups.
     pub groups: u32,
     /// Names and their groups, in order of appearance; a name may come twice.
@@ -33,6 +39,10 @@ pub struct Parser<'p> {
     newline_any: bool,
     names: Vec<(Vec<u8>, u32)>,
     depth: u32,
+    /// Where the alternatives of the group that was left last end.
+    ends: Vec<usize>,
+    /// The first conditional with too many alternatives.
+    too_many: Option<CompileError>,
     match_limit: Option<u64>,
 }
 
@@ -71,6 +81,8 @@ pub fn parse(text: &[u8], flags: Flags) -> Parse<Parsed> {
         newline_any: true,
         names: Vec::new(),
         depth: 0,
+        ends: Vec::new(),
+        too_many: None,
         match_limit: None,
     };
     parser.prefixes()?;
@@ -80,11 +92,8 @@ pub fn parse(text: &[u8], flags: Flags) -> Parse<Parsed> {
         return Err(CompileError { message: "invalid UTF-8 string", offset: error.valid_up_to() });
     }
     let node = choice(parser.alternatives(false)?);
-    if parser.at < text.len() {
-        return Err(parser.error("unmatched parentheses"));
-    }
-    let Parser { groups, names, utf, match_limit, .. } = parser;
-    Ok(Parsed { node, groups, names, utf, match_limit })
+    let Parser { at: end, too_many, groups, names, utf, match_limit, .. } = parser;
+    Ok(Parsed { node, length: text.len(), end, too_many, groups, names, utf, match_limit })
 }
 
 impl<'p> Parser<'p> {
@@ -166,12 +175,14 @@ impl<'p> Parser<'p> {
     fn alternatives(&mut self, reset: bool) -> Parse<Vec<Node>> {
         let first_group = self.groups;
         let mut last_group = self.groups;
-        let mut branches = Vec::new();
+        let (mut branches, mut ends) = (Vec::new(), Vec::new());
         loop {
             branches.push(self.branch()?);
+            ends.push(self.at);
             last_group = last_group.max(self.groups);
             if !self.eat(b'|') {
                 self.groups = last_group;
+                self.ends = ends;
                 return Ok(branches);
             }
             if reset {
@@ -274,7 +285,7 @@ impl<'p> Parser<'p> {
 
     /// `{n}`, `{n,}` or `{n,m}` at `at`, without reading it: minimum, maximum, length.
     fn counts(&self) -> Option<(u32, Option<u32>, usize)> {
-        let mut look = Parser { text: self.text, names: Vec::new(), ..*self };
+        let mut look = Parser { text: self.text, names: Vec::new(), ends: Vec::new(), ..*self };
         look.eat(b'{');
         let min = look.number()?;
         let mut max = Some(min);
@@ -366,7 +377,8 @@ impl<'p> Parser<'p> {
             (Some(b'!'), _) => self.look(1, false, true)?,
             (Some(b'<'), Some(b'=')) => self.look(2, true, false)?,
             (Some(b'<'), Some(b'!')) => self.look(2, true, true)?,
-            (Some(b'<'), _) => self.named_group(1, b'>')?,
+            (Some(b'<'), Some(b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' | b'_')) => self.named_group(1, b'>')?,
+            (Some(b'<'), _) => return Err(self.error_at("unrecognized character after (?<", self.at + 1)),
             (Some(b'\''), _) => self.named_group(1, b'\'')?,
             (Some(b'P'), Some(b'<')) => self.named_group(2, b'>')?,
             (Some(b'P'), Some(b'=')) => {
@@ -405,6 +417,9 @@ impl<'p> Parser<'p> {
                 let distance = self.number().unwrap_or(0);
                 if distance == 0 {
                     return Err(self.error("a numbered reference must not be zero"));
+                }
+                if self.peek() != Some(b')') {
+                    return self.call_end(0).map(|node| Some((node, true)));
                 }
                 let Some(number) = (self.groups + 1).checked_sub(distance).filter(|&number| number > 0) else {
                     return Err(self.error("reference to non-existent subpattern"));
@@ -448,7 +463,7 @@ impl<'p> Parser<'p> {
             // The alternatives of a group inside are not those of the assertion, which may differ in length.
             branches = vec![Node::Concat(branches)];
         }
-        let node = Box::new(choice(branches));
+        let (node, ends) = (Box::new(choice(branches)), std::mem::take(&mut self.ends));
         let repeated = match self.peek() {
             Some(b'*' | b'+' | b'?') => true,
             Some(b'{') => self.counts().is_some(),
@@ -457,7 +472,7 @@ impl<'p> Parser<'p> {
         if negative && *node == Node::Empty && !repeated {
             return Ok(Node::Fail);
         }
-        Ok(Node::Look { behind, negative, node, offset: self.at - 1 })
+        Ok(Node::Look { behind, negative, node, ends })
     }
 
     fn named_group(&mut self, sign: usize, close: u8) -> Parse<Node> {
@@ -494,9 +509,6 @@ impl<'p> Parser<'p> {
             self.at += 1;
         }
         let name = self.text[start..self.at].to_vec();
-        if name.is_empty() && self.peek() == Some(close) {
-            return Err(self.error("subpattern name expected"));
-        }
         if self.peek() != Some(close) {
             return Err(self.error(unterminated));
         }
@@ -508,6 +520,9 @@ impl<'p> Parser<'p> {
     }
 
     pub(super) fn reference(&mut self, close: u8) -> Parse<Ref> {
+        if !self.peek().is_some_and(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
+            return Err(self.error("subpattern name expected"));
+        }
         let name = self.name(close, "syntax error in subpattern name (missing terminator)")?;
         Ok(Ref { name: Name::Name(name), offset: self.at - 1 })
     }
@@ -567,10 +582,11 @@ impl<'p> Parser<'p> {
         let (yes, no) = (branches.next(), branches.next());
         let closed = self.at - 1;
         if test == Test::Never && no.is_some() {
-            return Err(self.error_at("DEFINE group contains more than one branch", closed));
-        }
-        if branches.next().is_some() {
-            return Err(self.error_at("conditional group contains more than two branches", closed));
+            let error = self.error_at("DEFINE group contains more than one branch", closed);
+            self.too_many.get_or_insert(error);
+        } else if branches.next().is_some() {
+            let error = self.error_at("conditional group contains more than two branches", closed);
+            self.too_many.get_or_insert(error);
         }
         let (yes, no) = (yes.unwrap_or(Node::Empty), no.unwrap_or(Node::Empty));
         Ok(Node::Cond { test, yes: Box::new(yes), no: Box::new(no) })
@@ -617,8 +633,11 @@ impl<'p> Parser<'p> {
             Some(b'\'') => Some(b'\''),
             _ => None,
         };
+        self.at += usize::from(quote.is_some());
+        if !self.peek().is_some_and(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
+            return Err(self.error("assertion expected after (?( or (?(?C)"));
+        }
         if let Some(close) = quote {
-            self.at += 1;
             let name = self.name(close, MALFORMED)?;
             let offset = self.at + 1;
             if !self.eat(b')') {

@@ -5,6 +5,7 @@
 //! every slot, set and literal index exists, and `AtomicBegin`/`AtomicEnd` and their kin are properly nested.
 
 use memchr::memmem::Finder;
+use regex_automata::util::prefilter::Prefilter;
 
 use super::ast::{Assert, Verb};
 use super::charset::Frozen;
@@ -14,14 +15,19 @@ pub struct Program {
     pub code: Vec<Inst>,
     pub literals: Vec<u8>,
     pub sets: Vec<Frozen>,
+    /// Addresses by byte.
+    pub tables: Vec<[u32; 256]>,
     /// All slots, registers included.
     pub slots: usize,
-    /// Capturing groups, group 0 not counted.
-    pub groups: u32,
     pub utf: bool,
     pub start: Start,
     /// A byte that every match contains.
     pub required: Option<u8>,
+    /// The address of an unbounded repetition of single characters that every attempt begins with, if nothing but its
+    /// end matters for the rest (else `NO_RUN`): when an attempt fails, those that start inside the run would fail too.
+    pub first_run: u32,
+    /// Whether an attempt can take long: then the required byte is looked for before the first one.
+    pub branching: bool,
 }
 
 /// Where a match can start.
@@ -42,6 +48,16 @@ pub enum Start {
     Bytes(Box<[bool; 256]>),
     /// The same for up to three bytes (some twice if fewer), which can be searched for at once.
     Few([u8; 3]),
+    /// Only so many bytes before this byte.
+    Before {
+        offset: usize,
+        byte: u8,
+    },
+    /// Only before one of some words; the bytes they start with are for subjects too short to be worth a wide search.
+    Words {
+        finder: Prefilter,
+        table: Box<[bool; 256]>,
+    },
 }
 
 /// An instruction that matches exactly one character.
@@ -55,11 +71,33 @@ pub enum Single {
     AnyByte,
     /// A set of bytes.
     Set(u32),
+    /// Any byte but these (some twice if fewer).
+    Not([u8; 3]),
     /// Any code point but `\n`.
     WideNotNewline,
     WideAny,
     /// A set of code points.
     WideSet(u32),
+}
+
+impl Single {
+    /// Whether it matches characters of UTF-8 rather than bytes.
+    pub fn is_wide(self) -> bool {
+        matches!(self, Single::WideAny | Single::WideNotNewline | Single::WideSet(_))
+    }
+}
+
+/// What must follow a repetition for it to be worth stopping there.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Next {
+    Unknown,
+    /// An ASCII byte (any byte in byte mode).
+    Byte(u8),
+    /// A set of bytes, or the subject's end.
+    Set {
+        set: u32,
+        end: bool,
+    },
 }
 
 #[derive(Clone, Debug)]
@@ -82,19 +120,32 @@ pub enum Inst {
         what: Single,
         min: u32,
         max: u32,
-        /// An ASCII byte (any byte in byte mode) that must follow; nothing else is worth trying.
-        next: Option<u8>,
+        next: Next,
     },
     Lazy {
         what: Single,
         min: u32,
         max: u32,
+        next: Next,
     },
     /// As many as possible, for good.
     Possessive {
         what: Single,
         min: u32,
         max: u32,
+    },
+    /// As many as possible, for good, as all that a group matches.
+    Captured {
+        group: u32,
+        what: Single,
+        min: u32,
+        max: u32,
+    },
+    /// Looks at one character, ahead or behind.
+    Peek {
+        what: Single,
+        behind: bool,
+        negative: bool,
     },
     /// Go on; on failure, go to `other`.
     Branch {
@@ -104,6 +155,15 @@ pub enum Inst {
     BranchIf {
         set: u32,
         other: u32,
+    },
+    /// Go on if the next byte is one of the set, else go to `other`: there is never a reason to try the other way later.
+    Enter {
+        set: u32,
+        other: u32,
+    },
+    /// Go where the table says for the next byte; fail at the end.
+    Switch {
+        table: u32,
     },
     /// Go to `first`; on failure, go on.
     BranchTo {
@@ -183,6 +243,8 @@ pub enum Inst {
     Verb(Verb),
 }
 
+/// No instruction's address.
+pub const NO_RUN: u32 = u32::MAX;
 pub const UNSET: usize = usize::MAX;
 /// No upper limit.
 pub const INFINITE: u32 = u32::MAX;

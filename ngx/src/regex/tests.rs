@@ -4,6 +4,9 @@
 
 use super::*;
 
+#[path = "../../../fuzz/src/generate.rs"]
+mod generate;
+
 fn flags(letters: &str) -> Flags {
     let mut flags = Flags::default();
     for letter in letters.chars() {
@@ -95,6 +98,9 @@ fn literals_and_classes() {
         (r"[\b]", "", b"a\x08", "1-2"),
         (r"[\Qa-c]\E]+", "", b"-a]c", "0-4"),
         (r"[a\E-\Ec]+", "", b"abcd", "0-3"),
+        (r"[\E^a]", "", b"aab", "2-3"),
+        (r"[^\Q\E]a]", "", b"]ab", "2-3"),
+        (r"[^^a]", "", b"^ab", "2-3"),
         ("[[:alpha:]]+", "", b"12abC3", "2-5"),
         ("[[:^alpha:]]+", "", b"ab12c", "2-4"),
         ("[[:digit:][:space:]]+", "", b"a1 2b", "1-4"),
@@ -553,6 +559,30 @@ fn errors() {
         ("|+", "nothing to repeat", 1),
         ("(?i", "unrecognized character after (? or (?-", 3),
         ("(?(1", "malformed number or name after (?(", 4),
+        ("(?(|", "assertion expected after (?( or (?(?C)", 3),
+        ("(?()", "assertion expected after (?( or (?(?C)", 3),
+        ("(?<{1>a)", "unrecognized character after (?<", 3),
+        ("(?:)\\1(?(1)a|b)", "reference to non-existent subpattern", 11),
+        ("(?(1)a|b|c)", "reference to non-existent subpattern", 5),
+        ("()(?(1)a|b|c)x", "conditional group contains more than two branches", 12),
+        ("()(?(1)a|b|c)(?#", "missing ) after comment", 16),
+        ("(?<=a+|b)c", "lookbehind assertion is not fixed length", 6),
+        ("(?<=a+){0}c", "lookbehind assertion is not fixed length", 6),
+        ("(?<=a+\\1)c", "lookbehind assertion is not fixed length", 8),
+        ("(?<=(?1)a+)(b)", "lookbehind assertion is not fixed length", 14),
+        ("(?&n))", "reference to non-existent subpattern", 4),
+        ("\\1)", "unmatched parentheses", 2),
+        ("(?P>[)", "subpattern name expected", 4),
+        ("\\g{-1[}", "subpattern name expected", 3),
+        ("\\g{}", "a numbered reference must not be zero", 3),
+        ("\\g-", "a numbered reference must not be zero", 2),
+        ("\\g{-1}", "reference to non-existent subpattern", 5),
+        ("(?-1\\)", "(?R or (?[+-]digits must be followed by )", 4),
+        ("\\x{}", "digits missing in \\x{} or \\o{}", 3),
+        ("\\p{l}", "unknown property name after \\P or \\p", 4),
+        ("\\p{0123456789012345678901234567890}", "malformed \\P or \\p sequence", 33),
+        ("[a-\\C]", "invalid range in character class", 4),
+        ("[\\N{a]", "PCRE does not support \\L, \\l, \\N{name}, \\U, or \\u", 2),
         ("(?(<n", "malformed number or name after (?(", 5),
     ];
     for (pattern, message, offset) in rows {
@@ -586,6 +616,42 @@ fn searching_from_an_offset() {
     }
 }
 
+/// What the optimiser looks at: runs, alternatives by first byte, loops that know what follows.
+#[test]
+fn loops_and_alternatives() {
+    table(&[
+        (r#""(?:[^"\\]|\\.)*""#, "", br#"x "a\"b" y"#, "2-8"),
+        (r"(?:ab|c)*abx", "", b"ababcabx", "0-8"),
+        (r"(?:a|bc)*?bd", "", b"aabcbd", "0-6"),
+        (r"(?:a|b)+?a", "", b"bba", "0-3"),
+        (r"(?:foo|bar|baz)+qux", "", b"foobarbazqux", "0-12"),
+        (r"(?:foo|fop|bar)x", "", b"foo fopx", "4-8"),
+        (r"(?:ab|ac|a|b)+c", "", b"abacac", "0-6"),
+        (r"(?:a(x)|b|c)+", "", b"baxc", "0-4 2-3"),
+        (r"[a-z]+@[a-z]+", "", b"aaa bbb@c", "4-9"),
+        (r"\b\w+;", "", b"one two; x", "4-8"),
+        (r"(\w+)\s\1x", "", b"aab abx", "1-7 1-3"),
+        (r"\s+$", "", b"a  b   ", "4-7"),
+        (r"a*b", "", b"aaac aab", "5-8"),
+        (r"^\s*(.*?)\s*$", "", b"  a b  ", "0-7 2-5"),
+        (r".*?</b>", "", b"x</a></b>", "0-9"),
+        (r"(.*?)(?:,|$)", "", b"ab", "0-2 0-2"),
+        (r"(?<=[a-z])(?=[A-Z])", "", b"aBc", "1-1"),
+        (r"(?<!a)b(?!c)", "", b"abbcbd", "4-5"),
+        (r"[0-9]{4}-[0-9]{2}", "", b"123-45 1234-567", "7-14"),
+        (r"(?i)mobile|android|iphone|ipad", "", b"some long text about an IPHONE here", "24-30"),
+        (r"[^\x00]+", "", b"ab\x00", "0-2"),
+        (r"[^ab]b", "", b"abbcb", "3-5"),
+        (r"[^aé]+", "u", "xyéz".as_bytes(), "0-2"),
+        (r"(?:é|e)+\b", "u", "éée!".as_bytes(), "0-5"),
+        // A verb has to be come to.
+        (r"b*?(?:(*PRUNE)x|ab)|", "", b"aab", "no"),
+        (r"(?:[^x]{2}(*COMMIT)b|y)", "", b"accb", "no"),
+        (r"(*COMMIT)a", "i", b"xA", "1-2"),
+        (r"a(?<!(*ACCEPT))|ab", "", b"ab", "0-2"),
+    ]);
+}
+
 #[test]
 fn where_a_match_can_start() {
     table(&[
@@ -607,7 +673,12 @@ fn where_a_match_can_start() {
 #[test]
 fn limits() {
     let subject = [b'a'; 40];
-    assert_eq!(run(b"(a+)+b|c", "", &subject, 0, 0), "pcre_exec() failed: -8");
+    assert_eq!(run(b"(a+)+b|c", "", &subject, 0, DEFAULT_LIMIT), "pcre_exec() failed: -8");
+    assert_eq!(run(b"(a+)+(?!a)b|c", "", &subject, 0, 0), "pcre_exec() failed: -8");
+    // Without a limit, what needs no backtracking is handed over.
+    assert_eq!(run(b"(a+)+b|c", "", &subject, 0, 0), "no");
+    assert_eq!(run(b"(?:(a)|(b)|a)*c|(a+)$", "", &subject, 0, 0), "0-40 - - 0-40");
+    assert_eq!(run(b"(x+x+)+y|$", "", &[b'x'; 60], 0, 0), "60-60");
     assert_eq!(run(b"(?:a|a)*$(?<!a)", "", &subject, 0, 5000), "pcre_exec() failed: -8");
     assert_eq!(run(b"(*LIMIT_MATCH=100)(?:a|a)*$(?<!a)", "", &subject, 0, 0), "pcre_exec() failed: -8");
     assert_eq!(run(b"(?:a|a)*$", "", &subject, 0, 5000), "0-40");
@@ -658,6 +729,38 @@ fn deep_patterns_fit_a_small_stack() {
         assert!(run(deep.as_bytes(), "", b"aab", 0, 0).starts_with("0-2 2-2"));
     };
     std::thread::Builder::new().stack_size(1 << 20).spawn(work).unwrap().join().unwrap();
+}
+
+/// Generated patterns: nothing panics, the limit is honoured, and both engines find the same.
+#[test]
+fn generated_patterns() {
+    use generate::{Kind, Random};
+    let mut random = Random::new(4);
+    let (mut captures, mut others) = (Captures::new(), Captures::new());
+    let mut compared = 0;
+    for _ in 0..30_000 {
+        let kind = [Kind::Plain, Kind::Full, Kind::Broken][random.below(3)];
+        let pattern = generate::pattern(&mut random, kind);
+        let options = generate::options(&mut random);
+        let Ok(regex) = Regex::compile(pattern.as_bytes(), flags(&options)) else { continue };
+        for _ in 0..3 {
+            let subject = generate::subject(&mut random);
+            let found = regex.exec(subject.as_bytes(), 0, &mut captures, 3000);
+            assert!(captures.steps() <= 3000 * 10 + 100, "/{pattern}/{options} on {subject:?}: {}", captures.steps());
+            let Some(linear) = regex.linear.as_ref().filter(|linear| linear.suits(subject.as_bytes())) else {
+                continue;
+            };
+            let anchored = regex.flags.anchored;
+            let other = linear.search(subject.as_bytes(), 0, anchored, &mut others.scratch.slots);
+            let (Some(other), Ok(found)) = (other, found) else { continue };
+            others.groups = if other { regex.captures_len() } else { 0 };
+            let spans =
+                |captures: &Captures| (0..regex.captures_len()).map(|group| captures.span(group)).collect::<Vec<_>>();
+            assert_eq!((found, spans(&captures)), (other, spans(&others)), "/{pattern}/{options} on {subject:?}");
+            compared += 1;
+        }
+    }
+    assert!(compared > 5000, "{compared}");
 }
 
 /// Whatever the pattern, compiling and matching end without a panic.

@@ -261,4 +261,31 @@ mod tests {
         check("/a b", "400");
         check("/a\tb", "400");
     }
+
+    /// Whatever comes, the result is a path that does not lead out of the root, and its own normal form.
+    #[test]
+    fn generated_targets() {
+        const PARTS: &[&str] = &[
+            "/", "/", ".", "..", "/../", "/./", "a", "%2e", "%2F", "%25", "%3f", "%", "%0", "%00", "?", "#", "//",
+            "http://h", ":80", "é",
+        ];
+        let mut seed = 0x2545_f491_4f6c_dd1du64;
+        let mut random = move |below: usize| {
+            seed ^= seed << 13;
+            seed ^= seed >> 7;
+            seed ^= seed << 17;
+            (seed >> 11) as usize % below
+        };
+        for _ in 0..100_000 {
+            let text: String = (0..random(9)).map(|_| PARTS[random(PARTS.len())]).collect();
+            let merge = random(2) == 0;
+            let _ = Target::parse(text.as_bytes(), merge);
+            let text = format!("/{}", text.replace(['?', '#'], ""));
+            let Ok(path) = normalise(text.as_bytes(), merge) else { continue };
+            let shown = String::from_utf8_lossy(&path);
+            assert!(path.starts_with(b"/") && !path.contains(&0), "{text}: {shown}");
+            assert!(!shown.split('/').any(|segment| segment == ".."), "{text}: {shown}");
+            assert!(!(merge && shown.contains("//")), "{text}: {shown}");
+        }
+    }
 }
