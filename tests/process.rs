@@ -197,8 +197,7 @@ fn a_killed_server_is_replaced() {
         let log = server.log();
         assert!(log.contains("signal 17 (SIGCHLD) received"), "{log}");
         assert!(
-            log.contains(&format!("[alert] "))
-                && log.contains(&format!("worker process {before} exited on signal {number}")),
+            log.contains("[alert] ") && log.contains(&format!("worker process {before} exited on signal {number}")),
             "{log}"
         );
     }

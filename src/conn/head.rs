@@ -385,7 +385,7 @@ mod tests {
         for _ in 0..100_000 {
             let mut text = [&b"GET / HTTP/1.1\r\nHost: a\r\n"[..], b"POST /a HTTP/1.0\r\n", b""][random(3)].to_vec();
             (0..random(8)).for_each(|_| text.extend_from_slice(PARTS[random(PARTS.len())]));
-            let _ = unfinished(&text, &limits);
+            let _ = unfinished(&text, 0, &limits);
             let whole = end(&text, 0);
             assert_eq!(whole, end(&text, whole.unwrap_or(0).saturating_sub(2)), "{:?}", String::from_utf8_lossy(&text));
             let cut = &text[leading_blank(&text).min(text.len())..];

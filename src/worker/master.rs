@@ -123,7 +123,8 @@ impl Master<'_> {
                 event = signals.next() => event,
                 () = until(self.retry) => {
                     self.retry = None;
-                    if self.start(&mut signals).await == Outcome::Stop {
+                    let outcome = self.start(&mut signals).await;
+                    if outcome == Outcome::Stop {
                         return self.end(Event::Term, signals).await;
                     }
                     continue;
@@ -142,7 +143,8 @@ impl Master<'_> {
             match event {
                 Event::Quit | Event::Term | Event::Int => return self.end(event, signals).await,
                 Event::Hup => {
-                    if self.reload(&mut signals).await == Outcome::Stop {
+                    let outcome = self.reload(&mut signals).await;
+                    if outcome == Outcome::Stop {
                         return self.end(Event::Term, signals).await;
                     }
                 }
