@@ -154,7 +154,8 @@ impl Master<'_> {
                     self.kill(Event::Quit);
                 }
                 Event::Chld if self.reap() && !self.resting => {
-                    if self.start(&mut signals).await == Outcome::Stop {
+                    let outcome = self.start(&mut signals).await;
+                    if outcome == Outcome::Stop {
                         return self.end(Event::Term, signals).await;
                     }
                 }
