@@ -14,7 +14,7 @@ EOF
 "$PERILUNE" -p "$W/" & PARENT=$!; IDLERS=
 trap 'kill $PARENT $IDLERS 2>/dev/null; wait 2>/dev/null; rm -rf "$W"' EXIT
 sleep 1; PID=$(python3 -c "import urllib.request as u; print(u.urlopen('http://127.0.0.1:$PORT/pid').read().decode())")
-cpu() { cat /proc/"$PID"/task/*/schedstat | awk '{t += $1} END {print t}'; }
+cpu() { cat /proc/"$PID"/task/*/schedstat | awk '{t += $1} END {printf "%.0f\n", t}'; }
 round() {
     local before after requests
     before=$(cpu)
