@@ -105,8 +105,9 @@ fn locks() {
     ]);
 }
 
+/// Two workers, both listening for events.
 fn events() -> Server {
-    Server::with_main(
+    let server = Server::with_main(
         "worker_processes 2;",
         "lua_shared_dict d 1m;
         init_worker_by_lua_block {
@@ -117,6 +118,7 @@ fn events() -> Server {
             events.register(seen, 's')
             events.register(function() error('on purpose') end, 's', 'bad')
             assert(events.configure { shm = 'd', interval = 0.5 })
+            ngx.shared.d:incr('ready', 1, 0)
         }
         server {
             listen 127.0.0.1:PORT;
@@ -125,6 +127,7 @@ fn events() -> Server {
                 local f = ngx.var.arg_local and events.post_local or events.post
                 ngx.say(f('s', ngx.var.arg_e, ngx.var.arg_d, ngx.var.arg_unique))
             } }
+            location = /ready { content_by_lua_block { ngx.print(ngx.shared.d:get('ready')) } }
             location = /seen { content_by_lua_block {
                 local all = {}
                 for i = 1, ngx.shared.d:get('n') or 0 do all[i] = ngx.shared.d:get('seen' .. i) or '' end
@@ -143,7 +146,9 @@ fn events() -> Server {
             } }
         }",
         &[],
-    )
+    );
+    in_time(|| server.body("/ready") == "2", &server);
+    server
 }
 
 fn until(server: &Server, expected: &str) {
