@@ -183,7 +183,7 @@ fn events_reach_every_worker() {
         server.body("/errors"),
         "nilsource is required\nnilevent is required\nnilfailed posting event \"e\" by \"s\"; Cannot serialise function: type not supported\n\
          nilAlready started, cannot change shm\nfalseExpected a table, got nil\nfalseexpected function, got: number\nfalse true\n\
-         src src:one\nfalsecontent_by_lua(nginx.conf:27):5: event 'two' is an unknown event\ntruetruetruefalse\n\
+         src src:one\nfalsecontent_by_lua(nginx.conf:29):5: event 'two' is an unknown event\ntruetruetruefalse\n\
          recursive\ndone1\ndone1\n"
     );
 }
