@@ -6,6 +6,8 @@
 
 mod api;
 pub use stdlib::clock;
+#[cfg(test)]
+mod chance;
 pub mod code;
 mod cosocket;
 pub mod encoding;
@@ -25,3 +27,5 @@ pub mod thread_pool;
 mod timers;
 pub mod uri;
 pub mod worker;
+
+pub use api::req::METHODS;

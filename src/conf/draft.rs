@@ -11,6 +11,7 @@ use super::tree::{
     VarKind,
 };
 use super::value::{Names, Value, VarId};
+use crate::http::modules::zone::Zones;
 use crate::http::modules::{limit_conn, limit_req};
 use crate::http::vars;
 use crate::log::access::Format;
@@ -122,8 +123,8 @@ pub struct HttpDraft {
     pub maps: Vec<Map>,
     pub geos: Vec<crate::http::modules::geo::Geo>,
     pub splits: Vec<crate::http::modules::split_clients::Split>,
-    pub limit_reqs: Vec<Arc<limit_req::Zone>>,
-    pub limit_conns: Vec<Arc<limit_conn::Zone>>,
+    pub limit_reqs: Zones<limit_req::Definition>,
+    pub limit_conns: Zones<limit_conn::Definition>,
     pub servers: Vec<ServerDraft>,
     pub formats: HashMap<Vec<u8>, Arc<Format>>,
     pub charsets: HashMap<(Vec<u8>, Vec<u8>), Arc<crate::http::filter::Table>>,
@@ -155,8 +156,8 @@ impl Default for HttpDraft {
             maps: Vec::new(),
             geos: Vec::new(),
             splits: Vec::new(),
-            limit_reqs: Vec::new(),
-            limit_conns: Vec::new(),
+            limit_reqs: Zones::default(),
+            limit_conns: Zones::default(),
             servers: Vec::new(),
             formats: HashMap::new(),
             charsets: HashMap::new(),
@@ -175,28 +176,8 @@ impl HttpDraft {
         id
     }
 
-    /// The zone of that name, which may be defined further down.
-    pub fn limit_req_zone(&mut self, name: &str) -> Arc<limit_req::Zone> {
-        if let Some(zone) = self.limit_reqs.iter().find(|zone| zone.name == name) {
-            return zone.clone();
-        }
-        let zone = Arc::new(limit_req::Zone { name: name.to_string(), ..Default::default() });
-        self.limit_reqs.push(zone.clone());
-        zone
-    }
-    pub fn limit_conn_zone(&mut self, name: &str) -> Arc<limit_conn::Zone> {
-        if let Some(zone) = self.limit_conns.iter().find(|zone| zone.name == name) {
-            return zone.clone();
-        }
-        let zone = Arc::new(limit_conn::Zone { name: name.to_string(), ..Default::default() });
-        self.limit_conns.push(zone.clone());
-        zone
-    }
-
     pub fn finish(self, codes: usize, warn: &mut dyn FnMut(String)) -> Result<Http, String> {
-        let undefined = self.limit_reqs.iter().find(|zone| zone.defined.get().is_none()).map(|zone| &zone.name);
-        let undefined = undefined
-            .or_else(|| self.limit_conns.iter().find(|zone| zone.defined.get().is_none()).map(|zone| &zone.name));
+        let undefined = self.limit_reqs.undefined().or_else(|| self.limit_conns.undefined());
         if let Some(name) = undefined {
             return Err(format!("zero size shared memory zone \"{name}\""));
         }

@@ -312,3 +312,16 @@ fn killed_scripts_leave_nothing() {
         }
     }
 }
+
+/// Threads that have ended are used again, but not under the eyes of Lua: one that it has kept stays dead, with an environment of
+/// its own that nobody inherits.
+#[test]
+fn a_kept_thread_stays_what_it_was() {
+    let vm = Vm::new();
+    vm.enter(stdlib::open);
+    let run = |source: &str| stdlib::runner::run(&vm, source.as_bytes(), b"=t", &[]).map_err(|e| e.message);
+    assert_eq!(run("kept = coroutine.running() setfenv(0, setmetatable({ own = 1 }, { __index = _G }))"), Ok(()));
+    assert_eq!(run("x = 1"), Ok(()));
+    assert_eq!(run("assert(coroutine.status(kept) == 'dead' and coroutine.running() ~= kept)"), Ok(()));
+    assert_eq!(run("assert(loadstring('return own')() == nil)"), Ok(()));
+}

@@ -37,7 +37,7 @@ static NATIVES: &[Row] = &[
 ];
 
 /// Methods that have a number, as `ngx.HTTP_...` gives them: bit 1 is GET.
-pub(crate) const METHODS: [&str; 15] = [
+pub const METHODS: [&str; 15] = [
     "GET",
     "HEAD",
     "POST",

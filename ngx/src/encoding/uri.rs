@@ -297,13 +297,8 @@ mod tests {
     fn generated_args() {
         const PARTS: &[&str] =
             &["a", "b", "=", "=", "&", "&", "%", "%41", "%0", "+", "%26", "%3d", "é", "[]", "\0", " "];
-        let mut seed = 0x9e37_79b9_7f4a_7c15u64;
-        let mut random = move |below: usize| {
-            seed ^= seed << 13;
-            seed ^= seed >> 7;
-            seed ^= seed << 17;
-            (seed >> 11) as usize % below
-        };
+        let mut chance = crate::chance::Chance::new();
+        let mut random = move |below| chance.below(below);
         for _ in 0..100_000 {
             let text: String = (0..random(12)).map(|_| PARTS[random(PARTS.len())]).collect();
             let max = random(4);

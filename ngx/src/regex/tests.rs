@@ -820,13 +820,8 @@ fn random_patterns_do_not_panic() {
         "\\1",
         "DEFINE)",
     ];
-    let mut seed = 0x2545_f491_4f6c_dd1du64;
-    let mut random = move |below: usize| {
-        seed ^= seed << 13;
-        seed ^= seed >> 7;
-        seed ^= seed << 17;
-        (seed % below as u64) as usize
-    };
+    let mut chance = crate::chance::Chance::new();
+    let mut random = move |below| chance.below(below);
     let letters = ["", "i", "u", "iu", "x", "J", "mU", "D", "L"];
     for _ in 0..20_000 {
         let pattern: String = (0..random(12)).map(|_| PARTS[random(PARTS.len())]).collect();

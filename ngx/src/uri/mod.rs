@@ -269,13 +269,8 @@ mod tests {
             "/", "/", ".", "..", "/../", "/./", "a", "%2e", "%2F", "%25", "%3f", "%", "%0", "%00", "?", "#", "//",
             "http://h", ":80", "é",
         ];
-        let mut seed = 0x2545_f491_4f6c_dd1du64;
-        let mut random = move |below: usize| {
-            seed ^= seed << 13;
-            seed ^= seed >> 7;
-            seed ^= seed << 17;
-            (seed >> 11) as usize % below
-        };
+        let mut chance = crate::chance::Chance::new();
+        let mut random = move |below| chance.below(below);
         for _ in 0..100_000 {
             let text: String = (0..random(9)).map(|_| PARTS[random(PARTS.len())]).collect();
             let merge = random(2) == 0;

@@ -66,7 +66,7 @@ fn limit_req_zone(b: &mut Builder, d: &Directive) -> Result<(), String> {
     }
     let Some((name, size)) = name else { return Err(format!("\"{}\" must have \"zone\" parameter", d.name)) };
     let buckets = limit_req::buckets(&name, size);
-    let zone = b.http().limit_req_zone(&name);
+    let zone = b.http().limit_reqs.named(&name);
     zone.defined.set(limit_req::Definition { key, rate, buckets }).map_err(|old| {
         let _ = old;
         format!("{} \"{name}\" is already bound to another key", d.name)
@@ -94,7 +94,7 @@ fn limit_req(b: &mut Builder, d: &Directive) -> Result<(), String> {
     let Some(name) = name.filter(|name| !name.is_empty()) else {
         return Err(format!("\"{}\" must have \"zone\" parameter", d.name));
     };
-    let zone = b.http().limit_req_zone(&name);
+    let zone = b.http().limit_reqs.named(&name);
     let mut all = b.settings().limit_req.as_deref().unwrap_or_default().to_vec();
     if all.iter().any(|known| Arc::ptr_eq(&known.zone, &zone)) {
         return Err(d.says("is duplicate"));
@@ -112,7 +112,7 @@ fn limit_conn_zone(b: &mut Builder, d: &Directive) -> Result<(), String> {
     }
     let (name, size) = zone(&text)?;
     let most = usize::try_from(size / 64).unwrap_or(usize::MAX);
-    let zone = b.http().limit_conn_zone(name);
+    let zone = b.http().limit_conns.named(name);
     let counts = limit_conn::counts(name);
     zone.defined.set(limit_conn::Definition { key, most, counts }).map_err(|old| {
         let _ = old;
@@ -121,7 +121,7 @@ fn limit_conn_zone(b: &mut Builder, d: &Directive) -> Result<(), String> {
 }
 
 fn limit_conn(b: &mut Builder, d: &Directive) -> Result<(), String> {
-    let zone = b.http().limit_conn_zone(&d.text(0));
+    let zone = b.http().limit_conns.named(&d.text(0));
     let most = scalar::number(d.arg(1)).filter(|most| *most > 0);
     let most = most.ok_or_else(|| format!("invalid number of connections \"{}\"", d.text(1)))?;
     if most > 65_535 {

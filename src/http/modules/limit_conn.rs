@@ -1,22 +1,17 @@
 //! The limit_conn module: how many requests of one key are in service at once, counted over all workers.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use ngx::log::Level;
 use ngx::request::Request;
 
+use super::zone::Zone;
 use crate::conf::value::Value;
 use crate::http::live::Live;
 use crate::http::phases::Next;
 
-/// `limit_conn_zone`. It may be named before it is defined.
-#[derive(Debug, Default)]
-pub struct Zone {
-    pub name: String,
-    pub defined: OnceLock<Definition>,
-}
-
+/// `limit_conn_zone`.
 #[derive(Debug)]
 pub struct Definition {
     pub key: Value,
@@ -28,7 +23,7 @@ pub struct Definition {
 /// `limit_conn`
 #[derive(Clone, Debug)]
 pub struct Limit {
-    pub zone: Arc<Zone>,
+    pub zone: Arc<Zone<Definition>>,
     pub most: u64,
 }
 

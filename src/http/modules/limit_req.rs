@@ -1,24 +1,19 @@
 //! The limit_req module: a leaky bucket for each key, shared by all workers.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use ngx::log::Level;
 use ngx::request::Request;
 
+use super::zone::Zone;
 use crate::conf::value::Value;
 use crate::http::live::Live;
 use crate::http::phases::Next;
 use crate::time;
 
-/// `limit_req_zone`. It may be named before it is defined.
-#[derive(Debug, Default)]
-pub struct Zone {
-    pub name: String,
-    pub defined: OnceLock<Definition>,
-}
-
+/// `limit_req_zone`.
 #[derive(Debug)]
 pub struct Definition {
     pub key: Value,
@@ -46,7 +41,7 @@ struct Bucket {
 /// `limit_req`
 #[derive(Clone, Debug)]
 pub struct Limit {
-    pub zone: Arc<Zone>,
+    pub zone: Arc<Zone<Definition>>,
     /// Thousandths of a request.
     pub burst: u64,
     /// How much excess passes without a delay; None: all of it (nodelay).

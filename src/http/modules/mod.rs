@@ -16,3 +16,4 @@ pub mod referer;
 pub mod secure_link;
 pub mod split_clients;
 pub mod stub_status;
+pub mod zone;
