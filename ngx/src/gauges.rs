@@ -19,10 +19,10 @@ impl Gauge {
     pub(crate) fn set(&self, n: u64) {
         self.0.store(n, Ordering::Relaxed);
     }
-    pub(crate) fn add(&self, n: usize) {
+    pub fn add(&self, n: usize) {
         self.set(self.get().wrapping_add(n as u64));
     }
-    pub(crate) fn sub(&self, n: usize) {
+    pub fn sub(&self, n: usize) {
         self.set(self.get().saturating_sub(n as u64));
     }
 }

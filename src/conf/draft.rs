@@ -7,8 +7,8 @@ use ngx::code::Code;
 
 use super::settings::Settings;
 use super::tree::{
-    Addr, Handler, Http, Listen, Location, LocationKind, Locations, LuaMain, Map, Op, Server, ServerName, ServerNames,
-    VarKind,
+    Addr, Handler, Http, Listen, Location, LocationId, LocationKind, Locations, LuaMain, Map, Op, Server, ServerName,
+    ServerNames, VarKind,
 };
 use super::value::{Names, Value, VarId};
 use crate::http::modules::zone::Zones;
@@ -46,7 +46,8 @@ impl LocationDraft {
         }
     }
 
-    fn finish(mut self, outer: &Settings, handler: &Handler) -> Location {
+    /// Adds the location, and what is in it, to all there are.
+    fn finish(mut self, outer: &Settings, handler: &Handler, all: &mut Vec<Location>) -> LocationId {
         self.settings.inherit(outer);
         if !self.echo.is_empty() {
             self.handler = Some(Handler::Echo(Arc::from(self.echo)));
@@ -58,10 +59,10 @@ impl LocationDraft {
             (None, _) => Handler::default(),
         };
         let settings = &self.settings;
-        let ifs = self.ifs.into_iter().map(|block| Arc::new(block.finish(settings, &own))).collect();
-        let except = self.except.map(|(methods, block)| (methods, Arc::new(block.finish(settings, &own))));
-        let nested = locations(self.children, settings).0;
-        Location {
+        let ifs = self.ifs.into_iter().map(|block| block.finish(settings, &own, all)).collect();
+        let except = self.except.map(|(methods, block)| (methods, block.finish(settings, &own, all)));
+        let nested = locations(self.children, settings, all).0;
+        all.push(Location {
             name: self.name,
             kind: self.kind,
             internal: self.internal,
@@ -71,26 +72,28 @@ impl LocationDraft {
             ifs,
             except,
             filters: crate::http::filter::wanted(&self.settings),
-            settings: Arc::new(self.settings),
-        }
+            settings: self.settings,
+        });
+        LocationId(all.len() - 1)
     }
 }
 
 /// Sorted for matching; the named ones apart.
-fn locations(drafts: Vec<LocationDraft>, outer: &Settings) -> (Locations, Vec<Arc<Location>>) {
+fn locations(drafts: Vec<LocationDraft>, outer: &Settings, all: &mut Vec<Location>) -> (Locations, Vec<LocationId>) {
     let mut found = Locations::default();
     let mut named = Vec::new();
     for draft in drafts {
-        let location = Arc::new(draft.finish(outer, &Handler::Files));
+        let id = draft.finish(outer, &Handler::Files, all);
+        let location = &all[id.0];
         match location.kind {
-            LocationKind::Exact => drop(found.exact.insert(location.name.clone(), location)),
-            LocationKind::Prefix { .. } => found.prefixes.push(location),
-            LocationKind::Regex(_) => found.regexes.push(location),
-            LocationKind::Named => named.push(location),
+            LocationKind::Exact => drop(found.exact.insert(location.name.clone(), id)),
+            LocationKind::Prefix { .. } => found.prefixes.push(id),
+            LocationKind::Regex(_) => found.regexes.push(id),
+            LocationKind::Named => named.push(id),
             LocationKind::Server | LocationKind::If => {}
         }
     }
-    found.prefixes.sort_by_key(|location| std::cmp::Reverse(location.name.len()));
+    found.prefixes.sort_by_key(|id| std::cmp::Reverse(all[id.0].name.len()));
     (found, named)
 }
 
@@ -209,15 +212,15 @@ impl HttpDraft {
             });
         }
         let _ = &mut names;
-        let mut servers = Vec::new();
+        let (mut servers, mut all) = (Vec::new(), Vec::new());
         let mut listens: Vec<Listen> = Vec::new();
         let mut explicit: Vec<bool> = Vec::new();
         for (index, draft) in self.servers.into_iter().enumerate() {
             let mut location = draft.location;
             location.settings.inherit(&self.settings);
             let children = std::mem::take(&mut location.children);
-            let (locations, named) = locations(children, &location.settings);
-            let root = Arc::new(location.finish(&self.settings, &Handler::Files));
+            let (locations, named) = locations(children, &location.settings, &mut all);
+            let root = location.finish(&self.settings, &Handler::Files, &mut all);
             for listen in &draft.listens {
                 let at = match listens.iter().position(|known| known.addr == listen.addr) {
                     Some(at) => at,
@@ -258,12 +261,13 @@ impl HttpDraft {
                 Some(ServerName::Regex(regex)) => format!("~{}", regex.pattern).into_bytes(),
                 None => Vec::new(),
             };
-            servers.push(Arc::new(Server { name, names: draft.names, root, locations, named }));
+            servers.push(Server { name, names: draft.names, root, locations, named });
         }
         let lua = LuaMain { codes, ..self.lua.main };
         let settings = Arc::new(self.settings);
         Ok(Http {
             servers,
+            locations: all,
             listens,
             lua,
             names,

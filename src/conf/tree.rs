@@ -63,7 +63,9 @@ pub struct Main {
 
 #[derive(Debug)]
 pub struct Http {
-    pub servers: Vec<Arc<Server>>,
+    pub servers: Vec<Server>,
+    /// Every location there is; all else names them by their number.
+    pub locations: Vec<Location>,
     pub listens: Vec<Listen>,
     pub lua: LuaMain,
     pub names: Names,
@@ -78,6 +80,16 @@ pub struct Http {
     pub charsets: HashMap<(Vec<u8>, Vec<u8>), Arc<crate::http::filter::Table>>,
     /// Settings of the http block itself.
     pub settings: Arc<Settings>,
+}
+
+/// A location's number, in `Http::locations`: what a request keeps of where it is costs no reference count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LocationId(pub usize);
+
+impl Http {
+    pub fn location(&self, id: LocationId) -> &Location {
+        &self.locations[id.0]
+    }
 }
 
 /// What the http block says about Lua as a whole.
@@ -143,9 +155,9 @@ pub struct Server {
     pub name: Vec<u8>,
     pub names: Vec<ServerName>,
     /// The server level as a location: settings and rewrite rules that apply before a location is found.
-    pub root: Arc<Location>,
+    pub root: LocationId,
     pub locations: Locations,
-    pub named: Vec<Arc<Location>>,
+    pub named: Vec<LocationId>,
 }
 
 #[derive(Clone, Debug)]
@@ -156,17 +168,17 @@ pub enum ServerName {
 
 #[derive(Debug, Default)]
 pub struct Locations {
-    pub exact: HashMap<Vec<u8>, Arc<Location>, ahash::RandomState>,
+    pub exact: HashMap<Vec<u8>, LocationId, ahash::RandomState>,
     /// Longest first.
-    pub prefixes: Vec<Arc<Location>>,
-    pub regexes: Vec<Arc<Location>>,
+    pub prefixes: Vec<LocationId>,
+    pub regexes: Vec<LocationId>,
 }
 
 #[derive(Debug)]
 pub struct Location {
     pub name: Vec<u8>,
     pub kind: LocationKind,
-    pub settings: Arc<Settings>,
+    pub settings: Settings,
     /// Which response filters it needs: `http::filter::wanted`.
     pub filters: u32,
     pub internal: bool,
@@ -174,9 +186,9 @@ pub struct Location {
     pub rewrite: Vec<Op>,
     pub nested: Locations,
     /// `if` blocks: reached by index from rewrite instructions.
-    pub ifs: Vec<Arc<Location>>,
+    pub ifs: Vec<LocationId>,
     /// `limit_except`: the methods that are spared, and the location that all others get.
-    pub except: Option<(Vec<Vec<u8>>, Arc<Location>)>,
+    pub except: Option<(Vec<Vec<u8>>, LocationId)>,
 }
 
 #[derive(Debug)]

@@ -17,6 +17,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use ngx::request::Connection;
+use tokio::sync::futures::Notified;
 use tokio::time::{Instant, Sleep};
 
 pub use head::Head;
@@ -40,7 +41,7 @@ enum Next {
 struct Waiting {
     limits: Limits,
     header_timeout: Duration,
-    counts: std::sync::Arc<crate::worker::Counts>,
+    busy: std::sync::Arc<crate::worker::Busy>,
     served: u64,
 }
 
@@ -64,7 +65,7 @@ pub async fn serve(worker: Rc<Worker>, stream: Stream, client: Rc<Connection>, l
             ignore_invalid: settings.ignore_invalid_headers.unwrap_or(true),
         },
         header_timeout: Duration::from_millis(settings.client_header_timeout.unwrap_or(60_000)),
-        counts: worker.counts.clone(),
+        busy: worker.busy.clone(),
         served: 0,
     };
     let wire = Rc::new(Wire::new(stream));
@@ -86,8 +87,9 @@ pub async fn serve(worker: Rc<Worker>, stream: Stream, client: Rc<Connection>, l
         }
     }
     let mut alarm = pin!(tokio::time::sleep(waiting.header_timeout));
+    let mut quit = pin!(worker.quit.notified());
     loop {
-        let head = match next_head(&worker, &wire, &waiting, alarm.as_mut()).await {
+        let head = match next_head(&worker, &wire, &waiting, alarm.as_mut(), quit.as_mut()).await {
             Next::Head(head) => head,
             Next::Refused(bad) => {
                 let answer = Box::pin(http::refuse(&worker, &client, listen, &bad)).await;
@@ -184,7 +186,13 @@ async fn after(wire: &Wire) -> bool {
     false
 }
 
-async fn next_head(worker: &Worker, wire: &Wire, waiting: &Waiting, mut alarm: Pin<&mut Sleep>) -> Next {
+async fn next_head(
+    worker: &Worker,
+    wire: &Wire,
+    waiting: &Waiting,
+    mut alarm: Pin<&mut Sleep>,
+    mut quit: Pin<&mut Notified<'_>>,
+) -> Next {
     let mut searched = 0;
     // (pipelined requests are there already)
     wire.pipelined.set(!wire.with_input(<[u8]>::is_empty));
@@ -195,13 +203,12 @@ async fn next_head(worker: &Worker, wire: &Wire, waiting: &Waiting, mut alarm: P
     }
     let mut since = Instant::now();
     let mut begun = !wire.with_input(<[u8]>::is_empty);
-    let mut reading = begun.then(|| Reading::new(&waiting.counts));
+    let mut reading = begun.then(|| Reading::new(&waiting.busy));
     // (the alarm is not touched per request unless it would be late)
     let limit = |begun: bool| if begun || waiting.served == 0 { waiting.header_timeout } else { wire.keepalive.get() };
     if since + limit(begun) < alarm.deadline() {
         alarm.as_mut().reset(since + limit(begun));
     }
-    let mut quit = pin!(worker.quit.notified());
     let mut leaving = None;
     loop {
         let woken = std::future::poll_fn(|cx| {
@@ -237,7 +244,7 @@ async fn next_head(worker: &Worker, wire: &Wire, waiting: &Waiting, mut alarm: P
         }
         if !begun && !wire.with_input(<[u8]>::is_empty) {
             begun = true;
-            reading.get_or_insert_with(|| Reading::new(&waiting.counts));
+            reading.get_or_insert_with(|| Reading::new(&waiting.busy));
             since = Instant::now();
             if since + limit(true) < alarm.deadline() {
                 alarm.as_mut().reset(since + limit(true));
@@ -247,18 +254,18 @@ async fn next_head(worker: &Worker, wire: &Wire, waiting: &Waiting, mut alarm: P
 }
 
 /// A connection with half a request head, as stub_status counts it.
-struct Reading(std::sync::Arc<crate::worker::Counts>);
+struct Reading(std::sync::Arc<crate::worker::Busy>);
 
 impl Reading {
-    fn new(counts: &std::sync::Arc<crate::worker::Counts>) -> Reading {
-        counts.reading.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        Reading(counts.clone())
+    fn new(busy: &std::sync::Arc<crate::worker::Busy>) -> Reading {
+        busy.reading.add(1);
+        Reading(busy.clone())
     }
 }
 
 impl Drop for Reading {
     fn drop(&mut self) {
-        self.0.reading.fetch_sub(1, std::sync::atomic::Ordering::Relaxed);
+        self.0.reading.sub(1);
     }
 }
 

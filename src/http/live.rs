@@ -18,19 +18,20 @@ use super::subrequest::{self, Captured};
 use super::{filter, response, vars};
 use crate::conf::regex::Captures;
 use crate::conf::settings::Settings;
-use crate::conf::tree::{Http, Location, Server, VarKind};
+use crate::conf::tree::{Http, Location, LocationId, Server, VarKind};
 use crate::conn::lent;
 use crate::conn::wire::Wire;
 use crate::worker::Worker;
 
 pub struct Live {
     pub worker: Rc<Worker>,
-    pub http: Arc<Http>,
     /// None: there is no client (a refused head).
     pub wire: Option<Rc<Wire>>,
     /// A subrequest's response is kept here.
     pub capture: Option<Captured>,
-    places: Link,
+    /// The index of its server, and the location it is in.
+    pub server: usize,
+    at: Cell<LocationId>,
     pub listen: usize,
     pub slots: RefCell<Vec<Option<Vec<u8>>>>,
     pub captures: RefCell<Captures>,
@@ -93,41 +94,22 @@ pub struct Live {
     pub user_id: Cell<Option<[u8; 16]>>,
 }
 
-/// A server and location a request has been in. References to places live as long as the request, so places are only added.
-pub struct Place {
-    pub server: Arc<Server>,
-    pub location: Arc<Location>,
-    lua: OnceCell<Rc<LuaConf>>,
-}
-
-struct Link {
-    place: Place,
-    next: OnceCell<Box<Link>>,
-}
-
-impl Place {
-    fn new(server: Arc<Server>, location: Arc<Location>) -> Place {
-        Place { server, location, lua: OnceCell::new() }
-    }
-}
-
 impl Live {
     pub fn new(
         worker: Rc<Worker>,
         wire: Option<Rc<Wire>>,
         listen: usize,
-        server: Arc<Server>,
+        server: usize,
         id: u64,
         content_length: Option<u64>,
         has_body: bool,
     ) -> Live {
-        let location = server.root.clone();
         Live {
-            http: worker.http.clone(),
+            at: Cell::new(worker.http.servers[server].root),
             worker,
             wire,
             capture: None,
-            places: Link { place: Place::new(server, location), next: OnceCell::new() },
+            server,
             listen,
             slots: RefCell::default(),
             captures: RefCell::default(),
@@ -178,40 +160,33 @@ impl Live {
         self.me.get()?.upgrade()
     }
 
-    pub fn place(&self) -> &Place {
-        let mut link = &self.places;
-        while let Some(next) = link.next.get() {
-            link = next;
-        }
-        &link.place
+    pub fn http(&self) -> &Http {
+        &self.worker.http
+    }
+    pub fn server(&self) -> &Server {
+        &self.http().servers[self.server]
+    }
+    pub fn location(&self) -> &Location {
+        self.http().location(self.at.get())
     }
     pub fn settings(&self) -> &Settings {
-        &self.place().location.settings
+        &self.location().settings
     }
     /// The request is at another location from now on, and logs as that one says.
-    pub fn enter(&self, request: &mut Request, location: Arc<Location>) {
-        let mut link = &self.places;
-        while let Some(next) = link.next.get() {
-            link = next;
-        }
-        if Arc::ptr_eq(&link.place.location, &location) {
-            return;
-        }
-        let same_log = match (&link.place.location.settings.error_log, &location.settings.error_log) {
+    pub fn enter(&self, request: &mut Request, location: LocationId) {
+        let before = &self.settings().error_log;
+        self.at.set(location);
+        let same_log = match (before, &self.settings().error_log) {
             (Some(before), Some(now)) => Arc::ptr_eq(before, now),
             (before, now) => before.is_none() && now.is_none(),
         };
-        let place = Place::new(link.place.server.clone(), location);
-        let _ = link.next.set(Box::new(Link { place, next: OnceCell::new() }));
         if !same_log {
             request.log = self.log(request.connection.number);
         }
     }
     pub fn log(&self, connection: u64) -> Rc<dyn Log> {
-        let place = self.place();
-        let logs = place.location.settings.error_log.clone().unwrap_or_else(|| self.worker.main.error_log.clone());
-        let (server, http) = (place.server.clone(), self.http.clone());
-        Rc::new(crate::log::ForRequest { logs, server, http, listen: self.listen, connection })
+        let (worker, location) = (self.worker.clone(), self.at.get());
+        Rc::new(crate::log::ForRequest { worker, location, server: self.server, listen: self.listen, connection })
     }
     pub fn say(&self, request: &Request, level: Level, message: &str) {
         request.log.write(level, message.as_bytes(), Some(request));
@@ -219,14 +194,14 @@ impl Live {
     pub fn set_slot(&self, slot: usize, value: Option<Vec<u8>>) {
         let mut slots = self.slots.borrow_mut();
         if slots.len() <= slot {
-            slots.resize(self.http.slots.max(slot + 1), None);
+            slots.resize(self.http().slots.max(slot + 1), None);
         }
         slots[slot] = value;
     }
 
     /// The code of a `*_by_lua_file` whose path has variables.
     pub fn dynamic(&self, request: &Request, code: &ngx::code::Code) -> Option<Arc<ngx::code::Code>> {
-        let path = self.http.lua.dynamic.get(&code.id)?;
+        let path = self.http().lua.dynamic.get(&code.id)?;
         let path = super::files::path_of(&self.eval(request, path));
         Some(self.worker.dynamic_code(self.worker.main.prefix.join(path)))
     }
@@ -332,7 +307,7 @@ impl Exchange for Live {
     }
 
     fn variable(&self, request: &Request, name: &[u8]) -> Result<Option<Vec<u8>>, NoVariable> {
-        if let Some(id) = self.http.names.find(name) {
+        if let Some(id) = self.http().names.find(name) {
             return Ok(self.var(request, id));
         }
         match vars::find(name) {
@@ -342,7 +317,7 @@ impl Exchange for Live {
     }
 
     fn may_set_variable(&self, name: &[u8]) -> Result<(), NoVariable> {
-        let defined = self.http.names.find(name).and_then(|id| self.http.vars.get(id as usize)).cloned();
+        let defined = self.http().names.find(name).and_then(|id| self.http().vars.get(id as usize)).cloned();
         match defined.or_else(|| vars::find(name)) {
             None | Some(VarKind::Family(..)) => Err(NoVariable::NotFound),
             Some(VarKind::Slot(_) | VarKind::Builtin(vars::Builtin::Args | vars::Builtin::LimitRate)) => Ok(()),
@@ -351,7 +326,7 @@ impl Exchange for Live {
     }
 
     fn set_variable(&self, request: &mut Request, name: &[u8], value: Option<Vec<u8>>) -> Result<(), NoVariable> {
-        let defined = self.http.names.find(name).and_then(|id| self.http.vars.get(id as usize)).cloned();
+        let defined = self.http().names.find(name).and_then(|id| self.http().vars.get(id as usize)).cloned();
         match defined.or_else(|| vars::find(name)) {
             None => Err(NoVariable::NotFound),
             Some(kind) => self.assign(request, &kind, value),
@@ -363,8 +338,7 @@ impl Exchange for Live {
     }
 
     fn lua_conf(&self) -> &LuaConf {
-        let place = self.place();
-        place.lua.get_or_init(|| self.worker.lua_conf(&place.location))
+        self.worker.lua_conf(self.at.get())
     }
 
     fn subrequest(self: Rc<Self>, parent: &Request, options: SubrequestOptions) -> Local<'static, SubrequestResult> {

@@ -40,7 +40,7 @@ pub async fn serve(worker: Rc<Worker>, wire: Rc<Wire>, client: Rc<Connection>, l
         (None, Some(host)) => route::host_name(host),
         (None, None) => Vec::new(),
     };
-    let server = route::server(&worker.http, &worker.http.listens[listen], &host).clone();
+    let server = route::server(&worker.http.listens[listen], &host);
     let has_body = head.chunked || head.content_length.is_some_and(|length| length > 0);
     let id = worker.next_id();
     let (args, path) = (target.args.map(<[u8]>::to_vec), target.path.to_vec());
@@ -75,8 +75,8 @@ pub async fn serve(worker: Rc<Worker>, wire: Rc<Wire>, client: Rc<Connection>, l
         request.headers = headers;
         phases::error_response(&live, &mut request, 400).await;
     }
-    if let Some(code) = live.settings().lua_log.clone() {
-        live.lua(&mut request, Phase::Log, &code).await;
+    if let Some(code) = &live.settings().lua_log {
+        live.lua(&mut request, Phase::Log, code).await;
     }
     write_access_log(&live, &request);
 }
@@ -87,7 +87,7 @@ pub struct Active(Rc<Worker>);
 impl Active {
     pub fn new(worker: &Rc<Worker>) -> Active {
         worker.active.set(worker.active.get() + 1);
-        worker.counts.writing.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        worker.busy.writing.add(1);
         Active(worker.clone())
     }
 }
@@ -95,16 +95,18 @@ impl Active {
 impl Drop for Active {
     fn drop(&mut self) {
         self.0.active.set(self.0.active.get() - 1);
-        self.0.counts.writing.fetch_sub(1, std::sync::atomic::Ordering::Relaxed);
-        self.0.idle.notify_waiters();
+        self.0.busy.writing.sub(1);
+        // (nobody waits before that)
+        if self.0.quitting.get() {
+            self.0.idle.notify_waiters();
+        }
     }
 }
 
 /// What the groups of a `server_name ~regex` took part in.
 fn keep_server_captures(live: &Live, request: &mut Request) {
     use crate::conf::tree::ServerName;
-    let server = live.place().server.clone();
-    for name in &server.names {
+    for name in &live.server().names {
         let ServerName::Regex(regex) = name else { continue };
         let captures = regex.captures(&live.host.borrow());
         if let Some(captures) = captures {
@@ -155,9 +157,13 @@ fn blank(live: Rc<Live>, client: Rc<Connection>) -> Request {
 /// The whole answer to a head that was refused, logged; empty where nothing is answered.
 pub async fn refuse(worker: &Rc<Worker>, client: &Rc<Connection>, listen: usize, bad: &Bad) -> Vec<u8> {
     let http = &worker.http;
-    let server = http.servers[http.listens[listen].default].clone();
-    let has_page =
-        server.root.settings.error_page.iter().flat_map(|pages| pages.iter()).any(|p| p.status == bad.status);
+    let server = http.listens[listen].default;
+    let has_page = worker
+        .default_settings(listen)
+        .error_page
+        .iter()
+        .flat_map(|pages| pages.iter())
+        .any(|p| p.status == bad.status);
     // (not after a bug of ours: one is enough)
     let has_page = has_page && bad.status != 500;
     let mut live = Live::new(worker.clone(), None, listen, server, worker.next_id(), None, false);
@@ -195,7 +201,7 @@ pub async fn refuse(worker: &Rc<Worker>, client: &Rc<Connection>, listen: usize,
 }
 
 pub fn write_access_log(live: &Live, request: &Request) {
-    let Some(logs) = live.settings().access_log.clone() else {
+    let Some(logs) = &live.settings().access_log else {
         return;
     };
     for log in logs.iter() {

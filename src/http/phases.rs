@@ -1,7 +1,6 @@
 //! The phases of a request: server rewrite, find location, rewrite, access, try files, content. One loop, one screen; what
 //! happens in each is in the functions below and in the neighbours.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use ngx::log::Level;
@@ -13,7 +12,7 @@ use super::live::Live;
 use super::modules::{access, limit_conn, limit_req, mirror, perilune_status, realip, stub_status};
 use super::{echo, files, mime, rewrite, route, status};
 use crate::conf::settings::{KeepaliveDisable, TryLast};
-use crate::conf::tree::{Handler, Location};
+use crate::conf::tree::{Handler, Location, LocationId};
 
 /// What a phase decided.
 #[derive(Debug)]
@@ -51,7 +50,7 @@ pub async fn refused(live: &Live, request: &mut Request, code: u16) -> bool {
     if request.is_subrequest || live.refusals.get() > 10 {
         return false;
     }
-    let pages = live.settings().error_page.clone();
+    let pages = &live.settings().error_page;
     let Some(page) = pages.iter().flat_map(|pages| pages.iter()).find(|page| page.status == code) else { return false };
     if live.error_answered.get() {
         return false;
@@ -110,7 +109,7 @@ async fn run_from(live: &Live, request: &mut Request, mut stage: Phase) {
             Next::Named(name) => {
                 request.internal = true;
                 request.reset_lua();
-                let found = live.place().server.named.iter().find(|location| location.name == name).cloned();
+                let found = named(live, &name);
                 match found {
                     Some(location) => {
                         live.enter(request, location);
@@ -139,35 +138,36 @@ async fn run_from(live: &Live, request: &mut Request, mut stage: Phase) {
     }
 }
 
+fn named(live: &Live, name: &[u8]) -> Option<LocationId> {
+    live.server().named.iter().copied().find(|id| live.http().location(*id).name == name)
+}
+
 async fn server_rewrite(live: &Live, request: &mut Request) -> Next {
     realip::run(live, request);
-    let root = live.place().server.root.clone();
-    live.enter(request, root.clone());
+    let root = live.server().root;
+    live.enter(request, root);
+    let root = live.location();
     // (Lua first: its module comes later in nginx's list, and later modules run earlier)
-    if let Some(code) = root.settings.lua_server_rewrite.clone() {
-        match after_lua(live, request, Phase::ServerRewrite, &code).await {
+    if let Some(code) = &root.settings.lua_server_rewrite {
+        match after_lua(live, request, Phase::ServerRewrite, code).await {
             Next::Go | Next::Find => {}
             other => return other,
         }
     }
-    match rewrite::run(live, request, &root).await {
+    match rewrite::run(live, request, root).await {
         Next::Find => Next::Go,
         other => other,
     }
 }
 
 fn find_location(live: &Live, request: &mut Request) -> Next {
-    let server = live.place().server.clone();
-    let location = match route::location(&server, &request.uri) {
-        Some((location, captures)) => {
-            if let (Some(captures), crate::conf::tree::LocationKind::Regex(regex)) = (captures, &location.kind) {
-                rewrite::keep_captures(live, request, regex, captures);
-            }
-            location
-        }
-        None => server.root.clone(),
-    };
-    live.enter(request, location.clone());
+    let found = route::location(live.http(), live.server, &request.uri);
+    let (location, captures) = found.unwrap_or((live.server().root, None));
+    live.enter(request, location);
+    let location = live.location();
+    if let (Some(captures), crate::conf::tree::LocationKind::Regex(regex)) = (captures, &location.kind) {
+        rewrite::keep_captures(live, request, regex, captures);
+    }
     if location.internal && !request.internal {
         return Next::Status(404);
     }
@@ -180,7 +180,7 @@ fn find_location(live: &Live, request: &mut Request) -> Next {
     if let Some((spared, block)) = &location.except
         && !spared.iter().any(|method| request.method == method[..])
     {
-        live.enter(request, block.clone());
+        live.enter(request, *block);
     }
     let limit = location.settings.client_max_body_size.unwrap_or(1 << 20);
     if let Some(length) = live.content_length.filter(|length| limit > 0 && *length > limit && !request.internal) {
@@ -214,15 +214,15 @@ fn may_keep_alive(live: &Live, request: &Request) -> bool {
 }
 
 async fn rewrite_phase(live: &Live, request: &mut Request) -> Next {
-    let location = live.place().location.clone();
+    let location = live.location();
     if location.settings.rewrite_by_lua_no_postpone == Some(true) {
         match rewrite_by_lua(live, request).await {
             Next::Go => {}
             other => return other,
         }
-        return rewrite::run(live, request, &location).await;
+        return rewrite::run(live, request, location).await;
     }
-    match rewrite::run(live, request, &location).await {
+    match rewrite::run(live, request, location).await {
         Next::Go => {}
         other => return other,
     }
@@ -236,8 +236,8 @@ async fn rewrite_by_lua(live: &Live, request: &mut Request) -> Next {
     {
         return Next::Status(code);
     }
-    match live.settings().lua_rewrite.clone() {
-        Some(code) => after_lua(live, request, Phase::Rewrite, &code).await,
+    match &live.settings().lua_rewrite {
+        Some(code) => after_lua(live, request, Phase::Rewrite, code).await,
         None => Next::Go,
     }
 }
@@ -279,24 +279,24 @@ async fn access_phase(live: &Live, request: &mut Request) -> Next {
 }
 
 async fn content(live: &Live, request: &mut Request) -> Next {
-    let location: Arc<Location> = live.place().location.clone();
+    let location = live.location();
     let early = location.settings.precontent_by_lua_no_postpone == Some(true);
-    if early && let Some(next) = precontent_by_lua(live, request, &location).await {
+    if early && let Some(next) = precontent_by_lua(live, request, location).await {
         return next;
     }
     match mirror::run(live, request).await {
         Next::Go => {}
         other => return other,
     }
-    if let Some(rules) = location.settings.try_files.clone()
+    if let Some(rules) = &location.settings.try_files
         && !matches!(location.kind, crate::conf::tree::LocationKind::If)
     {
-        match try_files(live, request, &rules) {
+        match try_files(live, request, rules) {
             Next::Go => {}
             other => return other,
         }
     }
-    if !early && let Some(next) = precontent_by_lua(live, request, &location).await {
+    if !early && let Some(next) = precontent_by_lua(live, request, location).await {
         return next;
     }
     match &location.handler {
@@ -315,8 +315,8 @@ async fn content(live: &Live, request: &mut Request) -> Next {
 
 /// Some: it decided what becomes of the request.
 async fn precontent_by_lua(live: &Live, request: &mut Request, location: &Location) -> Option<Next> {
-    let code = location.settings.lua_precontent.clone()?;
-    match after_lua(live, request, Phase::Precontent, &code).await {
+    let code = location.settings.lua_precontent.as_ref()?;
+    match after_lua(live, request, Phase::Precontent, code).await {
         Next::Go => {
             request.phase = Phase::Content;
             None
@@ -518,7 +518,7 @@ pub async fn error_response(live: &Live, request: &mut Request, code: u16) -> Op
         return None;
     }
     if !live.error_answered.get() || live.settings().recursive_error_pages == Some(true) {
-        let pages = live.settings().error_page.clone();
+        let pages = &live.settings().error_page;
         if let Some(page) = pages.iter().flat_map(|pages| pages.iter()).find(|page| page.status == code) {
             return error_page(live, request, code, page).await;
         }
@@ -552,7 +552,7 @@ async fn error_page(
             }
             request.internal = true;
             if target[0] == b'@' {
-                let found = live.place().server.named.iter().find(|location| location.name == target).cloned();
+                let found = named(live, &target);
                 let Some(location) = found else {
                     special_page(live, request, 500).await;
                     return None;

@@ -378,8 +378,8 @@ impl Live {
         let (scheme, usual) = if connection.https { ("https", 443) } else { ("http", 80) };
         let mut out = format!("{scheme}://").into_bytes();
         let host = self.host.borrow();
-        if settings.server_name_in_redirect.unwrap_or(false) && !self.place().server.name.is_empty() {
-            out.extend_from_slice(&self.place().server.name);
+        if settings.server_name_in_redirect.unwrap_or(false) && !self.server().name.is_empty() {
+            out.extend_from_slice(&self.server().name);
         } else if host.is_empty() {
             out.extend_from_slice(&connection.server_addr);
         } else {

@@ -23,7 +23,7 @@ pub async fn run(live: &Live, request: &mut Request, location: &Location) -> Nex
         match op {
             Op::Set { slot, value } => {
                 let text = live.eval(request, value);
-                if let Some(kind) = live.http.vars.get(*slot as usize) {
+                if let Some(kind) = live.http().vars.get(*slot as usize) {
                     // The configuration was checked: it can be assigned.
                     let _ = live.assign(request, kind, Some(text));
                 }
@@ -32,7 +32,7 @@ pub async fn run(live: &Live, request: &mut Request, location: &Location) -> Nex
                 let args: Vec<Vec<u8>> = args.iter().map(|value| live.eval(request, value)).collect();
                 let result = live.set_by_lua(request, code, args).await;
                 let Ok(value) = result else { return Next::Status(500) };
-                if let Some(kind) = live.http.vars.get(*slot as usize) {
+                if let Some(kind) = live.http().vars.get(*slot as usize) {
                     let _ = live.assign(request, kind, Some(value));
                 }
             }
@@ -77,8 +77,8 @@ pub async fn run(live: &Live, request: &mut Request, location: &Location) -> Nex
                 if holds(live, request, test)
                     && let Some(inner) = level.ifs.get(*block)
                 {
-                    live.enter(request, inner.clone());
-                    stack.push((inner, 0));
+                    live.enter(request, *inner);
+                    stack.push((live.location(), 0));
                 }
             }
         }
@@ -89,8 +89,8 @@ pub async fn run(live: &Live, request: &mut Request, location: &Location) -> Nex
 /// The captures of the last match serve `$1`, Lua's `ngx.var[1]` and named groups.
 pub fn keep_captures(live: &Live, request: &mut Request, regex: &Regex, captures: Captures) {
     for (name, number) in &regex.names {
-        let id = live.http.names.find(&name.to_ascii_lowercase().into_bytes());
-        if let Some(kind) = id.and_then(|id| live.http.vars.get(id as usize)) {
+        let id = live.http().names.find(&name.to_ascii_lowercase().into_bytes());
+        if let Some(kind) = id.and_then(|id| live.http().vars.get(id as usize)) {
             let _ = live.assign(request, kind, captures.get(*number).cloned().flatten());
         }
     }

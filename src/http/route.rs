@@ -1,19 +1,16 @@
 //! From host and URI to server and location, in nginx's order of preference.
 
-use std::sync::Arc;
-
 use crate::conf::regex::Captures;
-use crate::conf::tree::{Http, Listen, Location, LocationKind, Locations, Server};
+use crate::conf::tree::{Http, Listen, LocationId, LocationKind, Locations};
 
-/// The server for a request on that listening address.
-pub fn server<'a>(http: &'a Http, listen: &Listen, host: &[u8]) -> &'a Arc<Server> {
+/// The server for a request on that listening address: its index.
+pub fn server(listen: &Listen, host: &[u8]) -> usize {
     let index = match host {
         // (a server may be there for requests without a host)
         b"" => listen.names.exact.get(host).copied(),
         host => by_name(listen, host),
     };
-    let index = index.unwrap_or(listen.default);
-    &http.servers[index]
+    index.unwrap_or(listen.default)
 }
 
 fn by_name(listen: &Listen, host: &[u8]) -> Option<usize> {
@@ -40,35 +37,36 @@ pub fn host_name(host: &[u8]) -> Vec<u8> {
 }
 
 /// The location for a URI, with the captures of a regex one.
-pub fn location(server: &Server, uri: &[u8]) -> Option<(Arc<Location>, Option<Captures>)> {
-    find(&server.locations, uri)
+pub fn location(http: &Http, server: usize, uri: &[u8]) -> Option<(LocationId, Option<Captures>)> {
+    find(http, &http.servers[server].locations, uri)
 }
 
 /// The longest prefix decides first; then regexes in their order, innermost level first, unless it says `^~`.
-fn find(level: &Locations, uri: &[u8]) -> Option<(Arc<Location>, Option<Captures>)> {
+fn find(http: &Http, level: &Locations, uri: &[u8]) -> Option<(LocationId, Option<Captures>)> {
     if let Some(exact) = level.exact.get(uri) {
-        return Some((exact.clone(), None));
+        return Some((*exact, None));
     }
-    let prefix = level.prefixes.iter().find(|location| uri.starts_with(&location.name));
+    let prefix = level.prefixes.iter().find(|id| uri.starts_with(&http.location(**id).name));
     let mut best = None;
     if let Some(prefix) = prefix {
-        let inner = find(&prefix.nested, uri);
+        let inner = find(http, &http.location(*prefix).nested, uri);
         // An inner exact or regex match is final; an inner prefix still yields to this level's regexes.
-        if let Some((location, _)) = &inner
-            && matches!(location.kind, LocationKind::Exact | LocationKind::Regex(_))
+        if let Some((id, _)) = &inner
+            && matches!(http.location(*id).kind, LocationKind::Exact | LocationKind::Regex(_))
         {
             return inner;
         }
-        let found = inner.unwrap_or_else(|| (prefix.clone(), None));
-        if matches!(found.0.kind, LocationKind::Prefix { no_regex: true }) {
+        let found = inner.unwrap_or((*prefix, None));
+        if matches!(http.location(found.0).kind, LocationKind::Prefix { no_regex: true }) {
             return Some(found);
         }
         best = Some(found);
     }
-    for location in &level.regexes {
+    for id in &level.regexes {
+        let location = http.location(*id);
         let LocationKind::Regex(regex) = &location.kind else { continue };
         if let Some(captures) = regex.captures(uri) {
-            return Some(find(&location.nested, uri).unwrap_or_else(|| (location.clone(), Some(captures))));
+            return Some(find(http, &location.nested, uri).unwrap_or((*id, Some(captures))));
         }
     }
     best

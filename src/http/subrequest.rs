@@ -56,12 +56,11 @@ pub fn evaluate(
     if (length > 0 || forwarded) && !options.head_only && !(options.verbatim && length == 0) {
         headers.add("Content-Length", length.to_string());
     }
-    let place = parent_live.place();
     let mut live = Live::new(
         parent_live.worker.clone(),
         None,
         parent_live.listen,
-        place.server.clone(),
+        parent_live.server,
         parent_live.id,
         Some(length).filter(|length| *length > 0),
         length > 0,
@@ -102,8 +101,8 @@ pub fn evaluate(
     Box::pin(async move {
         phases::run(&live, &mut request).await;
         if live.settings().log_subrequest == Some(true) {
-            if let Some(code) = live.settings().lua_log.clone() {
-                live.lua(&mut request, Phase::Log, &code).await;
+            if let Some(code) = &live.settings().lua_log {
+                live.lua(&mut request, Phase::Log, code).await;
             }
             super::write_access_log(&live, &request);
         }

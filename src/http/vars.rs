@@ -161,7 +161,7 @@ impl Live {
     }
 
     pub fn var(&self, request: &Request, id: VarId) -> Option<Vec<u8>> {
-        let kind = self.http.vars.get(id as usize)?;
+        let kind = self.http().vars.get(id as usize)?;
         let kept = match kind {
             VarKind::Map { volatile, .. } | VarKind::Geo { volatile, .. } => !volatile,
             VarKind::Split(_) => true,
@@ -187,8 +187,8 @@ impl Live {
         match kind {
             VarKind::Slot(n) => self.slots.borrow().get(*n)?.clone(),
             VarKind::Map { number, .. } => self.map(request, *number),
-            VarKind::Geo { number, .. } => Some(self.http.geos.get(*number)?.value(self, request)),
-            VarKind::Split(number) => Some(self.http.splits.get(*number)?.value(self, request)),
+            VarKind::Geo { number, .. } => Some(self.http().geos.get(*number)?.value(self, request)),
+            VarKind::Split(number) => Some(self.http().splits.get(*number)?.value(self, request)),
             VarKind::Builtin(builtin) => self.builtin(request, *builtin),
             VarKind::Family(family, name) => self.family(request, *family, name),
         }
@@ -200,7 +200,7 @@ impl Live {
             return None;
         }
         self.map_depth.set(self.map_depth.get() + 1);
-        let map = self.http.maps.get(number)?;
+        let map = self.http().maps.get(number)?;
         let subject = self.eval(request, &map.source);
         let mut key = subject.to_ascii_lowercase();
         if map.hostnames && key.ends_with(b".") {
@@ -296,7 +296,7 @@ impl Live {
                     out = super::route::host_name(header);
                 }
                 if out.is_empty() {
-                    out = self.place().server.name.clone();
+                    out = self.server().name.clone();
                 }
             }
             Builtin::Hostname => {
@@ -364,7 +364,7 @@ impl Live {
             Builtin::EchoRequestUri => out.extend_from_slice(uri::split(&request.target).path),
             Builtin::Scheme => out.extend_from_slice(if connection.https { b"https" } else { b"http" }),
             Builtin::ServerAddr => out.extend_from_slice(&connection.server_addr),
-            Builtin::ServerName => out.extend_from_slice(&self.place().server.name),
+            Builtin::ServerName => out.extend_from_slice(&self.server().name),
             Builtin::ServerPort => write!(out, "{}", connection.server_port).ok()?,
             Builtin::ServerProtocol => out.extend_from_slice(match request.version {
                 9 => b"",
@@ -431,7 +431,7 @@ impl Live {
 
     /// `perilune/0.1.0`, or without the version.
     pub fn server_words(&self) -> &'static str {
-        match self.place().location.settings.server_tokens.unwrap_or(Tokens::On) {
+        match self.location().settings.server_tokens.unwrap_or(Tokens::On) {
             Tokens::On => crate::cli::identity::server_full(),
             Tokens::Build => crate::cli::identity::server_full(),
             Tokens::Off => crate::cli::identity::server_bare(),

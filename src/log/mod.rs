@@ -7,6 +7,7 @@ pub mod syslog;
 use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::sync::{Arc, RwLock};
 
 use ngx::log::{Level, Log};
@@ -138,28 +139,36 @@ impl Log for Plain {
 
 /// What a request at one location writes through.
 pub struct ForRequest {
-    pub logs: Arc<[ErrorLog]>,
-    pub server: Arc<crate::conf::tree::Server>,
+    pub worker: Rc<crate::worker::Worker>,
+    pub location: crate::conf::tree::LocationId,
+    pub server: usize,
     /// Where the connection was accepted, for what has no request line: `0.0.0.0:80`.
-    pub http: Arc<crate::conf::tree::Http>,
     pub listen: usize,
     pub connection: u64,
 }
 
+impl ForRequest {
+    fn logs(&self) -> &[ErrorLog] {
+        let logs = &self.worker.http.location(self.location).settings.error_log;
+        logs.as_ref().unwrap_or(&self.worker.main.error_log)
+    }
+}
+
 impl Log for ForRequest {
     fn enabled(&self, level: Level) -> bool {
-        self.logs.iter().any(|log| level <= log.level)
+        self.logs().iter().any(|log| level <= log.level)
     }
     fn write(&self, level: Level, message: &[u8], request: Option<&Request>) {
         if !self.enabled(level) {
             return;
         }
+        let http = &self.worker.http;
         let name = |request: &Request| match request.phase {
-            Phase::Timer => self.http.listens.get(self.listen).map_or(&b""[..], |listen| listen.text.as_bytes()),
-            _ => &self.server.name,
+            Phase::Timer => http.listens.get(self.listen).map_or(&b""[..], |listen| listen.text.as_bytes()),
+            _ => &http.servers[self.server].name,
         };
         let tail = request.map(|request| tail(name(request), request)).unwrap_or_default();
-        write(&self.logs, level, self.connection, message, &tail);
+        write(self.logs(), level, self.connection, message, &tail);
     }
 }
 

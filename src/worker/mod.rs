@@ -2,6 +2,7 @@
 //! requests see of it; `thread` runs one, `crew` replaces those that die, `server` runs them all, `master` is the parent
 //! process that supervises it, `listen` makes their sockets, `daemon` detaches.
 
+pub mod counts;
 mod crew;
 pub mod daemon;
 mod handover;
@@ -15,12 +16,12 @@ pub mod thread;
 pub mod user;
 pub mod vm;
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use ngx::code::{Code, Source};
@@ -28,22 +29,10 @@ use ngx::request::{Connection, LuaConf};
 use tokio::sync::Notify;
 
 use crate::conf::settings::Settings;
-use crate::conf::tree::{Http, Location, Main};
+use crate::conf::tree::{Http, LocationId, Main};
 use vm::WorkerVm;
 
-/// Counters over the whole server.
-#[derive(Default)]
-pub struct Counts {
-    pub accepted: AtomicU64,
-    pub open: AtomicU64,
-    /// Connections with half a request head, and with a request in service.
-    pub reading: AtomicU64,
-    pub writing: AtomicU64,
-    pub requests: AtomicU64,
-    pub temp_files: AtomicU64,
-    /// What the workers' Lua is doing.
-    pub lua: crate::http::modules::perilune_status::Registry,
-}
+pub use counts::{Busy, Counts};
 
 pub struct Worker {
     pub id: usize,
@@ -51,6 +40,7 @@ pub struct Worker {
     pub http: Arc<Http>,
     pub lua: Rc<WorkerVm>,
     pub counts: Arc<Counts>,
+    pub busy: Arc<Busy>,
     /// Requests in service, and connections.
     pub active: Cell<u64>,
     pub open: Cell<u64>,
@@ -59,7 +49,8 @@ pub struct Worker {
     pub quit: Notify,
     /// Woken whenever a request or a connection ends.
     pub idle: Notify,
-    lua_confs: RefCell<HashMap<*const Location, Rc<LuaConf>, ahash::RandomState>>,
+    /// By location.
+    lua_confs: Vec<OnceCell<LuaConf>>,
     dynamic_codes: RefCell<HashMap<PathBuf, Arc<Code>>>,
     seed: u64,
     next: Cell<u64>,
@@ -71,24 +62,26 @@ impl Worker {
         Worker {
             id,
             main,
-            http,
             lua,
+            busy: counts.enlist(),
             counts,
             active: Cell::new(0),
             open: Cell::new(0),
             quitting: Cell::new(false),
             quit: Notify::new(),
             idle: Notify::new(),
-            lua_confs: RefCell::default(),
+            lua_confs: vec![OnceCell::new(); http.locations.len()],
             dynamic_codes: RefCell::default(),
             seed,
             next: Cell::new(0),
+            http,
         }
     }
 
     /// The settings of an address's default server: what counts before a request's own server is known.
     pub fn default_settings(&self, listen: usize) -> &Settings {
-        &self.http.servers[self.http.listens[listen].default].root.settings
+        let server = &self.http.servers[self.http.listens[listen].default];
+        &self.http.location(server.root).settings
     }
 
     /// Code from a file that only a request names; kept like the configuration's own.
@@ -116,7 +109,7 @@ impl Worker {
 
     /// A number for `$request_id`: different each time, not to be guessed from another.
     pub fn next_id(&self) -> u64 {
-        self.counts.requests.fetch_add(1, Ordering::Relaxed);
+        self.busy.requests.add(1);
         self.next.set(self.next.get() + 1);
         // One step of splitmix64.
         let mut x = self.seed.wrapping_add(self.next.get().wrapping_mul(0x9e37_79b9_7f4a_7c15));
@@ -129,9 +122,14 @@ impl Worker {
     }
 
     /// What Lua at that location sees of the configuration; made on first use.
-    pub fn lua_conf(&self, location: &Arc<Location>) -> Rc<LuaConf> {
-        let mut confs = self.lua_confs.borrow_mut();
-        confs.entry(Arc::as_ptr(location)).or_insert_with(|| Rc::new(lua_conf(&location.settings))).clone()
+    pub fn lua_conf(&self, location: LocationId) -> &LuaConf {
+        self.lua_confs[location.0].get_or_init(|| lua_conf(&self.http.location(location).settings))
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        self.counts.dismiss(&self.busy);
     }
 }
 

@@ -54,7 +54,13 @@ pub fn run(job: Job) {
         }
     };
     let tasks = LocalSet::new();
-    runtime.block_on(tasks.run_until(live(job)));
+    // (a task of its own: what is outside all tasks is polled whenever one of them was)
+    let ended = runtime.block_on(tasks.run_until(async { tokio::task::spawn_local(live(job)).await }));
+    if let Err(panic) = ended.map_err(tokio::task::JoinError::try_into_panic)
+        && let Ok(panic) = panic
+    {
+        std::panic::resume_unwind(panic);
+    }
     // Whatever is left (a second look at a client that is gone) ends with the runtime.
 }
 

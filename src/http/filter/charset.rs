@@ -61,7 +61,7 @@ pub fn head(live: &Live, request: &mut Request) -> Result<Option<Body>, u16> {
         return Ok(None);
     }
     let key = (source.to_ascii_lowercase(), wanted.to_ascii_lowercase());
-    let Some(table) = live.http.charsets.get(&key).cloned() else { return Ok(None) };
+    let Some(table) = live.http().charsets.get(&key).cloned() else { return Ok(None) };
     if !matches!(*table, Table::Bytes(_)) {
         rewrites(live, request);
     }

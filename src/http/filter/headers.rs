@@ -16,7 +16,7 @@ pub fn head(live: &Live, request: &mut Request) -> Result<Option<Body>, u16> {
     if successful {
         expires(live, request);
     }
-    if let Some(rules) = live.settings().add_header.clone() {
+    if let Some(rules) = &live.settings().add_header {
         for rule in rules.iter().filter(|rule| rule.always || successful) {
             let value = live.eval(request, &rule.value);
             add(request, &rule.name, value);

@@ -120,9 +120,8 @@ pub async fn head(live: &Live, request: &mut Request) -> Result<(), u16> {
     if request.response.status == 0 {
         request.response.status = 200;
     }
-    say_filters(live, request, "header", live.http.lua.filters);
-    let location = live.place().location.clone();
-    let mut wanted = location.filters;
+    say_filters(live, request, "header", live.http().lua.filters);
+    let mut wanted = live.location().filters;
     let mut chain = Vec::new();
     // Where the last row may refuse, the page that says so goes through all rows again.
     let before =
@@ -160,7 +159,7 @@ fn say_filters(live: &Live, request: &Request, which: &str, user: bool) {
         return;
     }
     let uri = String::from_utf8_lossy(&request.uri);
-    if live.http.lua.answers {
+    if live.http().lua.answers {
         live.say(request, Level::Debug, &format!("lua capture {which} filter, uri \"{uri}\""));
     }
     if user {
@@ -170,7 +169,7 @@ fn say_filters(live: &Live, request: &Request, which: &str, user: bool) {
 
 /// Sends what is pending through the stages.
 pub async fn body(live: &Live, request: &mut Request, flush: bool, last: bool) {
-    say_filters(live, request, "body", live.http.lua.body_filters);
+    say_filters(live, request, "body", live.http().lua.body_filters);
     let mut chain = std::mem::take(&mut *live.chain.borrow_mut());
     if chain.is_empty() {
         return;
@@ -232,10 +231,10 @@ pub fn type_listed(request: &Request, types: Option<&[Vec<u8>]>, default: &[&[u8
 
 async fn lua_head(live: &Live, request: &mut Request) -> Result<Option<Body>, u16> {
     // (a page that stands for a refused response is not asked about again)
-    if let Some(code) = live.settings().lua_header_filter.clone().filter(|_| !live.refusing.get()) {
+    if let Some(code) = live.settings().lua_header_filter.as_ref().filter(|_| !live.refusing.get()) {
         // What is pending waits outside: the filter's own run must not find it and send it.
         let output = std::mem::take(&mut request.output);
-        let end = live.lua(request, Phase::HeaderFilter, &code).await;
+        let end = live.lua(request, Phase::HeaderFilter, code).await;
         request.output = output;
         if let PhaseEnd::Finish(Finish::Exit(code @ 300..)) = end {
             return Err(u16::try_from(code).unwrap_or(500));
@@ -271,5 +270,5 @@ pub fn wants_pieces(live: &Live) -> bool {
 
 /// Whether the pieces that a handler makes are to go out one by one: somebody looks at them.
 pub fn by_pieces(live: &Live, request: &Request) -> bool {
-    wants_pieces(live) && !(matches!(live.place().location.handler, Handler::Lua(_)) && live.buffers(request))
+    wants_pieces(live) && !(matches!(live.location().handler, Handler::Lua(_)) && live.buffers(request))
 }

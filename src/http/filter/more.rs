@@ -15,7 +15,7 @@ pub fn head(live: &Live, request: &mut Request) -> Result<Option<Body>, u16> {
 
 /// For the response or (`input`, in the rewrite phase) for the request.
 pub fn apply(live: &Live, request: &mut Request, input: bool) {
-    let Some(rules) = live.settings().more_headers.clone() else { return };
+    let Some(rules) = &live.settings().more_headers else { return };
     for rule in rules.iter().filter(|rule| rule.input == input) {
         if !applies(rule, request, input) {
             continue;

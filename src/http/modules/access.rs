@@ -60,10 +60,10 @@ pub async fn run(live: &Live, request: &mut Request) -> Next {
             Check::Address => address(live, request),
             Check::Basic => auth_basic::check(live, request).await,
             Check::Request => auth_request::check(live, request).await,
-            Check::Lua => match settings.lua_access.clone() {
-                Some(code) => match live.lua(request, Phase::Access, &code).await {
+            Check::Lua => match &settings.lua_access {
+                Some(code) => match live.lua(request, Phase::Access, code).await {
                     PhaseEnd::Finish(Finish::Exit(DECLINED)) => Verdict::Silent,
-                    end => match phases::ended(live, request, Phase::Access, &code, end).await {
+                    end => match phases::ended(live, request, Phase::Access, code, end).await {
                         Next::Go => Verdict::Allowed,
                         Next::Status(code @ (401 | 403)) => Verdict::Denied(code),
                         other => Verdict::Other(other),

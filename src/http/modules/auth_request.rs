@@ -19,7 +19,7 @@ pub async fn check(live: &Live, request: &mut Request) -> Verdict {
     let (result, values) =
         subrequest::evaluate(me, request, options, sets.iter().map(|(_, value)| value.clone()).collect()).await;
     for ((slot, _), value) in sets.iter().zip(values) {
-        if let Some(kind) = live.http.vars.get(*slot as usize) {
+        if let Some(kind) = live.http().vars.get(*slot as usize) {
             let _ = live.assign(request, kind, Some(value));
         }
     }

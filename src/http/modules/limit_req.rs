@@ -88,7 +88,7 @@ pub fn buckets(name: &str, size: u64) -> Arc<Mutex<Buckets>> {
 }
 
 pub async fn run(live: &Live, request: &mut Request) -> Next {
-    let Some(limits) = live.settings().limit_req.clone() else { return Next::Go };
+    let Some(limits) = &live.settings().limit_req else { return Next::Go };
     if live.limit_req_status.get().is_some() || request.is_subrequest {
         return Next::Go;
     }

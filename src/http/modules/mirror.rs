@@ -6,7 +6,7 @@ use crate::http::live::Live;
 use crate::http::phases::{self, Next};
 
 pub async fn run(live: &Live, request: &mut Request) -> Next {
-    let Some(uris) = live.settings().mirror.clone().filter(|uris| !uris.is_empty()) else { return Next::Go };
+    let Some(uris) = live.settings().mirror.as_ref().filter(|uris| !uris.is_empty()) else { return Next::Go };
     if request.is_subrequest {
         return Next::Go;
     }

@@ -89,7 +89,7 @@ fn server(live: &Live) -> [(&'static str, bool, u64); 6] {
         ("connections_writing", false, now.writing),
         ("connections_waiting", false, now.waiting),
         ("connections_accepted", true, counts.accepted.load(Ordering::Relaxed)),
-        ("requests", true, counts.requests.load(Ordering::Relaxed)),
+        ("requests", true, counts.requests()),
     ]
 }
 

@@ -26,7 +26,7 @@ pub enum Trusted {
 
 /// Before the rewrite phases, and once more where a location may say otherwise.
 pub fn run(live: &Live, request: &mut Request) {
-    let Some(trusted) = live.settings().real_ip_from.clone() else { return };
+    let Some(trusted) = &live.settings().real_ip_from else { return };
     if live.realip.borrow().is_some() {
         return;
     }

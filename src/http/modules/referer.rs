@@ -59,7 +59,7 @@ fn known(live: &Live, rules: &Referers, rest: &[u8]) -> bool {
         return valid;
     }
     if rules.server_names {
-        let own = live.place().server.names.iter().any(|name| match name {
+        let own = live.server().names.iter().any(|name| match name {
             ServerName::Text(name) => fits(name, &host),
             ServerName::Regex(regex) => regex.matches(&host),
         });

@@ -68,7 +68,7 @@ fn base64url(text: &[u8]) -> Option<Vec<u8>> {
 }
 
 fn old_style(live: &Live, request: &Request, secret: &[u8]) -> Option<Vec<u8>> {
-    let rest = request.uri.get(live.place().location.name.len()..)?;
+    let rest = request.uri.get(live.location().name.len()..)?;
     let slash = rest.iter().position(|&b| b == b'/')?;
     let (hash, link) = (&rest[..slash], &rest[slash + 1..]);
     let wanted = hex(&md5_bin(&[link, secret].concat()));

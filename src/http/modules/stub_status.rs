@@ -21,7 +21,7 @@ fn get(counter: &AtomicU64) -> u64 {
 
 pub fn now(live: &Live) -> Now {
     let counts = &live.worker.counts;
-    let (active, reading, writing) = (get(&counts.open), get(&counts.reading), get(&counts.writing));
+    let (active, reading, writing) = (get(&counts.open), counts.reading(), counts.writing());
     Now { active, reading, writing, waiting: active.saturating_sub(reading + writing) }
 }
 
@@ -35,7 +35,7 @@ pub async fn serve(live: &Live, request: &mut Request) -> Next {
     let text = format!(
         "Active connections: {active} \nserver accepts handled requests\n {accepted} {accepted} {} \n\
          Reading: {reading} Writing: {writing} Waiting: {waiting} \n",
-        get(&counts.requests),
+        counts.requests(),
     );
     phases::text(live, request, "text/plain", text.into_bytes()).await
 }
