@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
+use ngx::bytes::Bytes;
 use perilune::conf::directives::{Block, TABLES};
 use perilune::conf::{Origin, load};
 use perilune::conn::head::{self, Limits};

@@ -1,5 +1,5 @@
 //! A list of header lines: order, case and duplicates as they are on the wire. Lookups ignore case.
-use bytes::Bytes;
+use crate::bytes::Bytes;
 
 #[derive(Clone, Debug, Default)]
 pub struct Headers {

@@ -6,6 +6,7 @@
 
 mod api;
 pub use stdlib::clock;
+pub mod bytes;
 #[cfg(test)]
 mod chance;
 pub mod code;

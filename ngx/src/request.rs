@@ -13,7 +13,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use bytes::Bytes;
+use crate::bytes::Bytes;
 
 use crate::headers::Headers;
 use crate::log::{Level, Log};

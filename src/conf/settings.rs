@@ -6,7 +6,6 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use ngx::code::Code;
 use ngx::log::Level;
 
@@ -36,8 +35,8 @@ macro_rules! settings {
 settings! {
     root: Root,
     index: Arc<[Value]>,
-    default_type: Bytes,
-    types: Arc<HashMap<Vec<u8>, Bytes>>,
+    default_type: Arc<[u8]>,
+    types: Arc<HashMap<Vec<u8>, Arc<[u8]>>>,
     charset: Value,
     source_charset: Value,
     override_charset: bool,
@@ -218,7 +217,7 @@ pub struct ErrorPage {
 
 #[derive(Clone, Debug)]
 pub struct AddHeader {
-    pub name: Bytes,
+    pub name: Vec<u8>,
     pub value: Value,
     pub always: bool,
 }
@@ -301,11 +300,11 @@ pub enum UserId {
 #[derive(Clone, Debug)]
 pub struct MoreHeader {
     pub input: bool,
-    pub name: Bytes,
+    pub name: Vec<u8>,
     /// None: clear.
     pub value: Option<Value>,
     pub statuses: Vec<u16>,
-    pub types: Vec<Bytes>,
+    pub types: Vec<Vec<u8>>,
     /// `-r`: only where the header is there already.
     pub replace: bool,
     /// `-a`: append a line.

@@ -2,7 +2,7 @@
 //!
 //! What is refused, and in which words, is decided here alone, and no two parsers can disagree about where a body ends.
 
-use bytes::Bytes;
+use ngx::bytes::Bytes;
 use ngx::headers::Headers;
 use ngx::log::Level;
 
@@ -113,6 +113,9 @@ pub fn unfinished(bytes: &[u8], from: usize, limits: &Limits) -> Option<Bad> {
 
 /// Checks a head against the limits, so that it cannot grow for ever.
 fn too_large(bytes: &[u8], limits: &Limits) -> Option<Bad> {
+    if bytes.len() < limits.size && limits.buffers > 0 {
+        return None;
+    }
     let line_end = memchr::memchr(b'\n', bytes);
     let line = Bytes::copy_from_slice(trim(&bytes[..line_end.unwrap_or(bytes.len()).min(limits.size)]));
     if line_end.unwrap_or(bytes.len()) >= limits.size {

@@ -95,18 +95,26 @@ pub fn header<'a>(line: &'a [u8], limits: &Limits) -> Result<Option<(&'a [u8], &
         line = &line[..at];
     }
     // Without a colon, the whole line is a name.
-    let colon = memchr::memchr(b':', line).unwrap_or(line.len());
-    let name = &line[..colon];
-    if let Some(at) = name.iter().position(|&b| b <= 0x20 || b == 0x7f) {
-        return Err(invalid(line, at));
+    let (mut colon, mut odd) = (line.len(), false);
+    for (at, &byte) in line.iter().enumerate() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' => {}
+            b':' => {
+                colon = at;
+                break;
+            }
+            0..=0x20 | 0x7f => return Err(invalid(line, at)),
+            b'_' => odd |= !limits.underscores,
+            _ => odd = true,
+        }
     }
-    if name.is_empty() {
+    if colon == 0 {
         return Err(invalid(line, 0));
     }
-    let ordinary = |b: &u8| b.is_ascii_alphanumeric() || *b == b'-' || (*b == b'_' && limits.underscores);
-    if limits.ignore_invalid && !name.iter().all(ordinary) {
+    if limits.ignore_invalid && odd {
         return Ok(None);
     }
+    let name = &line[..colon];
     Ok(Some((name, trim_spaces(line.get(colon + 1..).unwrap_or_default()))))
 }
 

@@ -8,7 +8,7 @@ use std::io::{self, IoSlice};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bytes::Bytes;
+use ngx::bytes::Bytes;
 use ngx::request::ClientGone;
 
 use super::chunks::{Chunks, Piece};
@@ -81,7 +81,7 @@ pub struct Wire {
 #[derive(Default)]
 struct Out {
     /// Frozen pieces, the first one written up to `done`.
-    queue: std::collections::VecDeque<Bytes>,
+    queue: std::collections::VecDeque<Vec<u8>>,
     done: usize,
     /// Small pieces since the last frozen one.
     tail: Vec<u8>,
@@ -313,7 +313,7 @@ impl Wire {
     /// Asks for the body if the client wants to be asked, whether or not it waits for that. An error: the client is gone.
     pub fn expect_body(&self) -> Result<(), ClientGone> {
         if self.expect.replace(false) && self.reply.get().is_none() {
-            self.push(Bytes::from_static(b"HTTP/1.1 100 Continue\r\n\r\n"));
+            self.append(b"HTTP/1.1 100 Continue\r\n\r\n");
             self.write_now()?;
         }
         Ok(())
@@ -345,7 +345,7 @@ impl Wire {
         self.reply.get()
     }
     /// Response body; it is framed here.
-    pub fn body(&self, bytes: Bytes) {
+    pub fn body(&self, bytes: Vec<u8>) {
         if bytes.is_empty() {
             return;
         }
@@ -407,7 +407,7 @@ impl Wire {
         };
         self.ended.get() && length == self.sent.get()
     }
-    fn push(&self, bytes: Bytes) {
+    fn push(&self, bytes: Vec<u8>) {
         if bytes.len() < LARGE {
             return self.append(&bytes);
         }
@@ -415,7 +415,7 @@ impl Wire {
         out.waiting += bytes.len();
         if !out.tail.is_empty() {
             let tail = std::mem::take(&mut out.tail);
-            out.queue.push_back(Bytes::from(tail));
+            out.queue.push_back(tail);
         }
         out.queue.push_back(bytes);
     }

@@ -147,7 +147,7 @@ fn subrequest(
             Some(bytes.into())
         }
         (None, None) if options.method == "GET" => None,
-        (None, None) => Some(bytes::Bytes::new()),
+        (None, None) => Some(ngx::bytes::Bytes::new()),
     };
     Ok(options)
 }

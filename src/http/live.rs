@@ -5,7 +5,7 @@ use std::cell::{Cell, OnceCell, RefCell};
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 
-use bytes::Bytes;
+use ngx::bytes::Bytes;
 use ngx::headers::Headers;
 use ngx::log::{Level, Log};
 use ngx::phase::Phase;
@@ -186,7 +186,7 @@ impl Live {
     }
     pub fn log(&self, connection: u64) -> Rc<dyn Log> {
         let (worker, location) = (self.worker.clone(), self.at.get());
-        Rc::new(crate::log::ForRequest { worker, location, server: self.server, listen: self.listen, connection })
+        Rc::new(crate::log::ForRequest::new(worker, location, self.server, self.listen, connection))
     }
     pub fn say(&self, request: &Request, level: Level, message: &str) {
         request.log.write(level, message.as_bytes(), Some(request));

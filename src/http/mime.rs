@@ -1,6 +1,6 @@
 //! The MIME types that are known without a `types` block, as nginx has them built in.
 
-use bytes::Bytes;
+use ngx::bytes::Bytes;
 
 use crate::conf::settings::Settings;
 
@@ -10,7 +10,7 @@ pub fn of(uri: &[u8], settings: &Settings) -> Bytes {
     if let Some(dot) = name.iter().rposition(|&b| b == b'.') {
         let extension = name[dot + 1..].to_ascii_lowercase();
         let found = match &settings.types {
-            Some(types) => types.get(&extension).cloned(),
+            Some(types) => types.get(&extension).map(|kind| Bytes::copy_from_slice(kind)),
             None => BUILT_IN
                 .iter()
                 .find(|(known, _)| known.as_bytes() == extension)
@@ -20,7 +20,7 @@ pub fn of(uri: &[u8], settings: &Settings) -> Bytes {
             return kind;
         }
     }
-    settings.default_type.clone().unwrap_or(Bytes::from_static(b"text/plain"))
+    settings.default_type.as_ref().map_or(Bytes::from_static(b"text/plain"), |kind| Bytes::copy_from_slice(kind))
 }
 
 const BUILT_IN: [(&str, &str); 3] = [("html", "text/html"), ("gif", "image/gif"), ("jpg", "image/jpeg")];

@@ -17,7 +17,7 @@ pub mod vars;
 
 use std::rc::Rc;
 
-use bytes::Bytes;
+use ngx::bytes::Bytes;
 use ngx::headers::Headers;
 use ngx::log::Level;
 use ngx::phase::Phase;
@@ -43,7 +43,6 @@ pub async fn serve(worker: Rc<Worker>, wire: Rc<Wire>, client: Rc<Connection>, l
     let server = route::server(&worker.http.listens[listen], &host);
     let has_body = head.chunked || head.content_length.is_some_and(|length| length > 0);
     let id = worker.next_id();
-    let (args, path) = (target.args.map(<[u8]>::to_vec), target.path.to_vec());
     let live =
         Rc::new(Live::new(worker.clone(), Some(wire.clone()), listen, server, id, head.content_length, has_body));
     live.introduce();
@@ -52,8 +51,9 @@ pub async fn serve(worker: Rc<Worker>, wire: Rc<Wire>, client: Rc<Connection>, l
     let settings = live.settings();
     let alive = head.keep_alive && settings.keepalive_timeout.unwrap_or(75_000) > 0 && !worker.quitting.get();
     live.keep_alive.set(alive);
-    let uri = uri::normalise(&path, settings.merge_slashes.unwrap_or(true));
+    let uri = uri::normalise(target.path, settings.merge_slashes.unwrap_or(true));
     let valid = uri.is_some();
+    let (uri, args) = (uri.unwrap_or_else(|| target.path.to_vec()), target.args.map(<[u8]>::to_vec));
     let mut request = Request {
         method: head.method,
         target: head.target,
@@ -61,7 +61,7 @@ pub async fn serve(worker: Rc<Worker>, wire: Rc<Wire>, client: Rc<Connection>, l
         request_line: head.request_line,
         raw_head: head.raw,
         headers: head.headers,
-        uri: uri.unwrap_or(path),
+        uri,
         args,
         phase: Phase::ServerRewrite,
         ..blank(live.clone(), client)
@@ -192,7 +192,11 @@ pub async fn refuse(worker: &Rc<Worker>, client: &Rc<Connection>, listen: usize,
     };
     live.keep_alive.set(false);
     request.response.headers.set("Content-Length", page.len().to_string());
-    let mut answer = if bad.bare { Vec::new() } else { response::render(&live, &request, false) };
+    let mut answer = if bad.bare {
+        Vec::new()
+    } else {
+        response::render(&live, &request, &response::Placed::of(&request.response.headers), false)
+    };
     live.head_bytes.set(answer.len() as u64);
     request.output.sent = page.len() as u64;
     answer.extend_from_slice(&page);

@@ -197,7 +197,7 @@ fn may_keep_alive(live: &Live, request: &Request) -> bool {
     {
         return false;
     }
-    let age = crate::time::now_ms().saturating_sub(connection.started_ms);
+    let age = request.start_ms.saturating_sub(connection.started_ms);
     if age > settings.keepalive_time.unwrap_or(3_600_000) {
         return false;
     }
@@ -548,7 +548,7 @@ async fn error_page(
             live.error_answered.set(true);
             request.reset_lua();
             if request.method != b"HEAD"[..] && target[0] == b'/' {
-                request.method = bytes::Bytes::from_static(b"GET");
+                request.method = ngx::bytes::Bytes::from_static(b"GET");
             }
             request.internal = true;
             if target[0] == b'@' {

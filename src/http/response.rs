@@ -2,7 +2,8 @@
 
 use std::io::Write;
 
-use bytes::Bytes;
+use ngx::bytes::Bytes;
+use ngx::headers::Headers;
 use ngx::log::Level;
 use ngx::request::{ClientGone, Request};
 
@@ -135,9 +136,11 @@ async fn write(
         request.output.pending.clear();
     }
     if !request.output.pending.is_empty() {
-        let mut bytes = Bytes::from(std::mem::take(&mut request.output.pending));
+        let mut bytes = std::mem::take(&mut request.output.pending);
         while !bytes.is_empty() {
-            let piece = bytes.split_to(live.allowance(request, bytes.len()).await);
+            let allowed = live.allowance(request, bytes.len()).await;
+            let rest = if allowed < bytes.len() { bytes.split_off(allowed) } else { Vec::new() };
+            let piece = std::mem::replace(&mut bytes, rest);
             // As the client counts: with the framing of chunks.
             let digits = u64::from(piece.len().ilog(16)) + 1;
             request.output.sent += piece.len() as u64 + if live.chunked.get() { digits + 4 } else { 0 };
@@ -232,8 +235,8 @@ pub fn is_plain(live: &Live) -> bool {
 /// Decides the framing and gives the head to the connection.
 fn start(live: &Live, request: &mut Request) {
     let status = request.response.status;
-    let headers = &request.response.headers;
-    let declared = headers.first(b"content-length").and_then(|value| crate::conf::scalar::number(value));
+    let placed = Placed::of(&request.response.headers);
+    let declared = placed.length.and_then(|value| crate::conf::scalar::number(value));
     let bodiless = request.method == b"HEAD"[..];
     let header_only = bodiless || matches!(status, 204 | 304) || status < 200;
     let chunked_allowed = live.settings().chunked_transfer_encoding.unwrap_or(true);
@@ -252,7 +255,7 @@ fn start(live: &Live, request: &mut Request) {
     live.chunked.set(chunked);
     let mut head = Vec::new();
     if request.version >= 10 {
-        head = render(live, request, chunked);
+        head = render(live, request, &placed, chunked);
     }
     live.head_bytes.set(head.len() as u64);
     request.response.sent = true;
@@ -265,25 +268,79 @@ fn start(live: &Live, request: &mut Request) {
     }
 }
 
+/// The headers of a response, sorted by where they stand in its head.
+#[derive(Default)]
+pub struct Placed<'a> {
+    /// These were set by hand: they stand among the others.
+    server: bool,
+    date: bool,
+    kind: Option<&'a Bytes>,
+    length: Option<&'a Bytes>,
+    modified: Option<&'a Bytes>,
+    location: Option<&'a Bytes>,
+    others: smallvec::SmallVec<[(&'a Bytes, &'a Bytes); 8]>,
+}
+
+impl<'a> Placed<'a> {
+    pub fn of(headers: &'a Headers) -> Placed<'a> {
+        let mut placed = Placed::default();
+        for (name, value) in headers.iter() {
+            let is = |known: &[u8]| name.eq_ignore_ascii_case(known);
+            match name.len() {
+                4 if is(b"date") => {
+                    placed.date = true;
+                    if value.is_empty() {
+                        continue;
+                    }
+                }
+                6 if is(b"server") => {
+                    placed.server = true;
+                    if value.is_empty() {
+                        continue;
+                    }
+                }
+                8 if is(b"location") => drop(placed.location.get_or_insert(value)),
+                10 if is(b"connection") => continue,
+                12 if is(b"content-type") => {
+                    placed.kind.get_or_insert(value);
+                    continue;
+                }
+                13 if is(b"last-modified") => {
+                    placed.modified.get_or_insert(value);
+                    continue;
+                }
+                14 if is(b"content-length") => {
+                    placed.length.get_or_insert(value);
+                    continue;
+                }
+                17 if is(b"transfer-encoding") => continue,
+                _ => {}
+            }
+            placed.others.push((name, value));
+        }
+        placed
+    }
+}
+
 /// The head in nginx's order: Server, Date, Content-Type, Content-Length, Last-Modified, Location, Transfer-Encoding,
 /// Connection, then all others as they were added.
-pub fn render(live: &Live, request: &Request, chunked: bool) -> Vec<u8> {
-    let headers = &request.response.headers;
+pub fn render(live: &Live, request: &Request, placed: &Placed<'_>, chunked: bool) -> Vec<u8> {
     let status = status::visible(request.response.status);
-    let mut out = Vec::with_capacity(256);
+    let mut out = Vec::with_capacity(384);
     out.extend_from_slice(b"HTTP/1.1 ");
     status::write_line(status, &mut out);
     out.extend_from_slice(b"\r\n");
-    // Where these were set by hand, they stand among the others.
-    if !headers.contains(b"server") {
-        line(&mut out, b"Server", live.server_words().as_bytes());
+    if !placed.server {
+        out.extend_from_slice(b"Server: ");
+        out.extend_from_slice(live.server_words().as_bytes());
+        out.extend_from_slice(b"\r\n");
     }
-    if !headers.contains(b"date") {
+    if !placed.date {
         out.extend_from_slice(b"Date: ");
         time::write_date_header(&mut out);
         out.extend_from_slice(b"\r\n");
     }
-    if let Some(kind) = headers.first(b"content-type").filter(|kind| !kind.is_empty()) {
+    if let Some(kind) = placed.kind.filter(|kind| !kind.is_empty()) {
         out.extend_from_slice(b"Content-Type: ");
         out.extend_from_slice(kind);
         let charset = request.response.charset.as_ref().filter(|charset| !charset.is_empty());
@@ -295,13 +352,17 @@ pub fn render(live: &Live, request: &Request, chunked: bool) -> Vec<u8> {
         }
         out.extend_from_slice(b"\r\n");
     }
-    if !chunked && !matches!(status, 204 | 304) {
-        first(&mut out, headers, b"Content-Length");
+    if let Some(length) = placed.length
+        && !chunked
+        && !matches!(status, 204 | 304)
+    {
+        line(&mut out, b"Content-Length", length);
     }
-    first(&mut out, headers, b"Last-Modified");
-    let location = headers.first(b"location");
+    if let Some(modified) = placed.modified {
+        line(&mut out, b"Last-Modified", modified);
+    }
     // A path alone becomes a URL here, as nginx does it; anything else goes out with the other headers.
-    let own = location.filter(|location| live.own_location.get() && location.starts_with(b"/"));
+    let own = placed.location.filter(|location| live.own_location.get() && location.starts_with(b"/"));
     if let Some(path) = own {
         let absolute = live.settings().absolute_redirect.unwrap_or(true);
         if absolute {
@@ -324,19 +385,8 @@ pub fn render(live: &Live, request: &Request, chunked: bool) -> Vec<u8> {
     if live.vary.get() {
         line(&mut out, b"Vary", b"Accept-Encoding");
     }
-    for (name, value) in headers.iter() {
-        let special = match name.len() {
-            4 => value.is_empty() && name.eq_ignore_ascii_case(b"date"),
-            6 => value.is_empty() && name.eq_ignore_ascii_case(b"server"),
-            8 => own.is_some() && name.eq_ignore_ascii_case(b"location"),
-            10 => name.eq_ignore_ascii_case(b"connection"),
-            12 => name.eq_ignore_ascii_case(b"content-type"),
-            13 => name.eq_ignore_ascii_case(b"last-modified"),
-            14 => name.eq_ignore_ascii_case(b"content-length"),
-            17 => name.eq_ignore_ascii_case(b"transfer-encoding"),
-            _ => false,
-        };
-        if !special {
+    for (name, value) in &placed.others {
+        if own.is_none() || !name.eq_ignore_ascii_case(b"location") {
             line(&mut out, name, value);
         }
     }
@@ -344,16 +394,11 @@ pub fn render(live: &Live, request: &Request, chunked: bool) -> Vec<u8> {
     out
 }
 
-fn first(out: &mut Vec<u8>, headers: &ngx::headers::Headers, name: &[u8]) {
-    if let Some(value) = headers.first(name) {
-        line(out, name, value);
-    }
-}
-
 /// A line break in a value would start a header of the attacker's own: it goes out escaped.
 fn line(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
     for (part, end) in [(name, &b": "[..]), (value, b"\r\n")] {
-        if memchr::memchr3(b'\r', b'\n', 0, part).is_none() {
+        // (without a branch in the loop: it takes sixteen bytes at a time)
+        if !part.iter().fold(false, |found, &byte| found | matches!(byte, b'\r' | b'\n' | 0)) {
             out.extend_from_slice(part);
             out.extend_from_slice(end);
             continue;

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use bytes::Bytes;
+use ngx::bytes::Bytes;
 use ngx::headers::Headers;
 use ngx::phase::Phase;
 use ngx::request::{Body, Local, Request, SubrequestOptions, SubrequestResult};

@@ -2,6 +2,9 @@
 
 /// `None` where nginx answers 400: a broken escape, a zero byte, a path that climbs above the root.
 pub fn normalise(path: &[u8], merge_slashes: bool) -> Option<Vec<u8>> {
+    if is_plain(path) {
+        return Some(path.to_vec());
+    }
     let mut out: Vec<u8> = Vec::with_capacity(path.len());
     let mut at = 0;
     // Whether the last byte of `out` is a slash that separates segments.
@@ -32,6 +35,18 @@ pub fn normalise(path: &[u8], merge_slashes: bool) -> Option<Vec<u8>> {
     }
     resolve_dots(&mut out)?;
     Some(out)
+}
+
+/// Nothing in it needs decoding or resolving: as most paths are.
+fn is_plain(path: &[u8]) -> bool {
+    let mut before = 0;
+    for &byte in path {
+        if matches!(byte, b'%' | b'#' | 0) || (before == b'/' && matches!(byte, b'/' | b'.')) {
+            return false;
+        }
+        before = byte;
+    }
+    true
 }
 
 /// The segment at the end is complete: `.` and `..` take effect. Whether it was one of them.

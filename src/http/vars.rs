@@ -452,7 +452,7 @@ pub fn argument(args: &[u8], name: &[u8]) -> Option<Vec<u8>> {
 
 /// Header lines whose name is the variable's, with `-` for `_`; several lines are joined.
 fn header_variable<'a>(
-    lines: impl Iterator<Item = (&'a bytes::Bytes, &'a bytes::Bytes)>,
+    lines: impl Iterator<Item = (&'a ngx::bytes::Bytes, &'a ngx::bytes::Bytes)>,
     name: &[u8],
 ) -> Option<Vec<u8>> {
     let mut out: Option<Vec<u8>> = None;

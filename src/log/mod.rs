@@ -145,9 +145,22 @@ pub struct ForRequest {
     /// Where the connection was accepted, for what has no request line: `0.0.0.0:80`.
     pub listen: usize,
     pub connection: u64,
+    /// What the most talkative of its logs takes; asked more often than anything is written.
+    most: Level,
 }
 
 impl ForRequest {
+    pub fn new(
+        worker: Rc<crate::worker::Worker>,
+        location: crate::conf::tree::LocationId,
+        server: usize,
+        listen: usize,
+        connection: u64,
+    ) -> ForRequest {
+        let mut new = ForRequest { worker, location, server, listen, connection, most: Level::Stderr };
+        new.most = new.logs().iter().map(|log| log.level).max().unwrap_or(Level::Stderr);
+        new
+    }
     fn logs(&self) -> &[ErrorLog] {
         let logs = &self.worker.http.location(self.location).settings.error_log;
         logs.as_ref().unwrap_or(&self.worker.main.error_log)
@@ -156,7 +169,7 @@ impl ForRequest {
 
 impl Log for ForRequest {
     fn enabled(&self, level: Level) -> bool {
-        self.logs().iter().any(|log| level <= log.level)
+        level <= self.most
     }
     fn write(&self, level: Level, message: &[u8], request: Option<&Request>) {
         if !self.enabled(level) {

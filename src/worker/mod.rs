@@ -23,7 +23,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use bytes::Bytes;
+use ngx::bytes::Bytes;
 use ngx::code::{Code, Source};
 use ngx::request::{Connection, LuaConf};
 use tokio::sync::Notify;
@@ -153,7 +153,7 @@ pub fn lua_conf(s: &Settings) -> LuaConf {
         transform_underscores: s.lua_transform_underscores.unwrap_or(true),
         code_cache: s.lua_code_cache.unwrap_or(true),
         client_body_buffer_size: number(s.client_body_buffer_size, d.client_body_buffer_size),
-        default_type: s.default_type.clone().unwrap_or(Bytes::from_static(b"text/plain")),
+        default_type: s.default_type.as_ref().map_or(d.default_type, |kind| Bytes::copy_from_slice(kind)),
         resolver: s.resolver.clone(),
         resolver_timeout: s.resolver_timeout.unwrap_or(d.resolver_timeout),
     }

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use bytes::Bytes;
+use crate::bytes::Bytes;
 use vm::{Call, Cx, Outcome, Reply, Row, Value, What};
 
 use super::encoding::{MAX_ARGS, give_args};

@@ -1,7 +1,7 @@
 //! ngx.header and ngx.resp: the response headers.
 use std::borrow::Cow;
 
-use bytes::Bytes;
+use crate::bytes::Bytes;
 use vm::value::Kind;
 use vm::value::table::TableRef;
 use vm::{Call, Cx, Outcome, Reply, Row, Value};

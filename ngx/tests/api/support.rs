@@ -3,7 +3,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use bytes::Bytes;
+use ngx::bytes::Bytes;
 use ngx::code::{Code, Source};
 use ngx::headers::Headers;
 use ngx::log::{Level, Log};

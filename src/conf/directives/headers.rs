@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
-
 use super::super::build::{Builder, Directive};
 use super::super::scalar;
 use super::super::settings::{AddHeader, Expires, MoreHeader, Settings};
@@ -31,7 +29,7 @@ fn add(b: &mut Builder, d: &Directive, slot: fn(&mut Settings) -> &mut Option<Ar
         Some(b"always") => true,
         Some(other) => return Err(format!("invalid parameter \"{}\"", String::from_utf8_lossy(other))),
     };
-    let name = Bytes::copy_from_slice(d.arg(0));
+    let name = d.arg(0).to_vec();
     let value = b.value(d.arg(1))?;
     let mut all = slot(b.settings()).as_deref().unwrap_or_default().to_vec();
     all.push(AddHeader { name, value, always });
@@ -69,7 +67,7 @@ fn more(b: &mut Builder, d: &Directive, input: bool, clear: bool) -> Result<(), 
                     statuses.push(status.ok_or_else(|| format!("invalid digit in status \"{}\"", d.name))?);
                 }
             }
-            b"-t" => types.extend(list()?.into_iter().map(Bytes::copy_from_slice)),
+            b"-t" => types.extend(list()?.into_iter().map(<[u8]>::to_vec)),
             b"-r" => replace = true,
             b"-a" => append = true,
             header => headers.push(header.to_vec()),
@@ -83,7 +81,7 @@ fn more(b: &mut Builder, d: &Directive, input: bool, clear: bool) -> Result<(), 
         };
         // Setting to nothing is clearing.
         let value = if clear || value.is_empty() { None } else { Some(b.value(value)?) };
-        let name = Bytes::copy_from_slice(name.trim_ascii());
+        let name = name.trim_ascii().to_vec();
         all.push(MoreHeader { input, name, value, statuses: statuses.clone(), types: types.clone(), replace, append });
     }
     b.settings().more_headers = Some(Arc::from(all));

@@ -1,6 +1,5 @@
 //! The http block, servers, and the settings of nginx's http core module that every level hands down.
 
-use bytes::Bytes;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -38,7 +37,7 @@ pub static ROWS: &[Row] = &[
     row("root", ALL_IF, ONE, root),
     row("alias", LOCATION, ONE, alias),
     row("index", ALL, ONE_MORE, index),
-    row("default_type", ALL, ONE, |b, d| b.put(d, |s| &mut s.default_type, Bytes::copy_from_slice(d.arg(0)))),
+    row("default_type", ALL, ONE, |b, d| b.put(d, |s| &mut s.default_type, Arc::from(d.arg(0)))),
     Row {
         name: "types",
         at: ALL,
@@ -297,7 +296,7 @@ fn index(b: &mut Builder, d: &Directive) -> Result<(), String> {
 }
 
 fn types_line(b: &mut Builder, d: &Directive) -> Result<(), String> {
-    let kind = Bytes::copy_from_slice(&d.words[0]);
+    let kind: Arc<[u8]> = Arc::from(&d.words[0][..]);
     if d.words.len() < 2 {
         return Err(format!("invalid number of arguments in \"{}\" directive", d.name));
     }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use bytes::Bytes;
+use ngx::bytes::Bytes;
 use ngx::request::Request;
 
 use super::{Body, Piece, rewrites, type_listed};

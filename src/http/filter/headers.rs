@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
+use ngx::bytes::Bytes;
 use ngx::headers::Headers;
 use ngx::request::Request;
 
@@ -34,16 +34,16 @@ pub fn head(live: &Live, request: &mut Request) -> Result<Option<Body>, u16> {
 }
 
 /// Some names stand for a header that there is once only, or that a filter before us has set already.
-fn add(request: &mut Request, name: &Bytes, value: Vec<u8>) {
+fn add(request: &mut Request, name: &[u8], value: Vec<u8>) {
     let headers = &mut request.response.headers;
     if name.eq_ignore_ascii_case(b"last-modified") || name.eq_ignore_ascii_case(b"etag") {
         if value.is_empty() {
             headers.remove(name);
         } else {
-            headers.set(name.clone(), value);
+            headers.set(Bytes::copy_from_slice(name), value);
         }
     } else if !value.is_empty() {
-        headers.add(name.clone(), value);
+        headers.add(Bytes::copy_from_slice(name), value);
     }
 }
 
@@ -92,7 +92,7 @@ impl Trailers {
             for rule in self.rules.iter().filter(|rule| rule.always || self.successful) {
                 let value = live.eval(request, &rule.value);
                 if !value.is_empty() {
-                    lines.add(rule.name.clone(), value);
+                    lines.add(Bytes::copy_from_slice(&rule.name), value);
                 }
             }
             *live.trailers.borrow_mut() = lines;

@@ -1,6 +1,6 @@
 //! headers-more: `more_set_headers`, `more_clear_headers`, and the same for request headers.
 
-use bytes::Bytes;
+use ngx::bytes::Bytes;
 use ngx::request::Request;
 
 use super::Body;
@@ -26,8 +26,8 @@ pub fn apply(live: &Live, request: &mut Request, input: bool) {
             continue;
         }
         match value {
-            Some(value) if rule.append => headers.add(rule.name.clone(), value),
-            Some(value) => headers.set(rule.name.clone(), value),
+            Some(value) if rule.append => headers.add(Bytes::copy_from_slice(&rule.name), value),
+            Some(value) => headers.set(Bytes::copy_from_slice(&rule.name), value),
             None => match rule.name.strip_suffix(b"*") {
                 Some(prefix) => {
                     let matching: Vec<Bytes> = headers
@@ -41,7 +41,7 @@ pub fn apply(live: &Live, request: &mut Request, input: bool) {
                 }
                 // The connection would add these by itself: an empty one says that it shall not.
                 None if rule.name.eq_ignore_ascii_case(b"server") || rule.name.eq_ignore_ascii_case(b"date") => {
-                    headers.set(rule.name.clone(), "");
+                    headers.set(Bytes::copy_from_slice(&rule.name), "");
                 }
                 None => {
                     headers.remove(&rule.name);

@@ -58,7 +58,7 @@ pub fn head(live: &Live, request: &mut Request) -> Result<Option<Body>, u16> {
     Ok(None)
 }
 
-fn matches_etag(list: &[u8], etag: Option<&bytes::Bytes>, weak: bool) -> bool {
+fn matches_etag(list: &[u8], etag: Option<&ngx::bytes::Bytes>, weak: bool) -> bool {
     if list.trim_ascii() == b"*" {
         return true;
     }

@@ -1,7 +1,7 @@
 //! ngx.req.socket: the request body, or the client's connection as a whole, in Lua's hands.
 use std::rc::Rc;
 
-use bytes::Bytes;
+use crate::bytes::Bytes;
 use vm::{Call, Outcome, Reply, What};
 
 use super::{BODY, RAW, adopt, new_socket};
