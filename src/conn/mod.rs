@@ -118,7 +118,9 @@ pub async fn serve(worker: Rc<Worker>, stream: Stream, client: Rc<Connection>, l
         let active = http::Active::new(&worker);
         // On the heap: the task of an idle connection should not keep a request's size.
         let line = head.request_line.clone();
-        let job = Box::pin(http::serve(worker.clone(), wire.clone(), client.clone(), listen, *head));
+        let place = Box::new_uninit();
+        let job = Box::write(place, http::serve(worker.clone(), wire.clone(), client.clone(), listen, head));
+        let job = Box::into_pin(job);
         let whole = Caught(job).await;
         if !whole {
             // A bug of ours costs this request only.

@@ -49,7 +49,7 @@ impl Live {
 
 pub async fn serve(live: &Live, request: &mut Request) -> Next {
     if request.uri.ends_with(b"/") {
-        return index(live, request).await;
+        return Box::pin(index(live, request)).await;
     }
     if !matches!(&request.method[..], b"GET" | b"HEAD" | b"POST") {
         return Next::Status(405);

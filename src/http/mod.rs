@@ -33,7 +33,8 @@ use crate::worker::Worker;
 use live::Live;
 
 /// Handles one request; the response goes out over the wire.
-pub async fn serve(worker: Rc<Worker>, wire: Rc<Wire>, client: Rc<Connection>, listen: usize, head: Head) {
+pub async fn serve(worker: Rc<Worker>, wire: Rc<Wire>, client: Rc<Connection>, listen: usize, head: Box<Head>) {
+    let head = *head;
     let target = uri::split(&head.target);
     let host = match (target.host, head.headers.first(b"host")) {
         (Some(host), _) => route::host_name(host),

@@ -305,9 +305,9 @@ async fn content(live: &Live, request: &mut Request) -> Next {
             Next::Go => finish(live, request).await,
             other => other,
         },
-        Handler::Echo(commands) => echo::run(live, request, commands).await,
-        Handler::StubStatus => stub_status::serve(live, request).await,
-        Handler::PeriluneStatus => perilune_status::serve(live, request).await,
+        Handler::Echo(commands) => Box::pin(echo::run(live, request, commands)).await,
+        Handler::StubStatus => Box::pin(stub_status::serve(live, request)).await,
+        Handler::PeriluneStatus => Box::pin(perilune_status::serve(live, request)).await,
         Handler::EmptyGif => empty_gif(live, request).await,
         Handler::Files => files::serve(live, request).await,
     }

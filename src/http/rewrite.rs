@@ -30,7 +30,7 @@ pub async fn run(live: &Live, request: &mut Request, location: &Location) -> Nex
             }
             Op::SetByLua { slot, code, args } => {
                 let args: Vec<Vec<u8>> = args.iter().map(|value| live.eval(request, value)).collect();
-                let result = live.set_by_lua(request, code, args).await;
+                let result = Box::pin(live.set_by_lua(request, code, args)).await;
                 let Ok(value) = result else { return Next::Status(500) };
                 if let Some(kind) = live.http().vars.get(*slot as usize) {
                     let _ = live.assign(request, kind, Some(value));

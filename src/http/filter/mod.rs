@@ -104,8 +104,9 @@ impl Body {
     /// Err: the response breaks off here.
     async fn pass(&mut self, live: &Live, request: &mut Request, piece: Piece) -> Result<Piece, ()> {
         Ok(match self {
-            Body::Lua(code) => return lua_body(live, request, code, piece).await,
-            Body::Addition(stage) => stage.pass(live, request, piece).await,
+            // (on the heap: most responses pass no Lua, and all would have its size)
+            Body::Lua(code) => return Box::pin(lua_body(live, request, code, piece)).await,
+            Body::Addition(stage) => Box::pin(stage.pass(live, request, piece)).await,
             Body::Trailers(stage) => stage.pass(live, request, piece),
             Body::Gunzip(stage) => return stage.pass(live, request, piece),
             Body::Sub(stage) => stage.pass(live, request, piece),
@@ -145,7 +146,7 @@ pub async fn head(live: &Live, request: &mut Request) -> Result<(), u16> {
                     return Err(code);
                 }
             },
-            Head::Lua => lua_head(live, request).await?,
+            Head::Lua => Box::pin(lua_head(live, request)).await?,
         };
         chain.extend(stage);
     }
