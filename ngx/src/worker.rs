@@ -186,7 +186,7 @@ impl Worker {
         let outer = std::mem::replace(&mut request.phase, phase);
         self.adopt(request);
         let end = match self.function(code) {
-            Ok(function) => Run::new(self.clone(), self.vm.start(&function)).run(request).await,
+            Ok(function) => Run::call(self, &function, request).await,
             Err(message) => {
                 let words = [code.load_failure().as_bytes(), &message].concat();
                 self.log_for(request, Level::Error, &words);

@@ -170,14 +170,34 @@ impl Vm {
     ///
     /// While the collector is behind, slices are short: `OutOfFuel` may come with fuel left.
     pub fn run(&self, id: ThreadId, wake: Wake, lent: Lent<'_>) -> Step {
+        self.slice(lent, |cx, lent| (id, interp::run(cx, id, wake, lent))).1
+    }
+    /// `start` and the first slice of `run` in one; `made` learns of the thread between the two.
+    pub fn begin(
+        &self,
+        function: &Stashed,
+        lent: Lent<'_>,
+        made: impl FnOnce(&mut dyn Any, ThreadId),
+    ) -> (ThreadId, Step) {
+        self.slice(lent, |cx, lent| {
+            let (id, _) = cx.spawn(cx.fetch(function), &[]);
+            made(lent.host, id);
+            (id, interp::run(cx, id, Wake::Go, lent))
+        })
+    }
+    fn slice(
+        &self,
+        lent: Lent<'_>,
+        run: impl for<'gc> FnOnce(Cx<'gc>, Lent<'_>) -> (ThreadId, Step),
+    ) -> (ThreadId, Step) {
         let Lent { host, phase, fuel } = lent;
         let behind = self.arena.borrow().metrics().allocation_debt() > STEP;
         let kept = if behind { (*fuel - SHORT_SLICE).max(0) } else { 0 };
         *fuel -= kept;
-        let step = self.enter(|cx| interp::run(cx, id, wake, Lent { host, phase, fuel: &mut *fuel }));
+        let (id, step) = self.enter(|cx| run(cx, Lent { host, phase, fuel: &mut *fuel }));
         *fuel += kept;
         self.mind_limit(id, fuel);
-        step
+        (id, step)
     }
 
     /// Near the memory limit: a full collection, paid for by the thread that ran. Beyond it all the same: the thread is told at

@@ -18,16 +18,17 @@
 //! left.
 mod parked;
 
+use std::any::Any;
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 
-use vm::{Lent, Step, ThreadId, Until, Wake};
+use vm::{Lent, Stashed, Step, ThreadId, Until, Wake};
 
 use crate::log::Level;
 use crate::phase::{Phase, Phases};
 use crate::request::Request;
-use crate::state::{LightThread, OnAbort};
+use crate::state::{LightThread, OnAbort, Threads};
 use crate::worker::{PhaseEnd, Worker};
 use parked::WaitSet;
 
@@ -38,12 +39,20 @@ const SWITCH: i64 = 50;
 /// Collect when so many objects' worth of debt has gathered.
 const DEBT: f64 = 256.0;
 
+enum First {
+    Fresh,
+    /// It has had a slice already, which ended like this.
+    Stepped(Step),
+}
+
 pub(crate) struct Run {
     worker: Rc<Worker>,
     entry: ThreadId,
     entry_ended: bool,
-    /// The entry thread's first turn: most runs have no other, and need no queue.
-    first: Option<ThreadId>,
+    /// Where the entry thread is when the run begins.
+    first: Option<First>,
+    /// Fuel that is left of this turn.
+    turn: i64,
     ready: VecDeque<(ThreadId, Wake)>,
     parked: WaitSet,
     /// (who waits, for whom)
@@ -67,6 +76,54 @@ const CALLS: Phases = Phase::Init.bit()
     | Phase::Log.bit();
 
 impl Run {
+    /// Calls `function` in an entry thread of its own, and runs it to the end. Cancel by dropping.
+    ///
+    /// Most phases end with their first slice: those have no `Run`, nor room for one in their request's future.
+    pub async fn call(worker: &Rc<Worker>, function: &Stashed, request: &mut Request) -> PhaseEnd {
+        if worker.is_poisoned() {
+            return PhaseEnd::Failed;
+        }
+        if request.log.enabled(Level::Debug) {
+            // (which says when threads are used again)
+            let mut run = Run::new(worker.clone(), worker.vm.start(function));
+            return Box::pin(run.run(request)).await;
+        }
+        let outer = std::mem::take(&mut request.lua.threads);
+        let (phase, mut turn) = (request.phase.bit(), TURN - SWITCH);
+        let made = |host: &mut dyn Any, id| {
+            if let Some(request) = host.downcast_mut::<Request>() {
+                request.lua.threads.entry = Some(id);
+                request.lua.threads.current = Some(id);
+            }
+        };
+        let begun = catch_unwind(AssertUnwindSafe(|| {
+            worker.vm.begin(function, Lent { host: request, phase, fuel: &mut turn }, made)
+        }));
+        let Ok((id, step)) = begun else {
+            worker.poison(request);
+            request.lua.threads = outer;
+            return PhaseEnd::Failed;
+        };
+        let threads = &request.lua.threads;
+        if matches!(step, Step::Done) && threads.list.is_empty() && threads.killed.is_empty() && !output_due(request) {
+            worker.vm.bury(id);
+            worker.vm.collect(DEBT);
+            let gauges = &worker.setup.gauges;
+            gauges.scripts.add(1);
+            gauges.memory.set(worker.vm.memory() as u64);
+            request.lua.threads = outer;
+            return request.finish.take().map_or(PhaseEnd::Done, PhaseEnd::Finish);
+        }
+        let mut run = Run::new(worker.clone(), id);
+        (run.first, run.turn) = (Some(First::Stepped(step)), turn);
+        let going_on = async move {
+            let end = run.drive(request).await;
+            run.over(request, &end, outer);
+            end
+        };
+        Box::pin(going_on).await
+    }
+
     pub fn new(worker: Rc<Worker>, entry: ThreadId) -> Run {
         worker.setup.gauges.threads.add(1);
         worker.setup.gauges.scripts.add(1);
@@ -74,7 +131,8 @@ impl Run {
             worker,
             entry,
             entry_ended: false,
-            first: Some(entry),
+            first: Some(First::Fresh),
+            turn: TURN,
             ready: VecDeque::new(),
             parked: WaitSet::default(),
             joining: Vec::new(),
@@ -105,49 +163,42 @@ impl Run {
             self.worker.log_for(request, Level::Debug, words.as_bytes());
         }
         let end = self.drive(request).await;
-        let gauges = &self.worker.setup.gauges;
-        gauges.memory.set(self.worker.vm.memory() as u64);
-        if end == PhaseEnd::Failed {
-            gauges.failed.add(1);
-        }
+        self.over(request, &end, outer);
         if tell {
             let words = format!("lua caching unused lua thread (ref {})", self.entry.slot());
             self.worker.log_for(request, Level::Debug, words.as_bytes());
         }
-        request.lua.threads = outer;
         end
     }
 
+    /// The run is over: the request has its earlier threads back.
+    fn over(&self, request: &mut Request, end: &PhaseEnd, outer: Threads) {
+        let gauges = &self.worker.setup.gauges;
+        gauges.memory.set(self.worker.vm.memory() as u64);
+        if *end == PhaseEnd::Failed {
+            gauges.failed.add(1);
+        }
+        request.lua.threads = outer;
+    }
+
     async fn drive(&mut self, request: &mut Request) -> PhaseEnd {
-        let mut turn = TURN;
         loop {
-            while let Some((id, wake)) =
-                self.first.take().map(|entry| (entry, Wake::Go)).or_else(|| self.ready.pop_front())
-            {
-                if turn <= 0 {
-                    turn = TURN;
-                    tokio::task::yield_now().await;
-                    // A thread that never waits must not keep the others from being woken.
-                    while let Some((woken, wait)) = self.parked.now().await {
-                        self.wake(woken, wait);
+            loop {
+                let (id, step) = match self.first.take() {
+                    Some(First::Stepped(step)) => (self.entry, step),
+                    first => {
+                        let Some((id, wake)) = first.map(|_| (self.entry, Wake::Go)).or_else(|| self.ready.pop_front())
+                        else {
+                            break;
+                        };
+                        if self.turn <= 0 {
+                            self.pause().await;
+                        }
+                        match self.slice(id, wake, request) {
+                            Some(step) => (id, step),
+                            None => return PhaseEnd::Failed,
+                        }
                     }
-                }
-                turn -= SWITCH;
-                if let Wake::Finished(done) = &wake {
-                    self.alive.retain(|t| t != done);
-                }
-                request.lua.threads.current = Some(id);
-                // A panic in a native costs its VM: the arena may hold half-made values of this thread only, but who knows.
-                if self.worker.is_poisoned() {
-                    return PhaseEnd::Failed;
-                }
-                let phase = request.phase.bit();
-                let step = catch_unwind(AssertUnwindSafe(|| {
-                    self.worker.vm.run(id, wake, Lent { host: request, phase, fuel: &mut turn })
-                }));
-                let Ok(step) = step else {
-                    self.worker.poison(request);
-                    return PhaseEnd::Failed;
                 };
                 self.worker.vm.collect(DEBT);
                 while let Some(dead) = request.lua.threads.killed.pop() {
@@ -158,7 +209,7 @@ impl Run {
                 if let Some(end) = end {
                     return end;
                 }
-                if self.output_due(request) {
+                if output_due(request) {
                     let flush = std::mem::take(&mut request.output.flush);
                     let last = request.output.eof;
                     if self.send(request, flush, last).await.is_err() {
@@ -191,6 +242,37 @@ impl Run {
                 }
             }
         }
+    }
+
+    /// The turn is used up: others have theirs.
+    async fn pause(&mut self) {
+        self.turn = TURN;
+        tokio::task::yield_now().await;
+        // A thread that never waits must not keep the others from being woken.
+        while let Some((woken, wait)) = self.parked.now().await {
+            self.wake(woken, wait);
+        }
+    }
+
+    /// One slice of one thread. None: it panicked, or the machine had before.
+    fn slice(&mut self, id: ThreadId, wake: Wake, request: &mut Request) -> Option<Step> {
+        self.turn -= SWITCH;
+        if let Wake::Finished(done) = &wake {
+            self.alive.retain(|t| t != done);
+        }
+        request.lua.threads.current = Some(id);
+        if self.worker.is_poisoned() {
+            return None;
+        }
+        let phase = request.phase.bit();
+        // A panic in a native costs its VM: the arena may hold half-made values of this thread only, but who knows.
+        let step = catch_unwind(AssertUnwindSafe(|| {
+            self.worker.vm.run(id, wake, Lent { host: request, phase, fuel: &mut self.turn })
+        }));
+        if step.is_err() {
+            self.worker.poison(request);
+        }
+        step.ok()
     }
 
     /// What a thread waited for is there.
@@ -238,14 +320,6 @@ impl Run {
         request.lua.threads.list.push(LightThread { id, parent: 0, zombie: false });
         self.spawned(id);
         self.ready.push_back((id, Wake::Go));
-    }
-
-    fn output_due(&self, request: &Request) -> bool {
-        let out = &request.output;
-        out.flush
-            || out.piece
-            || (out.eof && !request.response.sent)
-            || out.pending.len() >= request.exchange.postpone_output()
     }
 
     async fn send(&self, request: &mut Request, flush: bool, last: bool) -> Result<(), crate::request::ClientGone> {
@@ -348,6 +422,15 @@ impl Run {
         }
         self.joining.retain(|(_, others)| !others.is_empty());
     }
+}
+
+/// Bytes of the response have to go out before anything else happens.
+fn output_due(request: &Request) -> bool {
+    let out = &request.output;
+    out.flush
+        || out.piece
+        || (out.eof && !request.response.sent)
+        || (!out.pending.is_empty() && out.pending.len() >= request.exchange.postpone_output())
 }
 
 impl Drop for Run {
