@@ -4,6 +4,7 @@
 //! [`worker::Worker`] and implements [`request::Exchange`] and [`log::Log`].
 #![forbid(unsafe_code)]
 
+pub mod alarm;
 mod api;
 pub use stdlib::clock;
 pub mod bytes;

@@ -259,15 +259,15 @@ impl Exchange for Live {
             let mut file: Option<(std::fs::File, TempFile)> = None;
             let mut total = 0u64;
             loop {
-                let piece = match tokio::time::timeout(timeout, wire.body_piece()).await {
-                    Err(_) => return Err(BodyError::Status(408)),
-                    Ok(None) => break,
-                    Ok(Some(Err(ClientGone))) => {
+                let piece = match ngx::alarm::within(timeout, wire.body_piece()).await {
+                    None => return Err(BodyError::Status(408)),
+                    Some(None) => break,
+                    Some(Some(Err(ClientGone))) => {
                         // A client that went away is nobody to answer to.
                         self.body_cut_short.set(!wire.bad_body.get());
                         return Err(BodyError::Status(if wire.bad_body.get() { 400 } else { 499 }));
                     }
-                    Ok(Some(Ok(piece))) => piece,
+                    Some(Some(Ok(piece))) => piece,
                 };
                 total += piece.len() as u64;
                 self.body_bytes.set(total);

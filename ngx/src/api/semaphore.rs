@@ -107,7 +107,7 @@ fn wait<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     semaphore.waiters.borrow_mut().push_back(waiter.clone());
     let place = Place { semaphore, waiter };
     let job = async move {
-        let _ = tokio::time::timeout(limit, place.waiter.told.notified()).await;
+        let _ = crate::alarm::within(limit, place.waiter.told.notified()).await;
         // (a post that came with the time-out counts)
         place.take()
     };

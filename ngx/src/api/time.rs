@@ -28,13 +28,13 @@ pub(crate) fn unix_ms() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX))
 }
 
-/// Waits. tokio's timer wheel rounds a deadline up to its next millisecond, and then waits for that one to be over: short waits
+/// Waits. The runtime's timer rounds a deadline up to its next millisecond, and then waits for that one to be over: short waits
 /// would take a millisecond more than in nginx, so that much is taken off.
 pub(crate) async fn pause(delay: Duration) {
     if delay.is_zero() {
         return tokio::task::yield_now().await;
     }
-    tokio::time::sleep(delay.saturating_sub(Duration::from_micros(900))).await;
+    crate::alarm::sleep(delay.saturating_sub(Duration::from_micros(900))).await;
 }
 
 /// Seconds from Lua as a duration; None: negative or not a number. The longest wait is some 292 years.

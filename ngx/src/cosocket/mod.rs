@@ -322,7 +322,7 @@ pub(crate) async fn within<T>(ms: u64, job: impl Future<Output = T>) -> Option<T
     if ms == 0 {
         return Some(job.await);
     }
-    tokio::time::timeout(Duration::from_millis(ms), job).await.ok()
+    crate::alarm::within(Duration::from_millis(ms), job).await
 }
 
 /// Where a connection goes to and comes from.

@@ -41,7 +41,7 @@ pub(super) async fn within<T>(limit: u64, job: impl Future<Output = T>) -> Optio
     if limit == 0 {
         return Some(job.await);
     }
-    tokio::time::timeout(Duration::from_millis(limit), job).await.ok()
+    crate::alarm::within(Duration::from_millis(limit), job).await
 }
 
 /// What both directions have: the pipe until it is shut, and who uses it.
