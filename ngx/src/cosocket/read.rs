@@ -2,7 +2,7 @@
 //!
 //! Bytes land in the connection's buffer; a read takes its part off the front when it is complete. A read that fails takes what
 //! there is: that is the partial result.
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::io;
 use std::task::{Context, Poll, ready};
 
@@ -32,6 +32,8 @@ pub(crate) struct Until {
 }
 
 const CHUNK: usize = 4096;
+
+thread_local!(static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) });
 
 impl Connected {
     fn unread(&self) -> usize {
@@ -72,13 +74,17 @@ impl Connected {
         let used = buffer.len();
         // (larger reads for larger bodies)
         let room = CHUNK.max(used.min(256 * 1024));
-        buffer.resize(used + room, 0);
-        let read = self.stream.poll_read(cx, &mut buffer[used..]);
-        let count = match &read {
-            Poll::Ready(Ok(count)) => *count,
-            _ => 0,
-        };
-        buffer.truncate(used + count);
+        // (into a buffer that all sockets share: room of one's own would have to be zeroed each time)
+        let read = SCRATCH.with_borrow_mut(|scratch| {
+            if scratch.len() < room {
+                scratch.resize(room, 0);
+            }
+            let read = self.stream.poll_read(cx, &mut scratch[..room]);
+            if let Poll::Ready(Ok(count)) = &read {
+                buffer.extend_from_slice(&scratch[..*count]);
+            }
+            read
+        });
         match ready!(read) {
             Ok(0) => {
                 self.eof.set(true);
