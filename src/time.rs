@@ -36,10 +36,10 @@ pub fn error_log_time(out: &mut Vec<u8>) {
     });
 }
 
-/// The text of the Date header. Seconds are all it shows: the kernel's own tick is good enough, and cheaper to ask.
+/// The text of the Date header.
 pub fn write_date_header(out: &mut Vec<u8>) {
     thread_local!(static LAST: RefCell<(i64, String)> = const { RefCell::new((i64::MIN, String::new())) });
-    let unix = rustix::time::clock_gettime(rustix::time::ClockId::RealtimeCoarse).tv_sec;
+    let unix = i64::try_from(now_ms() / 1000).unwrap_or(0);
     LAST.with_borrow_mut(|(second, text)| {
         if *second != unix {
             (*second, *text) = (unix, http_date(unix));
