@@ -9,7 +9,7 @@ use super::Exec;
 use super::drive::{Act, Flow};
 use crate::code::Op;
 use crate::context::Meta;
-use crate::native::{to_number, write_text};
+use crate::native::{Outcome, to_number, write_text};
 use crate::thread::nret;
 use crate::value::{Int64Data, Kind, Value};
 
@@ -76,6 +76,18 @@ impl<'gc> Exec<'_, 'gc> {
         Act::Call { func, nargs: args.len(), nret: nret::FINISH }
     }
 
+    /// `stack[dst] := handler(o, key)`. A native that answers at once, as most do, needs no `finish`.
+    fn call_index(&mut self, handler: Value<'gc>, o: Value<'gc>, key: Value<'gc>, dst: usize) -> Act<'gc> {
+        let act = self.call_meta(handler, &[o, key], Value::NIL);
+        let (Some(row), &Act::Call { func, nargs, nret }) = (handler.as_any_row(), &act) else { return act };
+        let (reply, nargs, nres) = self.run_row(row, func + 1, nargs);
+        if let Ok(Outcome::Return) = reply {
+            let v = if nres > 0 { self.st.stack[func + 1 + nargs] } else { Value::NIL };
+            return self.put(dst, v);
+        }
+        self.replied(func + 1, nargs, nres, func, nret, reply)
+    }
+
     /// `stack[dst] := o[key]`.
     #[inline(never)]
     pub(super) fn index(&mut self, o: Value<'gc>, key: Value<'gc>, dst: usize) -> Act<'gc> {
@@ -105,7 +117,7 @@ impl<'gc> Exec<'_, 'gc> {
                 }
             };
             if handler.is_function() {
-                return self.call_meta(handler, &[at, key], Value::NIL);
+                return self.call_index(handler, at, key, dst);
             }
             at = handler;
         }
@@ -134,7 +146,7 @@ impl<'gc> Exec<'_, 'gc> {
                     return self.put(dst, Value::NIL);
                 }
                 if handler.is_function() {
-                    return self.call_meta(handler, &[o, key], Value::NIL);
+                    return self.call_index(handler, o, key, dst);
                 }
                 // One step along the chain: the usual class.
                 if let Some(class) = handler.as_table() {
