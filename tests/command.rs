@@ -38,6 +38,13 @@ fn lua() {
         "",
         "perilune lua: (command line):1: no\nstack traceback:\n\t[C]: in function 'error'\n\t(command line):1: in main chunk\n",
     );
+    // What is alive at the end is finalized, the youngest first; an error in one does not keep the others from it.
+    let finalizers = "for i = 1, 3 do
+        local p = newproxy(true)
+        getmetatable(p).__gc = function() io.write(i, ' ') if i == 2 then error('x') end end
+        _G['p' .. i] = p
+    end";
+    check(&["lua", "-e", finalizers], "", "3 2 1 ", "");
     check(&["lua", "/no/such.lua"], "", "", "perilune lua: cannot open /no/such.lua: No such file or directory\n");
 }
 

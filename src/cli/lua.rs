@@ -101,14 +101,16 @@ fn run(args: &[String], script: usize, chunks: &[(String, Vec<u8>)], interactive
             // (where the error output is closed there is nobody to tell)
             let _ = std::io::stderr().write_all(&text);
             if !interactive {
+                stdlib::runner::close(&vm);
                 return ExitCode::FAILURE;
             }
             break;
         }
     }
     if interactive {
-        super::prompt::run(vm);
+        super::prompt::run(vm.clone());
     }
+    stdlib::runner::close(&vm);
     ExitCode::SUCCESS
 }
 

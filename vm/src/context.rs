@@ -492,11 +492,13 @@ impl<'gc> Cx<'gc> {
     pub fn finalize(self, u: Userdata<'gc>) {
         self.root.finalizable.borrow_mut(self.mc).push(Gc::downgrade(u));
     }
-    /// At the end of the VM's life: every userdata's `__gc` becomes due.
-    pub fn finalize_all(self) {
+    /// At the end of the VM's life: every userdata's `__gc` becomes due. Whether there is one.
+    pub fn finalize_all(self) -> bool {
         let list = std::mem::take(&mut *self.root.finalizable.borrow_mut(self.mc));
         let list = list.into_iter().filter_map(|weak| weak.upgrade(self.mc));
-        self.root.pending.borrow_mut(self.mc).extend(list);
+        let mut pending = self.root.pending.borrow_mut(self.mc);
+        pending.extend(list);
+        !pending.is_empty()
     }
     /// The next dead userdata whose `__gc` is to be called, and that function.
     pub fn next_finalizer(self) -> Option<(Value<'gc>, Value<'gc>)> {
