@@ -21,6 +21,8 @@ mod sockets;
 mod status;
 mod support;
 mod tidy;
+mod tls;
+mod tls_conf;
 mod waiting;
 mod waiting_everywhere;
 mod wire;

@@ -261,13 +261,7 @@ impl Choice {
         let on = |bit: u8, list: &[CipherSuite]| self.protocols & bit != 0 && !list.is_empty();
         let (old, modern) = (on(16, &self.old), on(32, &self.modern));
         if !old && !modern {
-            let mut named = String::new();
-            for (name, _) in Protocols::NAMES.iter().filter(|(_, bit)| self.protocols & bit != 0) {
-                let _ = write!(named, " {name}");
-            }
-            return Err(format!(
-                "none of the enabled SSL protocols is available ({named} ); there are TLSv1.2 and TLSv1.3"
-            ));
+            return Err("no SSL protocol is enabled that is available: there are TLSv1.2 and TLSv1.3".into());
         }
         let mut versions = Vec::new();
         let mut ids = Vec::new();

@@ -114,7 +114,7 @@ impl Rules<'_> {
         let Some((first, rest)) = chain.split_first() else { return Err(Refused(1)) };
         let server = Certificate::read(first).ok_or(Refused(1))?;
         let now = UnixTime::now();
-        let Some(trust) = self.trust else { return Err(self.diagnose(&server, rest, now)) };
+        let Some(trust) = self.trust else { return Err(self.diagnose(&server, rest, now, Refused(1))) };
         if server.is_self_issued() && trust.all().any(|known| known == first) {
             return self.check_link(&server, server.key, now);
         }
@@ -124,14 +124,10 @@ impl Rules<'_> {
                 roots.into_iter().find(|root| root.subject == server.issuer && is_by(&server.signed, root.key));
             return match issuer {
                 Some(root) => in_time(&root, now).and_then(|()| self.check_link(&server, root.key, now)),
-                None => Err(self.diagnose(&server, rest, now)),
+                None => Err(self.diagnose(&server, rest, now, Refused(7))),
             };
         }
-        match self.check_chain(trust, first, rest, now) {
-            Ok(()) => Ok(()),
-            Err(Error::UnknownIssuer) => Err(self.diagnose(&server, rest, now)),
-            Err(error) => Err(number(&error)),
-        }
+        self.check_chain(trust, first, rest, now).map_err(|error| self.diagnose(&server, rest, now, number(&error)))
     }
 
     fn check_chain(
@@ -205,9 +201,15 @@ impl Rules<'_> {
         seen
     }
 
-    /// What OpenSSL says where no chain leads to a root. With a file of trusted certificates nginx lets it look at everything and
+    /// What OpenSSL says where no chain leads to a root; `otherwise`, if one does. With a file of trusted certificates nginx lets it look at everything and
     /// the last complaint is the one that counts; without one it stops at the first.
-    fn diagnose(&self, server: &Certificate<'_>, rest: &[CertificateDer<'_>], now: UnixTime) -> Refused {
+    fn diagnose(
+        &self,
+        server: &Certificate<'_>,
+        rest: &[CertificateDer<'_>],
+        now: UnixTime,
+        otherwise: Refused,
+    ) -> Refused {
         let trusted: Vec<Certificate<'_>> =
             self.trust.iter().flat_map(|trust| trust.all()).filter_map(|known| Certificate::read(known)).collect();
         let sent: Vec<Certificate<'_>> = rest.iter().filter_map(|sent| Certificate::read(sent)).collect();
@@ -215,6 +217,9 @@ impl Rules<'_> {
         let mut by_trusted = false;
         let complaint = loop {
             let last = path[path.len() - 1];
+            if by_trusted && last.is_self_issued() {
+                return otherwise;
+            }
             if last.is_self_issued() {
                 break Refused(if path.len() == 1 { 18 } else { 19 });
             }
@@ -227,7 +232,9 @@ impl Rules<'_> {
                 by_trusted = true;
                 Some(next)
             } else {
-                sent.iter().find(is_next)
+                let next = sent.iter().find(is_next);
+                by_trusted &= next.is_none();
+                next
             };
             match next {
                 Some(next) => path.push(next),

@@ -113,7 +113,7 @@ mod tests {
                 "[error] error:0A00042E:SSL routines::tlsv1 alert protocol version:SSL alert number 70",
             ),
             (
-                Error::AlertReceived(AlertDescription::UnrecognizedName),
+                Error::AlertReceived(AlertDescription::UnrecognisedName),
                 "[crit] error:0A000458:SSL routines::tlsv1 unrecognized name:SSL alert number 112",
             ),
             (

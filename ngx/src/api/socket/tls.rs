@@ -123,25 +123,24 @@ pub fn sslhandshake<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     let job = async move {
         let done = within(ms, tls.handshake()).await;
         connecting.over();
+        let came_about = matches!(done, Some(Ok(()))).then(|| (tls.description(), tls.is_resumed()));
         let result = match done {
             None => Err(Refusal { words: "timeout".into(), line: None }),
             Some(Err(broken)) => Err(Refusal::broken(&broken)),
-            Some(Ok(())) if verify => {
-                judge(&client, &tls, trust.as_deref(), name.as_deref(), log_errors).map(|()| tls.is_resumed())
-            }
-            Some(Ok(())) => Ok(tls.is_resumed()),
+            Some(Ok(())) if verify => judge(&client, &tls, trust.as_deref(), name.as_deref(), log_errors),
+            Some(Ok(())) => Ok(()),
         };
-        (tls, result)
+        (tls, came_about, result)
     };
-    Outcome::park(What::Connect, job, move |call, (tls, result)| {
-        if let Some(description) = tls.description() {
-            debug(call, |_| description);
+    Outcome::park(What::Connect, job, move |call, (tls, came_about, result)| {
+        if let Some((description, resumed)) = came_about {
+            description.into_iter().for_each(|text| debug(call, |_| text));
+            if resumed {
+                debug(call, |_| "SSL reused session".into());
+            }
         }
         match result {
-            Ok(resumed) => {
-                if resumed {
-                    debug(call, |_| "SSL reused session".into());
-                }
+            Ok(()) => {
                 let reply = given(call, &tls, wants_session);
                 // (what was read ahead before the handshake is gone: it was not protected)
                 let secure = Connected::new(Source::Secure(Box::new(tls)), pool);
