@@ -152,29 +152,15 @@ impl Rules<'_> {
                 Err(_) => Err(Error::CertExpired { time: now, not_after: now }),
             }
         };
-        let look = |expiry: ExpirationPolicy| {
-            let revocation = RevocationOptionsBuilder::new(&lists).ok().map(|options| {
-                options
-                    .with_depth(RevocationCheckDepth::Chain)
-                    .with_status_policy(UnknownStatusPolicy::Deny)
-                    .with_expiration_policy(expiry)
-                    .build()
-            });
-            server
-                .verify_for_usage(
-                    algorithms(),
-                    &trust.anchors,
-                    &others,
-                    now,
-                    KeyUsage::server_auth(),
-                    revocation,
-                    Some(&fits),
-                )
-                .map(drop)
-        };
-        // (what an old list says is revoked is revoked all the same)
-        look(ExpirationPolicy::Ignore)?;
-        if lists.is_empty() { Ok(()) } else { look(ExpirationPolicy::Enforce) }
+        let revocation = RevocationOptionsBuilder::new(&lists).ok().map(|options| {
+            options
+                .with_depth(RevocationCheckDepth::Chain)
+                .with_status_policy(UnknownStatusPolicy::Deny)
+                .with_expiration_policy(ExpirationPolicy::Enforce)
+                .build()
+        });
+        let (anchors, usage) = (&trust.anchors, KeyUsage::server_auth());
+        server.verify_for_usage(algorithms(), anchors, &others, now, usage, revocation, Some(&fits)).map(drop)
     }
 
     /// A certificate whose issuer's key is known, and signed it.
@@ -192,11 +178,14 @@ impl Rules<'_> {
                 seen = Err(Refused(8));
                 continue;
             }
-            if !matches!(revoked.list.find_serial(certificate.serial), Ok(None)) {
-                return Err(REVOKED);
-            }
+            let named = !matches!(revoked.list.find_serial(certificate.serial), Ok(None));
             let old = list.next_update.is_some_and(|end| end < seconds(now));
-            seen = if old { Err(LIST_EXPIRED) } else { Ok(()) };
+            // (where there is a root behind it, its list is looked at last, and is the same one)
+            seen = match (named, old) {
+                (true, old) if !old || certificate.is_self_issued() => return Err(REVOKED),
+                (_, true) => Err(LIST_EXPIRED),
+                (_, false) => Ok(()),
+            };
         }
         seen
     }
