@@ -11,6 +11,8 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig, ServerConnection, SupportedProtocolVersion};
 
+use super::peer::wait_for;
+
 /// Where the certificates are.
 pub const CERTIFICATES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/tls");
 
@@ -125,13 +127,10 @@ impl Write for Paced {
     }
 }
 
-fn wait_for(gate: &AtomicBool) {
-    for _ in 0..20_000 {
-        if gate.load(Ordering::SeqCst) {
-            return;
-        }
-        std::thread::sleep(Duration::from_millis(1));
-    }
+/// Serves one client as a good server does, over a connection that there is.
+pub fn serve_one(stream: TcpStream, slowly: bool) {
+    let kind = Kind { slowly, ..Kind::default() };
+    serve(stream, Arc::new(config(&kind)), &kind, &AtomicUsize::new(0), &AtomicBool::new(true));
 }
 
 fn serve(stream: TcpStream, config: Arc<ServerConfig>, kind: &Kind, handshakes: &AtomicUsize, gate: &AtomicBool) {
@@ -186,6 +185,16 @@ fn serve(stream: TcpStream, config: Arc<ServerConfig>, kind: &Kind, handshakes: 
                 let _ = tls.write_all(b"par");
                 let _ = socket.stream.shutdown(Shutdown::Write);
                 let _ = std::io::copy(&mut socket, &mut std::io::sink());
+                return;
+            }
+            "reset" => {
+                socket2::SockRef::from(&socket.stream).set_linger(Some(Duration::ZERO)).unwrap();
+                return;
+            }
+            // Nothing is read for a while, and then everything.
+            "stop" => {
+                wait_for(gate);
+                let _ = std::io::copy(&mut tls, &mut std::io::sink());
                 return;
             }
             // What is no TLS at all.
