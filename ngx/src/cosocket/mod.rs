@@ -3,6 +3,7 @@
 //! A `Socket` is shared by the Lua object and the operation that waits on it; reads and writes go through `&self` of the stream,
 //! so nothing is borrowed across an await. What is at hand at once (buffered bytes, room in the kernel's buffer, a pooled
 //! connection) is taken without waiting.
+mod eyeballs;
 mod pool;
 mod read;
 pub(crate) mod udp;
@@ -343,7 +344,7 @@ pub(crate) struct Route {
     pub target: Target,
     pub local: Option<IpAddr>,
     pub names: Names,
-    /// Milliseconds for connecting to one address.
+    /// Milliseconds for connecting.
     pub ms: u64,
 }
 
@@ -360,24 +361,33 @@ pub(crate) async fn connect(route: &Route, resolved: impl Fn()) -> Result<Stream
             }
         }
         Target::Tcp { host, port } => {
-            let addresses = resolve(host, *port, &route.names).await?;
+            let mut addresses = resolve(host, *port, &route.names).await?;
+            // (from an address of one family there is no way to the other)
+            if let Some(local) = route.local
+                && addresses.iter().any(|address| address.is_ipv6() == local.is_ipv6())
+            {
+                addresses.retain(|address| address.is_ipv6() == local.is_ipv6());
+            }
             resolved();
-            let mut last = None;
-            for address in addresses {
-                match within(ms, connect_to(address, route.local)).await {
-                    Some(Ok(stream)) => {
-                        // (a socket that is gone already fails at its first use)
-                        let _ = stream.set_nodelay(true);
-                        return Ok(Stream::from(stream));
-                    }
-                    Some(Err(failure)) => last = Some(failure),
-                    None => {
-                        let words = format!("lua tcp socket connect timed out, when connecting to {address}");
-                        return Err(Failure::timeout(&words));
-                    }
+            let to = addresses.first().map_or_else(String::new, ToString::to_string);
+            // (one address, as most names have: no race)
+            let made = match addresses[..] {
+                [one] => within(ms, connect_to(one, route.local)).await.map(Some),
+                _ => within(ms, Box::pin(eyeballs::race(addresses, route.local, ms))).await,
+            };
+            match made {
+                Some(Some(Ok(stream))) => {
+                    // (a socket that is gone already fails at its first use)
+                    let _ = stream.set_nodelay(true);
+                    Ok(Stream::from(stream))
+                }
+                Some(Some(Err(failure))) => Err(failure),
+                Some(None) => Err(not_found(host)),
+                None => {
+                    let words = format!("lua tcp socket connect timed out, when connecting to {to}");
+                    Err(Failure::timeout(&words))
                 }
             }
-            Err(last.unwrap_or_else(|| not_found(host)))
         }
     }
 }
