@@ -17,6 +17,7 @@ mod readme;
 mod redis;
 mod reload;
 mod request_life;
+mod resty;
 mod sockets;
 mod status;
 mod support;
