@@ -63,7 +63,7 @@ fn unusable<'gc>(call: &mut Call<'_, 'gc>, socket: &Socket) -> Result<Option<&'s
 }
 
 pub fn sslhandshake<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
-    if call.len() > 5 {
+    if !(1..=5).contains(&call.len()) {
         let words = "ngx.socket sslhandshake: expecting 1 ~ 5 arguments (including the object), but seen";
         return Err(call.error(format!("{words} {}", call.len())));
     }
