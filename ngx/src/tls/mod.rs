@@ -6,10 +6,13 @@
 //!
 //! What must stay true: no file is touched by a handshake; a server's chain is judged (`verify`) before `sslhandshake` returns,
 //! and after every handshake, resumed ones included; nothing here panics where the processor lacks what the provider needs.
+mod choice;
 mod client;
 mod credentials;
 mod der;
+mod load;
 mod names;
+mod proof;
 mod session;
 mod stream;
 mod suites;
@@ -21,8 +24,9 @@ use std::sync::{Arc, LazyLock};
 use rustls::crypto::CryptoProvider;
 
 pub(crate) use client::Ask;
-pub use client::{Client, KeyLines, PemFile, Protocols, Settings};
+pub use client::{Client, KeyLines, Protocols, Settings};
 pub(crate) use credentials::{Chain, Key, key_pem_to_der};
+pub use load::PemFile;
 pub(crate) use session::Session;
 pub(crate) use stream::{Broken, Tls};
 pub(crate) use verify::Trust;
