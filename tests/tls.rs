@@ -31,6 +31,8 @@ end
 return M
 "##;
 
+const OLD: &[&rustls::SupportedProtocolVersion] = &[&rustls::version::TLS12];
+
 /// A server with a location for each snippet: directives, and the code that `$arg_p` and so on are the ports for.
 fn server(main: &str, rows: &[(&str, &str)]) -> Server {
     let locations: String = rows
@@ -226,6 +228,24 @@ fn handshakes_that_fail() {
     );
     row(None, "", "nil handshake failed", &["[error] peer closed connection in SSL handshake"]);
     row(Some(b"gate"), "&ms=20", "nil timeout", &[]);
+}
+
+/// Keys that we can do nothing with are named; so is a server that has another key than it shows.
+#[test]
+fn keys_that_do_not_serve() {
+    let server = server("", &[("", "local s = t.open(port) t.say(s:sslhandshake())")]);
+    for versions in [OLD, rustls::ALL_VERSIONS] {
+        for (name, reason) in [
+            ("short", "the server's key is an RSA key of 1024 bits, which is not supported"),
+            ("curve", "the server's key is one for a curve other than P-256 and P-384, which is not supported"),
+            ("self", "error:0A00007B:SSL routines::bad signature"),
+        ] {
+            let peer = TlsPeer::start(Kind { name, key: Some("good"), versions, ..Kind::default() });
+            assert_eq!(run(&server, 0, &peer), "nil handshake failed");
+            let line = format!("[crit] SSL_do_handshake() failed (SSL: {reason})");
+            assert_eq!(complaints(&server).last(), Some(&line), "{name}");
+        }
+    }
 }
 
 #[test]
@@ -455,7 +475,6 @@ fn full_duplex() {
         local writer = ngx.thread.spawn(function() s:send('echo ' .. #all .. '\\n') return s:send(all) end)
         t.say(s:receive(#all) == all, ngx.thread.wait(writer))";
     let server = server("", &[("lua_ssl_trusted_certificate FILES/ca.crt;", CODE)]);
-    const OLD: &[&rustls::SupportedProtocolVersion] = &[&rustls::version::TLS12];
     for versions in [OLD, rustls::ALL_VERSIONS] {
         let peer = TlsPeer::start(Kind { versions, ..Kind::default() });
         let expected = "8000000 true true written\nstill there\ntrue true 3000000";

@@ -69,6 +69,10 @@ fn what_is_refused() {
             "lua_ssl_certificate FILES/good.crt; lua_ssl_certificate_key FILES/rsa.key;",
             "[emerg] SSL_CTX_use_PrivateKey(\"FILES/rsa.key\") failed (SSL: error:05800074:x509 certificate routines::key values mismatch)",
         ),
+        (
+            "lua_ssl_certificate FILES/curve.crt; lua_ssl_certificate_key FILES/curve.key;",
+            "[emerg] cannot load certificate key \"FILES/curve.key\": PEM_read_bio_PrivateKey() failed (SSL: error:1E08010C:DECODER routines::unsupported:No supported data to decode. Input type: PEM; keys are RSA of 2048 to 8192 bits, P-256, P-384 or Ed25519, and not encrypted)",
+        ),
         ("lua_ssl_certificate FILES/good.crt; lua_ssl_certificate_key FILES/good.key;", "accepted"),
         ("lua_ssl_trusted_certificate '';", "accepted"),
         ("lua_ssl_protocols TLSv9;", "[emerg] invalid value \"TLSv9\" in CONF/nginx.conf:2"),

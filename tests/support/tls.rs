@@ -25,6 +25,8 @@ pub fn pem(name: &str) -> String {
 pub struct Kind {
     /// The certificate it shows.
     pub name: &'static str,
+    /// The key it has, if not the one that belongs to it.
+    pub key: Option<&'static str>,
     pub versions: &'static [&'static SupportedProtocolVersion],
     /// It wants to see a certificate.
     pub asks: bool,
@@ -36,7 +38,7 @@ pub struct Kind {
 
 impl Default for Kind {
     fn default() -> Kind {
-        Kind { name: "good", versions: rustls::ALL_VERSIONS, asks: false, slowly: false, instead: None }
+        Kind { name: "good", key: None, versions: rustls::ALL_VERSIONS, asks: false, slowly: false, instead: None }
     }
 }
 
@@ -84,7 +86,7 @@ fn config(kind: &Kind) -> ServerConfig {
     let chain: Vec<_> = CertificateDer::pem_slice_iter(pem(&format!("{}.crt", kind.name)).as_bytes())
         .map(|certificate| certificate.unwrap().into_owned())
         .collect();
-    let key = PrivateKeyDer::from_pem_slice(pem(&format!("{}.key", kind.name)).as_bytes()).unwrap();
+    let key = PrivateKeyDer::from_pem_slice(pem(&format!("{}.key", kind.key.unwrap_or(kind.name))).as_bytes()).unwrap();
     let provider = Arc::new(rustls_graviola::default_provider());
     let builder = ServerConfig::builder_with_provider(provider.clone()).with_protocol_versions(kind.versions).unwrap();
     let builder = if kind.asks {

@@ -98,17 +98,14 @@ pub(crate) fn key_pem_to_der(text: &[u8]) -> Result<Vec<u8>, &'static str> {
     }
 }
 
-const RSA: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 1];
-const ELLIPTIC: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 2, 1];
-
 fn unwrapped(outer: &[u8]) -> Option<Vec<u8>> {
     let mut fields = Reader::new(outer).take(der::SEQUENCE)?.reader();
     fields.take(der::INTEGER)?;
     let mut algorithm = fields.take(der::SEQUENCE)?.reader();
     let inner = fields.take(der::OCTET_STRING)?.inside;
     match algorithm.take(der::OID)?.inside {
-        RSA => Some(inner.to_vec()),
-        ELLIPTIC => {
+        der::RSA => Some(inner.to_vec()),
+        der::ELLIPTIC => {
             // (there the curve stands outside; alone the key has to name it)
             let mut key = Reader::new(inner).take(der::SEQUENCE)?.reader();
             let head = [key.take(der::INTEGER)?.whole, key.take(der::OCTET_STRING)?.whole].concat();

@@ -30,6 +30,11 @@ const CONTEXT_3: u8 = 0xa3;
 /// A GeneralName that is a dNSName.
 const DNS_NAME: u8 = 0x82;
 
+pub(super) const RSA: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 1];
+pub(super) const ELLIPTIC: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 2, 1];
+const ED25519: &[u8] = &[0x2b, 0x65, 0x70];
+const P_256: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 3, 1, 7];
+const P_384: &[u8] = &[0x2b, 0x81, 4, 0, 34];
 const COMMON_NAME: &[u8] = &[0x55, 4, 3];
 const SUBJECT_ALT_NAME: &[u8] = &[0x55, 0x1d, 17];
 const KEY_USAGE: &[u8] = &[0x55, 0x1d, 15];
@@ -195,6 +200,27 @@ impl<'a> Certificate<'a> {
             }
         }
         found
+    }
+}
+
+/// What kind of key it is that a SubjectPublicKeyInfo has, if it is one that we can do nothing with.
+pub(super) fn unusable(key: &[u8]) -> Option<String> {
+    let mut fields = Reader(key).take(SEQUENCE)?.reader();
+    let mut algorithm = fields.take(SEQUENCE)?.reader();
+    let key = fields.take(BIT_STRING)?.inside.strip_prefix(&[0])?;
+    match algorithm.take(OID)?.inside {
+        RSA => {
+            let modulus = Reader(key).take(SEQUENCE)?.reader().take(INTEGER)?.inside;
+            let modulus = modulus.strip_prefix(&[0]).unwrap_or(modulus);
+            let bits = modulus.len() * 8 - modulus.first().map_or(0, |first| first.leading_zeros() as usize);
+            (!(2048..=8192).contains(&bits)).then(|| format!("an RSA key of {bits} bits"))
+        }
+        ELLIPTIC => match algorithm.take(OID)?.inside {
+            P_256 | P_384 => None,
+            _ => Some("one for a curve other than P-256 and P-384".into()),
+        },
+        ED25519 => None,
+        _ => Some("none of RSA, ECDSA and Ed25519".into()),
     }
 }
 

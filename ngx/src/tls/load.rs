@@ -37,7 +37,9 @@ pub(super) fn credentials(certificate: &PemFile, key: &PemFile) -> Result<Arc<dy
     }
     let key = Key::from_pem(text).map_err(|call| {
         let why = "error:1E08010C:DECODER routines::unsupported:No supported data to decode. Input type: PEM";
-        failed(&format!("{call} (SSL: {why})"))
+        let begins = |text: &[u8]| text.windows(11).any(|part| part == b"PRIVATE KEY");
+        let kinds = "; keys are RSA of 2048 to 8192 bits, P-256, P-384 or Ed25519, and not encrypted";
+        failed(&format!("{call} (SSL: {why}{})", if begins(text) { kinds } else { "" }))
     })?;
     if !key.fits(&chain) {
         let why = "error:05800074:x509 certificate routines::key values mismatch";

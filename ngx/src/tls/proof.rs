@@ -11,7 +11,7 @@ use rustls::{DigitallySignedStruct, Error, KeyLog, PeerMisbehaved, SignatureSche
 use webpki::RawPublicKeyEntity;
 
 use super::client::KeyLines;
-use super::der::Certificate;
+use super::der::{self, Certificate};
 use super::provider;
 
 /// What proves during the handshake that a server has its certificate's key. Whether the certificate is worth anything is asked
@@ -46,7 +46,7 @@ impl ServerCertVerifier for Proof {
         let signature = signed.signature();
         match algorithms.iter().any(|algorithm| key.verify_signature(*algorithm, message, signature).is_ok()) {
             true => Ok(HandshakeSignatureValid::assertion()),
-            false => Err(bad()),
+            false => Err(why_not(certificate, bad())),
         }
     }
     fn verify_tls13_signature(
@@ -58,6 +58,7 @@ impl ServerCertVerifier for Proof {
         let key = key_of(certificate)?;
         let algorithms = &provider().signature_verification_algorithms;
         verify_tls13_signature_with_raw_key(message, &key, signed, algorithms)
+            .map_err(|error| why_not(certificate, error))
     }
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         provider().signature_verification_algorithms.supported_schemes()
@@ -72,6 +73,14 @@ fn key_of<'a>(certificate: &'a CertificateDer<'_>) -> Result<SubjectPublicKeyInf
 
 fn bad() -> Error {
     Error::InvalidCertificate(rustls::CertificateError::BadSignature)
+}
+
+/// A key that cannot be used at all is what is wrong with its signature.
+fn why_not(certificate: &CertificateDer<'_>, error: Error) -> Error {
+    match Certificate::read(certificate).and_then(|certificate| der::unusable(certificate.key)) {
+        Some(kind) => Error::General(format!("the server's key is {kind}, which is not supported")),
+        None => error,
+    }
 }
 
 /// Shows nothing to servers that ask. One object for all, for the same reason.

@@ -50,6 +50,7 @@ impl From<&Error> for Fault {
                 PeerMisbehaved::SelectedUnofferedCipherSuite | PeerMisbehaved::SelectedUnusableCipherSuiteForVersion,
             ) => (0x105, "wrong cipher returned", Level::Crit),
             Error::InvalidCertificate(CertificateError::BadSignature) => (0x7b, "bad signature", Level::Crit),
+            Error::General(words) => return Fault { reason: words.clone(), level: Level::Crit },
             other => return Fault { reason: other.to_string(), level: Level::Crit },
         };
         Fault { reason: format!("error:0A{code:06X}:SSL routines::{words}"), level }
