@@ -121,7 +121,7 @@ const API: &[(&str, &str, &str)] = &[
         "tcpsock",
         "ngx.socket.tcp().",
         "bind connect setclientcert sslhandshake send receive receiveany receiveuntil close settimeout settimeouts \
-         setoption setkeepalive getreusedtimes",
+         setoption setkeepalive getreusedtimes settrustedstore getsslsession getfd getsslpointer getsslctx",
     ),
     ("udpsock", "ngx.socket.udp().", "setpeername send receive close settimeout bind"),
     (
@@ -136,7 +136,8 @@ const API: &[(&str, &str, &str)] = &[
     (
         "ngx.ssl",
         "require('ngx.ssl').",
-        "set_der_cert set_der_priv_key cert_pem_to_der priv_key_pem_to_der server_name clear_certs parse_pem_cert set_cert",
+        "set_der_cert set_der_priv_key cert_pem_to_der priv_key_pem_to_der server_name clear_certs parse_pem_cert \
+         parse_pem_priv_key parse_der_cert parse_der_priv_key set_cert set_priv_key verify_client",
     ),
     ("ngx.ocsp", "require('ngx.ocsp').", "get_ocsp_responder_from_der_chain set_ocsp_status_resp"),
     ("ngx.errlog", "require('ngx.errlog').", "set_filter_level get_logs get_sys_filter_level raw_log"),

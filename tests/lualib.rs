@@ -233,3 +233,25 @@ fn events_have_one_order() {
     );
     in_time(|| server.body("/order") == "same\n", &server);
 }
+
+/// What it runs on is no timer of anybody's.
+#[test]
+fn events_take_no_timer() {
+    let server = Server::with_main(
+        "worker_processes 1;",
+        "lua_shared_dict d 1m; lua_max_running_timers 1;
+        init_worker_by_lua_block {
+            local events = require 'resty.worker.events'
+            events.register(function(data) ngx.shared.d:set('seen', data) end, 's')
+            assert(events.configure { shm = 'd' })
+        }
+        server { listen 127.0.0.1:PORT; location = /t { content_by_lua_block {
+            ngx.print(ngx.timer.running_count(), ngx.timer.pending_count())
+            ngx.timer.at(0, function() require('resty.worker.events').post('s', 'e', 'ran') end)
+            for i = 1, 5000 do if ngx.shared.d:get('seen') then break end ngx.sleep(0.001) end
+            ngx.say(ngx.shared.d:get('seen'))
+        } } }",
+        &[],
+    );
+    assert_eq!(server.body("/t"), "00ran\n", "{}", server.log());
+}

@@ -27,6 +27,7 @@ pub mod state;
 pub mod stream;
 pub mod thread_pool;
 mod timers;
+pub mod tls;
 pub mod uri;
 pub mod worker;
 

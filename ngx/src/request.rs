@@ -302,6 +302,8 @@ pub struct LuaConf {
     /// The `resolver` directive; None: there is none.
     pub resolver: Option<Arc<Servers>>,
     pub resolver_timeout: u64,
+    /// The lua_ssl_* directives.
+    pub tls: Arc<crate::tls::Client>,
 }
 
 impl Default for LuaConf {
@@ -325,6 +327,7 @@ impl Default for LuaConf {
             tcp_nodelay: true,
             resolver: None,
             resolver_timeout: 30_000,
+            tls: crate::tls::Client::standard(),
         }
     }
 }

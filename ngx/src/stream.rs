@@ -6,7 +6,7 @@ use std::cell::RefCell;
 use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::pin::Pin;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream, tcp, unix};
@@ -47,10 +47,6 @@ impl Stream {
             Stream::Unix(read, _) => Pin::new(&mut *read.borrow_mut()).poll_read(cx, &mut out),
         };
         polled.map_ok(|()| out.filled().len())
-    }
-    /// Nothing has come that was not read, not even the end.
-    pub fn is_quiet(&self) -> bool {
-        self.poll_read(&mut Context::from_waker(Waker::noop()), &mut [0]).is_pending()
     }
     pub fn as_fd(&self) -> BorrowedFd<'_> {
         either!(self, stream => stream.as_ref().as_fd())

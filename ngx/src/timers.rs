@@ -1,4 +1,5 @@
 //! Timers of one worker: counts, limits, and the end of waiting when the worker exits.
+use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,6 +21,8 @@ const MAX_PENDING: usize = 1024;
 pub(crate) struct Timers {
     pub pending: Tally,
     pub running: Tally,
+    /// Those of built-in modules, pending or running: they are in nobody's way, but they are to end, too.
+    own: Cell<usize>,
     max_running: usize,
     max_pending: usize,
     /// Told when the worker begins to exit.
@@ -52,6 +55,7 @@ impl Timers {
         Timers {
             pending: Tally::new(gauges, |gauges| &gauges.timers_pending),
             running: Tally::new(gauges, |gauges| &gauges.timers_running),
+            own: Cell::new(0),
             max_running: if max_running == 0 { MAX_RUNNING } else { max_running },
             max_pending: if max_pending == 0 { MAX_PENDING } else { max_pending },
             exit: Notify::new(),
@@ -73,14 +77,29 @@ impl Timers {
     }
     /// Resolves when none is pending or running.
     pub async fn idle(&self) {
-        while self.pending.get() + self.running.get() > 0 {
+        let left = || self.pending.get() + self.running.get() + self.own.get() > 0;
+        while left() {
             let ended = self.ended.notified();
             tokio::pin!(ended);
             ended.as_mut().enable();
-            if self.pending.get() + self.running.get() > 0 {
+            if left() {
                 ended.await;
             }
         }
+    }
+    /// Starts a built-in module's timer, which is due at once and not counted with the others.
+    pub fn start_own(worker: &Rc<Worker>, like: &Request, callback: Callback) {
+        let model = worker.bare_request(Phase::Timer, Some(like));
+        let hold = worker.hold(&model.log);
+        let owner = worker.clone();
+        worker.timers.own.set(worker.timers.own.get() + 1);
+        worker.task(async move {
+            let mut request = owner.bare_request(Phase::Timer, Some(&model));
+            call(&owner, &mut request, &callback, false).await;
+            drop(hold);
+            owner.timers.own.set(owner.timers.own.get() - 1);
+            owner.timers.ended.notify_waiters();
+        });
     }
     /// The error of `ngx.timer.at`, if no more may wait.
     pub fn full(&self) -> bool {
@@ -143,15 +162,20 @@ async fn run(worker: &Rc<Worker>, model: &Request, callback: &Rc<Callback>, prem
     worker.timers.running.add(1);
     let (owner, callback) = (worker.clone(), callback.clone());
     let job = async move {
-        let id = owner.vm.enter(|cx| {
-            let mut args = vec![Value::bool(premature)];
-            args.extend(callback.args.iter().map(|a| cx.fetch(a)));
-            cx.spawn(cx.fetch(&callback.function), &args).0
-        });
-        Run::new(owner.clone(), id).run(&mut request).await;
-        owner.log_for(&request, Level::Debug, b"http lua close fake http connection");
+        call(&owner, &mut request, &callback, premature).await;
         owner.timers.running.sub(1);
         owner.timers.ended.notify_waiters();
     };
     if beside && !premature { worker.task(job) } else { job.await }
+}
+
+/// Runs a timer's function to its end.
+async fn call(worker: &Rc<Worker>, request: &mut Request, callback: &Callback, premature: bool) {
+    let id = worker.vm.enter(|cx| {
+        let mut args = vec![Value::bool(premature)];
+        args.extend(callback.args.iter().map(|a| cx.fetch(a)));
+        cx.spawn(cx.fetch(&callback.function), &args).0
+    });
+    Run::new(worker.clone(), id).run(request).await;
+    worker.log_for(request, Level::Debug, b"http lua close fake http connection");
 }

@@ -88,6 +88,8 @@ pub struct Builder {
     pub frames: Vec<Frame>,
     pub codes: usize,
     pub files: Vec<(PathBuf, Vec<u8>)>,
+    /// What directives name: certificates, keys.
+    pub material: Vec<(PathBuf, Vec<u8>)>,
     pub logs: Vec<Arc<LogFile>>,
     pub log_buffers: Vec<Arc<crate::log::buffer::Buffered>>,
     /// Warnings, to be logged once the log is open.
@@ -116,6 +118,7 @@ impl Builder {
             frames: Vec::new(),
             codes: 0,
             files: Vec::new(),
+            material: Vec::new(),
             logs: Vec::new(),
             log_buffers: Vec::new(),
             notes: Vec::new(),
@@ -143,17 +146,28 @@ impl Builder {
 
     pub fn file(&mut self, path: &Path, at: u32, items: Option<Block>) -> Result<Vec<Node>, String> {
         let shown = path.to_string_lossy().into_owned();
-        let read = match &self.snapshot {
+        let bytes = self.read(path).map_err(|error| format!("open() \"{shown}\" failed {}", os_error(&error)))?;
+        self.files.push((path.to_path_buf(), bytes.clone()));
+        let mut lexer = Lexer::new(&bytes);
+        self.directives(&mut lexer, &Arc::from(shown), at, items, false, 0)
+    }
+
+    fn read(&self, path: &Path) -> std::io::Result<Vec<u8>> {
+        match &self.snapshot {
             Some(files) => {
                 let known = files.iter().find(|(name, _)| name == path).map(|(_, bytes)| bytes.clone());
                 known.ok_or(std::io::ErrorKind::NotFound.into())
             }
             None => std::fs::read(path),
-        };
-        let bytes = read.map_err(|error| format!("open() \"{shown}\" failed {}", os_error(&error)))?;
-        self.files.push((path.to_path_buf(), bytes.clone()));
-        let mut lexer = Lexer::new(&bytes);
-        self.directives(&mut lexer, &Arc::from(shown), at, items, false, 0)
+        }
+    }
+    /// A file that a directive names and the server needs: certificates, keys.
+    pub fn material(&mut self, path: &Path) -> std::io::Result<Vec<u8>> {
+        let bytes = self.read(path)?;
+        if !self.material.iter().any(|(known, _)| known == path) {
+            self.material.push((path.to_path_buf(), bytes.clone()));
+        }
+        Ok(bytes)
     }
 
     /// Reads directives up to the `}` of the block they stand in, or to the end of the file.

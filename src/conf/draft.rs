@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use ngx::code::Code;
 
+use super::directives::lua_ssl;
 use super::settings::Settings;
 use super::tree::{
     Addr, Handler, Http, Listen, Location, LocationId, LocationKind, Locations, LuaMain, Map, Op, Server, ServerName,
@@ -47,8 +48,9 @@ impl LocationDraft {
     }
 
     /// Adds the location, and what is in it, to all there are.
-    fn finish(mut self, outer: &Settings, handler: &Handler, all: &mut Vec<Location>) -> LocationId {
+    fn finish(mut self, outer: &Settings, handler: &Handler, all: &mut Vec<Location>) -> Result<LocationId, String> {
         self.settings.inherit(outer);
+        lua_ssl::merge(&mut self.settings, outer)?;
         if !self.echo.is_empty() {
             self.handler = Some(Handler::Echo(Arc::from(self.echo)));
         }
@@ -59,9 +61,10 @@ impl LocationDraft {
             (None, _) => Handler::default(),
         };
         let settings = &self.settings;
-        let ifs = self.ifs.into_iter().map(|block| block.finish(settings, &own, all)).collect();
-        let except = self.except.map(|(methods, block)| (methods, block.finish(settings, &own, all)));
-        let nested = locations(self.children, settings, all).0;
+        let mut inside = |block: LocationDraft| block.finish(settings, &own, all);
+        let ifs = self.ifs.into_iter().map(&mut inside).collect::<Result<_, _>>()?;
+        let except = self.except.map(|(methods, block)| inside(*block).map(|block| (methods, block))).transpose()?;
+        let nested = locations(self.children, settings, all)?.0;
         all.push(Location {
             name: self.name,
             kind: self.kind,
@@ -74,16 +77,20 @@ impl LocationDraft {
             filters: crate::http::filter::wanted(&self.settings),
             settings: self.settings,
         });
-        LocationId(all.len() - 1)
+        Ok(LocationId(all.len() - 1))
     }
 }
 
 /// Sorted for matching; the named ones apart.
-fn locations(drafts: Vec<LocationDraft>, outer: &Settings, all: &mut Vec<Location>) -> (Locations, Vec<LocationId>) {
+fn locations(
+    drafts: Vec<LocationDraft>,
+    outer: &Settings,
+    all: &mut Vec<Location>,
+) -> Result<(Locations, Vec<LocationId>), String> {
     let mut found = Locations::default();
     let mut named = Vec::new();
     for draft in drafts {
-        let id = draft.finish(outer, &Handler::Files, all);
+        let id = draft.finish(outer, &Handler::Files, all)?;
         let location = &all[id.0];
         match location.kind {
             LocationKind::Exact => drop(found.exact.insert(location.name.clone(), id)),
@@ -94,7 +101,7 @@ fn locations(drafts: Vec<LocationDraft>, outer: &Settings, all: &mut Vec<Locatio
         }
     }
     found.prefixes.sort_by_key(|id| std::cmp::Reverse(all[id.0].name.len()));
-    (found, named)
+    Ok((found, named))
 }
 
 pub struct ServerDraft {
@@ -179,7 +186,7 @@ impl HttpDraft {
         id
     }
 
-    pub fn finish(self, codes: usize, warn: &mut dyn FnMut(String)) -> Result<Http, String> {
+    pub fn finish(mut self, codes: usize, warn: &mut dyn FnMut(String)) -> Result<Http, String> {
         let undefined = self.limit_reqs.undefined().or_else(|| self.limit_conns.undefined());
         if let Some(name) = undefined {
             return Err(format!("zero size shared memory zone \"{name}\""));
@@ -212,15 +219,17 @@ impl HttpDraft {
             });
         }
         let _ = &mut names;
+        lua_ssl::merge(&mut self.settings, &Settings::default())?;
         let (mut servers, mut all) = (Vec::new(), Vec::new());
         let mut listens: Vec<Listen> = Vec::new();
         let mut explicit: Vec<bool> = Vec::new();
         for (index, draft) in self.servers.into_iter().enumerate() {
             let mut location = draft.location;
             location.settings.inherit(&self.settings);
+            lua_ssl::merge(&mut location.settings, &self.settings)?;
             let children = std::mem::take(&mut location.children);
-            let (locations, named) = locations(children, &location.settings, &mut all);
-            let root = location.finish(&self.settings, &Handler::Files, &mut all);
+            let (locations, named) = locations(children, &location.settings, &mut all)?;
+            let root = location.finish(&self.settings, &Handler::Files, &mut all)?;
             for listen in &draft.listens {
                 let at = match listens.iter().position(|known| known.addr == listen.addr) {
                     Some(at) => at,

@@ -89,6 +89,7 @@ fn run(builder: &mut Builder, origin: &Origin, file: &Path) -> Result<Main, Stri
         prefix: builder.prefix.clone(),
         conf_prefix: builder.conf_prefix.clone(),
         files: std::mem::take(&mut builder.files),
+        material: std::mem::take(&mut builder.material),
         nodes,
         daemon: main.daemon.unwrap_or(true),
         master_process: main.master_process.unwrap_or(true),

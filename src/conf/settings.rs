@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use ngx::code::Code;
 use ngx::log::Level;
+use ngx::tls::{Client, PemFile, Protocols};
 
 use super::regex::Regex;
 use super::scalar;
@@ -17,7 +18,7 @@ use crate::http::modules::referer::Referers;
 use crate::http::modules::secure_link::SecureLink;
 use crate::http::modules::{autoindex, limit_conn, limit_req, realip};
 use crate::log::buffer::OpenFiles;
-use crate::log::{AccessLog, ErrorLog};
+use crate::log::{AccessLog, ErrorLog, LogFile};
 
 macro_rules! settings {
     ($($(#[$doc:meta])* $name:ident: $type:ty,)*) => {
@@ -177,6 +178,18 @@ settings! {
     lua_check_client_abort: bool,
     lua_use_default_type: bool,
     lua_code_cache: bool,
+    lua_ssl_protocols: Protocols,
+    lua_ssl_ciphers: String,
+    /// None: an empty name, which takes back what an outer level says.
+    lua_ssl_certificate: Option<PemFile>,
+    lua_ssl_certificate_key: Option<PemFile>,
+    lua_ssl_trusted_certificate: Option<PemFile>,
+    lua_ssl_crl: Option<PemFile>,
+    lua_ssl_verify_depth: u64,
+    lua_ssl_key_log: Arc<LogFile>,
+    lua_ssl_conf_commands: Arc<[(String, String)]>,
+    /// What is made of them.
+    lua_tls: Arc<Client>,
 }
 
 #[derive(Clone, Debug)]

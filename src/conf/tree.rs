@@ -37,6 +37,8 @@ pub struct Main {
     pub conf_prefix: PathBuf,
     /// The configuration file and every file it includes, with their contents (`-T`).
     pub files: Vec<(PathBuf, Vec<u8>)>,
+    /// The files with certificates and keys that it names: like the others they are read once, by who has the right to.
+    pub material: Vec<(PathBuf, Vec<u8>)>,
     pub nodes: Vec<Node>,
     pub daemon: bool,
     pub master_process: bool,

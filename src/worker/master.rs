@@ -202,7 +202,7 @@ impl Master<'_> {
         let Some(server) = &self.server else { return Outcome::Refused };
         let talk = async {
             let message = Message::Serve {
-                files: main.files.clone(),
+                files: main.files.iter().chain(&main.material).cloned().collect(),
                 logs: log::copy_all(&main.log_files)?,
                 sockets: sockets.iter().map(|sockets| sockets.copies()).collect::<std::io::Result<_>>()?,
             };

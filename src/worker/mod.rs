@@ -156,5 +156,6 @@ pub fn lua_conf(s: &Settings) -> LuaConf {
         default_type: s.default_type.as_ref().map_or(d.default_type, |kind| Bytes::copy_from_slice(kind)),
         resolver: s.resolver.clone(),
         resolver_timeout: s.resolver_timeout.unwrap_or(d.resolver_timeout),
+        tls: s.lua_tls.clone().unwrap_or(d.tls),
     }
 }

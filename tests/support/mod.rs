@@ -4,6 +4,7 @@ pub mod load;
 pub mod peer;
 pub mod redis;
 pub mod status;
+pub mod tls;
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};

@@ -48,7 +48,7 @@ impl Peer {
     }
 }
 
-fn wait_for(gate: &AtomicBool) {
+pub fn wait_for(gate: &AtomicBool) {
     for _ in 0..20_000 {
         if gate.load(Ordering::SeqCst) {
             return;
@@ -92,6 +92,21 @@ fn serve(mut stream: TcpStream, gate: &AtomicBool) {
                 std::thread::sleep(Duration::from_millis(1));
             }
             rest(&mut stream);
+        }
+        // A handshake follows, or what comes in its place.
+        "tls timeout" => rest(&mut stream),
+        "tls reset" => {
+            let _ = stream.read_exact(&mut [0; 5]);
+            SockRef::from(&stream).set_linger(Some(Duration::ZERO)).unwrap();
+        }
+        "tls half" => {
+            let _ = stream.shutdown(Shutdown::Write);
+            rest(&mut stream);
+        }
+        "tls bytes" => super::tls::serve_one(stream, true),
+        "tls" => {
+            wait_for(gate);
+            super::tls::serve_one(stream, false);
         }
         // The rest are for those who write more than the kernel holds.
         "unread" => wait_for(gate),

@@ -264,8 +264,14 @@ impl<'gc> Cx<'gc> {
         Value::native(Gc::new(self.mc, NativeObj { row, upvalues }))
     }
     pub fn userdata<T: 'static>(self, object: Rc<T>, meta: Option<Table<'gc>>) -> Userdata<'gc> {
-        let data: Rc<dyn Any> = object;
-        Gc::new(self.mc, UserdataObj { data, meta: Lock::new(meta), user_value: Lock::new(Value::NIL) })
+        self.host_object(object, meta, false)
+    }
+    /// A host object that calls itself cdata.
+    pub fn cdata<T: 'static>(self, object: Rc<T>) -> Value<'gc> {
+        Value::userdata(self.host_object(object, None, true))
+    }
+    fn host_object(self, data: Rc<dyn Any>, meta: Option<Table<'gc>>, cdata: bool) -> Userdata<'gc> {
+        Gc::new(self.mc, UserdataObj { data, meta: Lock::new(meta), user_value: Lock::new(Value::NIL), cdata })
     }
     pub fn int64(self, bits: u64, unsigned: bool) -> Value<'gc> {
         Value::int64(Gc::new(self.mc, Int64Data { bits, unsigned }))

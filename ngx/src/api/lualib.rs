@@ -7,9 +7,10 @@ use std::sync::Arc;
 use vm::{Call, Cx, Outcome, Reply, Row, Value, What, row};
 
 use super::shdict::zone;
-use super::{row_in, worker};
+use super::{request, row_in, worker};
 use crate::phase::{ANY, WAITING};
 use crate::shdict::events::Queue;
+use crate::timers::{Callback, Timers};
 
 const MODULES: &[(&str, &str)] = &[
     ("resty.lock", include_str!("../lualib/lock.lua")),
@@ -26,6 +27,12 @@ static EVENTS: &[Row] = &[
     row_in("post", post, ANY, "bus.post(dict, text): to every queue of the dictionary"),
     row_in("take", take, ANY, "bus.take(queue) -> the oldest text, or nil"),
     row_in("wake", wake, ANY, "bus.wake(queue): ends its wait"),
+    row_in(
+        "start",
+        start,
+        ANY,
+        "bus.start(f): calls f(false) soon, beside everything else, as a timer that is not counted",
+    ),
     row_in("wait", wait, WAITING, "bus.wait(queue): until something was posted, or the worker is to exit"),
 ];
 
@@ -81,6 +88,13 @@ fn take<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
 
 fn wake<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     queue(call)?.wake();
+    Ok(Outcome::Return)
+}
+
+fn start<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
+    let callback = Callback { function: call.cx.stash(call.arg(0)), args: Vec::new() };
+    let owner = worker(call)?;
+    Timers::start_own(&owner, request(call)?, callback);
     Ok(Outcome::Return)
 }
 

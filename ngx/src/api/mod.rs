@@ -19,6 +19,7 @@ pub(crate) mod req;
 pub(crate) mod semaphore;
 pub(crate) mod shdict;
 pub(crate) mod socket;
+pub(crate) mod ssl;
 pub(crate) mod thread;
 pub(crate) mod time;
 pub(crate) mod timer;

@@ -6,7 +6,7 @@ use vm::{Call, Cx, Outcome, Reply, Row, Value};
 
 use super::ngx_table::{meta, warn};
 use super::time::unix_ms;
-use super::{header, re, req, request, row_in, semaphore, worker};
+use super::{header, re, req, request, row_in, semaphore, ssl, worker};
 use crate::encoding;
 use crate::log::Level;
 use crate::phase::{ANY, Phase, WITH_REQUEST};
@@ -64,6 +64,7 @@ const MODULES: &[(&str, &[Row])] = &[
     ("ngx.req", REQ),
     ("ngx.errlog", ERRLOG),
     ("ngx.process", PROCESS),
+    ("ngx.ssl", ssl::MODULE),
     ("resty.core", &[]),
     ("resty.core.base", BASE),
     ("resty.core.base64", &[]),

@@ -97,8 +97,9 @@ fn setpeername<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     let local = socket.local.get();
     let busy = Busy::new(&socket);
     let job = async move {
-        let _busy = busy;
-        udp::open(&target, &names, local).await
+        let opened = udp::open(&target, &names, local).await;
+        busy.over();
+        opened
     };
     Outcome::park(What::Connect, job, move |call, opened| match opened {
         Ok(peer) => {
@@ -166,8 +167,9 @@ fn receive<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     let ms = socket.read_timeout.get().unwrap_or(default);
     let busy = Busy::new(&socket);
     let job = async move {
-        let _busy = busy;
-        peer.receive(size, ms).await
+        let received = peer.receive(size, ms).await;
+        busy.over();
+        received
     };
     Outcome::park(What::Read, job, |call, received| match received {
         Ok(bytes) => {

@@ -3,6 +3,7 @@
 //! A `Socket` is shared by the Lua object and the operation that waits on it; reads and writes go through `&self` of the stream,
 //! so nothing is borrowed across an await. What is at hand at once (buffered bytes, room in the kernel's buffer, a pooled
 //! connection) is taken without waiting.
+mod eyeballs;
 mod pool;
 mod read;
 pub(crate) mod udp;
@@ -12,7 +13,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use socket2::SockRef;
@@ -26,6 +27,7 @@ pub(crate) use pool::{Entry, Pools, Queued, Seat, Unfit};
 pub(crate) use read::{Pattern, Until};
 
 use crate::stream::Stream;
+use crate::tls::{Fault, Tls, Trust};
 
 /// Where a connection goes: names its pool, too.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,6 +39,7 @@ pub(crate) enum Target {
 /// What a socket reads and writes: a connection of its own, or the client's, lent for the length of the request.
 pub(crate) enum Source {
     Peer(Stream),
+    Secure(Box<Tls>),
     Client(Rc<dyn Downstream>),
 }
 
@@ -142,6 +145,8 @@ pub(crate) struct Socket {
     pub stage: Cell<Stage>,
     /// The address that `bind` asked for.
     pub local: Cell<Option<IpAddr>>,
+    /// What `settrustedstore` gave, for the next handshake.
+    pub trust: RefCell<Option<Rc<Trust>>>,
     pub owner: Owner,
 }
 
@@ -152,6 +157,10 @@ pub(crate) struct Owner(RefCell<Weak<RefCell<Vec<vm::ThreadId>>>>);
 impl Owner {
     pub fn set(&self, request: &Request) {
         *self.0.borrow_mut() = Rc::downgrade(&request.lua.subrequests);
+    }
+    /// Some request has connected it.
+    pub fn is_known(&self) -> bool {
+        !self.0.borrow().ptr_eq(&Weak::new())
     }
     pub fn is(&self, request: &Request) -> bool {
         self.0.borrow().as_ptr() == Rc::as_ptr(&request.lua.subrequests)
@@ -298,6 +307,10 @@ impl Failure {
     }
     /// A system call's error: `connect() failed (111: Connection refused)` in the log.
     pub fn io(call: &str, e: &io::Error) -> Failure {
+        if let Some(fault) = e.get_ref().and_then(|inner| inner.downcast_ref::<Fault>()) {
+            let call = if call == "send" { "SSL_write" } else { "SSL_read" };
+            return Failure { log: Some(fault.line(call)), level: fault.level, ..Failure::silent("error") };
+        }
         Failure { log: Some(error_line(&format!("{call}() "), e)), ..Failure::silent(system_words(e)) }
     }
     /// The same for a call that fails at once: nginx takes what is not the peer's fault more seriously.
@@ -331,7 +344,7 @@ pub(crate) struct Route {
     pub target: Target,
     pub local: Option<IpAddr>,
     pub names: Names,
-    /// Milliseconds for connecting to one address.
+    /// Milliseconds for connecting.
     pub ms: u64,
 }
 
@@ -348,24 +361,33 @@ pub(crate) async fn connect(route: &Route, resolved: impl Fn()) -> Result<Stream
             }
         }
         Target::Tcp { host, port } => {
-            let addresses = resolve(host, *port, &route.names).await?;
+            let mut addresses = resolve(host, *port, &route.names).await?;
+            // (from an address of one family there is no way to the other)
+            if let Some(local) = route.local
+                && addresses.iter().any(|address| address.is_ipv6() == local.is_ipv6())
+            {
+                addresses.retain(|address| address.is_ipv6() == local.is_ipv6());
+            }
             resolved();
-            let mut last = None;
-            for address in addresses {
-                match within(ms, connect_to(address, route.local)).await {
-                    Some(Ok(stream)) => {
-                        // (a socket that is gone already fails at its first use)
-                        let _ = stream.set_nodelay(true);
-                        return Ok(Stream::from(stream));
-                    }
-                    Some(Err(failure)) => last = Some(failure),
-                    None => {
-                        let words = format!("lua tcp socket connect timed out, when connecting to {address}");
-                        return Err(Failure::timeout(&words));
-                    }
+            let to = addresses.first().map_or_else(String::new, ToString::to_string);
+            // (one address, as most names have: no race)
+            let made = match addresses[..] {
+                [one] => within(ms, connect_to(one, route.local)).await.map(Some),
+                _ => within(ms, Box::pin(eyeballs::race(addresses, route.local, ms))).await,
+            };
+            match made {
+                Some(Some(Ok(stream))) => {
+                    // (a socket that is gone already fails at its first use)
+                    let _ = stream.set_nodelay(true);
+                    Ok(Stream::from(stream))
+                }
+                Some(Some(Err(failure))) => Err(failure),
+                Some(None) => Err(not_found(host)),
+                None => {
+                    let words = format!("lua tcp socket connect timed out, when connecting to {to}");
+                    Err(Failure::timeout(&words))
                 }
             }
-            Err(last.unwrap_or_else(|| not_found(host)))
         }
     }
 }
@@ -424,34 +446,45 @@ impl Source {
     pub fn poll_read(&self, cx: &mut Context<'_>, out: &mut [u8]) -> Poll<io::Result<usize>> {
         match self {
             Source::Peer(stream) => stream.poll_read(cx, out),
+            Source::Secure(tls) => tls.poll_read(cx, out),
             Source::Client(client) => client.poll_read(cx, out),
         }
     }
     fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
         match self {
             Source::Peer(stream) => stream.try_write(bytes),
+            Source::Secure(tls) => tls.try_write(bytes),
             Source::Client(client) => client.try_write(bytes),
         }
     }
     async fn writable(&self) -> io::Result<()> {
         match self {
             Source::Peer(stream) => stream.writable().await,
+            Source::Secure(tls) => tls.stream().writable().await,
             Source::Client(client) => client.writable().await,
         }
     }
     /// Reads or sets an option of the socket; the client's has none for Lua.
     pub fn options<T>(&self, job: impl FnOnce(&SockRef<'_>) -> io::Result<T>) -> io::Result<T> {
-        match self {
-            Source::Peer(stream) => job(&SockRef::from(&stream.as_fd())),
-            Source::Client(_) => Err(io::ErrorKind::Unsupported.into()),
+        match self.stream() {
+            Some(stream) => job(&SockRef::from(&stream.as_fd())),
+            None => Err(io::ErrorKind::Unsupported.into()),
         }
     }
     /// The socket's number, for the debug log; -1: not ours.
     pub fn fd(&self) -> i32 {
+        self.stream().map_or(-1, Stream::fd)
+    }
+    fn stream(&self) -> Option<&Stream> {
         match self {
-            Source::Peer(stream) => stream.fd(),
-            Source::Client(_) => -1,
+            Source::Peer(stream) => Some(stream),
+            Source::Secure(tls) => Some(tls.stream()),
+            Source::Client(_) => None,
         }
+    }
+    /// Nothing has come that was not read, not even the end.
+    fn is_quiet(&self) -> bool {
+        self.poll_read(&mut Context::from_waker(Waker::noop()), &mut [0]).is_pending()
     }
 }
 

@@ -19,7 +19,6 @@ use tokio::time::{Instant, Sleep};
 use super::{Connected, Source};
 use crate::gauges::Gauges;
 use crate::log::{Level, Log};
-use crate::stream::Stream;
 
 pub(crate) struct Pools {
     pools: RefCell<AHashMap<Vec<u8>, Rc<Pool>>>,
@@ -47,7 +46,7 @@ pub(crate) struct Pool {
 
 /// An idle connection; it is counted by its pool.
 struct Idle {
-    stream: Stream,
+    stream: Source,
     reused: u64,
     expires: Option<Instant>,
     _counted: Counted,
@@ -262,7 +261,7 @@ impl Pool {
             // (it was counted while it was idle)
             let seat = Seat { pool: self.clone(), counted: true };
             if idle.expires.is_none_or(|at| at > Instant::now()) && idle.stream.is_quiet() {
-                let mut connected = Connected::new(Source::Peer(idle.stream), self.name.clone());
+                let mut connected = Connected::new(idle.stream, self.name.clone());
                 connected.reused = idle.reused + 1;
                 connected.seat = Some(seat);
                 return Some(connected);
@@ -273,7 +272,7 @@ impl Pool {
     /// Keeps a connection for `ms` milliseconds at most (0: for ever). Err: it is of no use any more.
     pub fn put(self: &Rc<Self>, connected: Connected, ms: u64) -> Result<(), Unfit> {
         let Connected { stream, seat, reused, .. } = connected;
-        let (Some(pools), Source::Peer(stream)) = (self.owner.upgrade(), stream) else { return Ok(()) };
+        let Some(pools) = self.owner.upgrade() else { return Ok(()) };
         let waker = pools.watcher.borrow().clone().unwrap_or(Waker::noop().clone());
         match stream.poll_read(&mut Context::from_waker(&waker), &mut [0]) {
             Poll::Pending => {}

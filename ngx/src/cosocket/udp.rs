@@ -40,19 +40,30 @@ impl Socket {
     }
 }
 
-/// Sets the socket's flag for as long as it lives.
-pub(crate) struct Busy(Rc<Socket>);
+/// Sets the socket's flag for as long as it lives. A wait that is broken off (its thread was killed) closes the socket: what comes
+/// late is nobody's answer.
+pub(crate) struct Busy {
+    socket: Rc<Socket>,
+    over: bool,
+}
 
 impl Busy {
     pub fn new(socket: &Rc<Socket>) -> Busy {
         socket.busy.set(true);
-        Busy(socket.clone())
+        Busy { socket: socket.clone(), over: false }
+    }
+    /// It came to its end.
+    pub fn over(mut self) {
+        self.over = true;
     }
 }
 
 impl Drop for Busy {
     fn drop(&mut self) {
-        self.0.busy.set(false);
+        self.socket.busy.set(false);
+        if !self.over {
+            drop(self.socket.peer.borrow_mut().take());
+        }
     }
 }
 

@@ -200,11 +200,7 @@ function M.configure(options)
         queue = bus.join(dict)
         M.post(SOURCE, STARTED)
     end
-    if interval ~= 0 and not had_timer then
-        local ok
-        ok, err = ngx.timer.at(0, run)
-        if not ok then return nil, "failed to create timer: " .. tostring(err) end
-    end
+    if interval ~= 0 and not had_timer then bus.start(run) end
     return true
 end
 

@@ -79,6 +79,8 @@ struct Flight {
 const KEPT: usize = 4096;
 /// How long one server has to answer before the next one is asked.
 const RESEND: Duration = Duration::from_secs(5);
+/// How much later than the IPv4 addresses of a name the others may come.
+const PATIENCE: Duration = Duration::from_millis(50);
 /// The longest answer that comes in one datagram.
 const DATAGRAM: usize = 1500;
 
@@ -135,7 +137,7 @@ impl Resolver {
         let of = |kind, off: bool| async move {
             if off { Err(Unresolved::NOT_FOUND) } else { self.ask_for(servers, name, kind).await }
         };
-        let (four, six) = tokio::join!(of(Kind::A, servers.without_ipv4), of(Kind::Aaaa, servers.without_ipv6));
+        let (four, six) = together(of(Kind::A, servers.without_ipv4), of(Kind::Aaaa, servers.without_ipv6)).await;
         let (addresses, seconds) = match (four, six) {
             (Ok((mut four, a)), Ok((six, b))) => {
                 four.extend(six);
@@ -179,6 +181,23 @@ impl Resolver {
             }
         }
         Err(Unresolved::NOT_FOUND)
+    }
+}
+
+type Answered = Result<(Vec<IpAddr>, u32), Unresolved>;
+
+/// Both answers. Whoever has an IPv4 address does not wait long for an IPv6 one (RFC 8305, 3).
+async fn together(four: impl Future<Output = Answered>, six: impl Future<Output = Answered>) -> (Answered, Answered) {
+    tokio::pin!(four, six);
+    tokio::select! {
+        four = &mut four => {
+            let six = match &four {
+                Ok(_) => tokio::time::timeout(PATIENCE, six).await.unwrap_or(Err(Unresolved::TIMED_OUT)),
+                Err(_) => six.await,
+            };
+            (four, six)
+        }
+        six = &mut six => (four.await, six),
     }
 }
 

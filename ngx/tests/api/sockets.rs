@@ -292,6 +292,102 @@ fn a_socket_is_its_requests_own() {
     );
 }
 
+/// A name server that knows `both.example`, at ::1 and 127.0.0.1, and is slow with the first for `late.example`.
+fn name_server_for_two() -> SocketAddr {
+    let socket = Arc::new(UdpSocket::bind("127.0.0.1:0").unwrap());
+    let address = socket.local_addr().unwrap();
+    std::thread::spawn(move || {
+        let mut question = [0; 512];
+        while let Ok((n, from)) = socket.recv_from(&mut question) {
+            let asked = &question[..n];
+            let six = asked[n - 3] == 28;
+            let record: &[u8] = match six {
+                true => b"\xc0\x0c\0\x1c\0\x01\0\0\0\x3c\0\x10\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x01",
+                false => b"\xc0\x0c\0\x01\0\x01\0\0\0\x3c\0\x04\x7f\0\0\x01",
+            };
+            let answer = [&asked[..2], &[0x81, 0x80, 0, 1, 0, 1, 0, 0, 0, 0], &asked[12..], record].concat();
+            // (late: never)
+            if !six || !asked.windows(5).any(|part| part == b"\x04late") {
+                socket.send_to(&answer, from).unwrap();
+            }
+        }
+    });
+    address
+}
+
+/// A name with addresses of both families: whoever does not answer is overtaken, whoever refuses at once.
+#[test]
+fn two_families() {
+    let listener = TcpListener::bind("[::1]:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    // (a queue of one that nobody takes from: the kernel answers the first two at most)
+    let silent = socket2::Socket::new(socket2::Domain::IPV6, socket2::Type::STREAM, None).unwrap();
+    silent.bind(&"[::1]:0".parse::<SocketAddr>().unwrap().into()).unwrap();
+    silent.listen(0).unwrap();
+    let full = silent.local_addr().unwrap().as_socket().unwrap();
+    let fill: Vec<_> = (0..4)
+        .map(|_| {
+            let socket = socket2::Socket::new(socket2::Domain::IPV6, socket2::Type::STREAM, None).unwrap();
+            socket.set_nonblocking(true).unwrap();
+            let _ = socket.connect(&full.into());
+            socket
+        })
+        .collect();
+    // Beside it, at the same port, somebody who answers; and one who is there in the other family only.
+    let beside = TcpListener::bind(("127.0.0.1", full.port())).unwrap();
+    let only_four = TcpListener::bind("127.0.0.1:0").unwrap();
+    let given = |without_ipv6| {
+        let servers = Servers { addresses: vec![name_server_for_two()], without_ipv6, ..Servers::default() };
+        let conf = LuaConf { resolver: Some(Arc::new(servers)), resolver_timeout: 20_000, ..LuaConf::default() };
+        Given { conf, ..Given::default() }
+    };
+    let connect = |name: &str, port: u16| format!("ngx.say(ngx.socket.connect('{name}', {port}) and 'connected')");
+    let (full, four) = (full.port(), only_four.local_addr().unwrap().port());
+    check_given(
+        &given(false),
+        &[
+            // IPv6 goes first, and is enough.
+            (&connect("both.example", port), "connected\n"),
+            (&connect("both.example", full), "connected\n"),
+            (&connect("both.example", four), "connected\n"),
+            (&connect("late.example", four), "connected\n"),
+            (
+                "local s = ngx.socket.tcp() s:bind('127.0.0.1') ngx.say(s:connect('both.example', FOUR))"
+                    .replace("FOUR", &four.to_string())
+                    .as_str(),
+                "1\n",
+            ),
+        ],
+    );
+    let accepted = |listener: &TcpListener| {
+        listener.set_nonblocking(true).unwrap();
+        std::iter::from_fn(|| listener.accept().ok()).count()
+    };
+    assert_eq!([&listener, &beside, &only_four].map(accepted), [1, 1, 3]);
+    // ipv6=off: nobody else is there.
+    check_given(
+        &given(true),
+        &[(
+            "ngx.say(ngx.socket.connect('both.example', PORT))".replace("PORT", &port.to_string()).as_str(),
+            "nilconnection refused\n[error] connect() failed (111: Connection refused)\n",
+        )],
+    );
+    drop(fill);
+}
+
+/// A wait that is broken off closes the socket.
+#[test]
+fn a_killed_wait_for_a_datagram() {
+    let peer = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let code = "local s = ngx.socket.udp() s:setpeername('127.0.0.1', PORT)
+        local t = ngx.thread.spawn(function() s:receive() end) ngx.say(s:receive()) ngx.thread.kill(t) ngx.sleep(0.001)
+        ngx.say(s:send('x')) ngx.say(s:close()) ngx.say(s:setpeername('127.0.0.1', PORT)) ngx.say(s:send('x'))";
+    check(&[(
+        &code.replace("PORT", &peer.local_addr().unwrap().port().to_string()),
+        "nilsocket busy\nnilclosed\nnilclosed\n1\n1\n[error] attempt to send data on a closed socket: u:0000000000000000, c:0000000000000000\n",
+    )]);
+}
+
 /// A name server: `NAME.example` has the address 127.0.0.1, `nothing` has none, `silent` gets no answer.
 fn name_server(asked: Arc<AtomicUsize>) -> SocketAddr {
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();

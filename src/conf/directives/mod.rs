@@ -19,6 +19,7 @@ pub use listen::resolve;
 mod location;
 mod log;
 mod lua;
+pub mod lua_ssl;
 mod map;
 mod rewrite;
 mod userid;
@@ -121,6 +122,7 @@ pub static TABLES: &[&[Row]] = &[
     map::ROWS,
     echo::ROWS,
     lua::ROWS,
+    lua_ssl::ROWS,
 ];
 
 const fn row(name: &'static str, at: u32, args: u32, set: fn(&mut Builder, &Directive) -> Result<(), String>) -> Row {

@@ -62,6 +62,8 @@ pub struct UserdataObj<'gc> {
     pub meta: Lock<Option<Table<'gc>>>,
     /// A Lua value that belongs to the object: its environment, or what its methods keep.
     pub user_value: Lock<Value<'gc>>,
+    /// `type()` calls it cdata: what OpenResty hands out through the FFI.
+    pub cdata: bool,
 }
 
 // SAFETY: every field that can hold a Gc is traced.

@@ -456,6 +456,7 @@ impl<'gc> Value<'gc> {
             Kind::Table(_) => 4,
             Kind::Closure(_) | Kind::Row(_) | Kind::Native(_) => 5,
             Kind::Thread(_) => 6,
+            Kind::Userdata(object) if object.cdata => 8,
             Kind::Userdata(_) | Kind::Light(_) => 7,
             Kind::Int64(_) => 8,
             Kind::Cell(_) => 9,
