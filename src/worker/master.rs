@@ -88,9 +88,14 @@ pub fn run(origin: &Origin, main: Main) -> ExitCode {
         make_directories(&main);
         let mut master = Master { origin, main, sockets, pid, server: None, retry: None, resting: false };
         plain.say(Level::Notice, "start worker processes");
-        if master.start(&mut signals).await != Outcome::Ready {
-            master.kill(Event::Term);
-            return ExitCode::FAILURE;
+        match master.start(&mut signals).await {
+            Outcome::Ready => {}
+            // (somebody else ended it: another will start)
+            Outcome::Refused if master.was_killed() => {}
+            _ => {
+                master.kill(Event::Term);
+                return ExitCode::FAILURE;
+            }
         }
         if daemon::is_child() {
             daemon::ready();
@@ -153,7 +158,8 @@ impl Master<'_> {
                     self.resting = true;
                     self.kill(Event::Quit);
                 }
-                Event::Chld if self.reap() && !self.resting => {
+                // (one that is to be tried again later is not tried at once)
+                Event::Chld if self.reap() && !self.resting && self.retry.is_none() => {
                     let outcome = self.start(&mut signals).await;
                     if outcome == Outcome::Stop {
                         return self.end(Event::Term, signals).await;
@@ -295,6 +301,12 @@ impl Master<'_> {
             // (a server that is gone gets them at its start)
             let _ = Message::Logs(files).send(&server.stream).await;
         }
+    }
+
+    /// Whether the server, which has ended or is about to, ends by a signal.
+    fn was_killed(&mut self) -> bool {
+        let status = self.server.as_mut().and_then(|server| server.child.wait().ok());
+        status.is_some_and(|status| status.signal().is_some())
     }
 
     /// Whether the server has ended; says how.
