@@ -220,6 +220,7 @@ fn start(peer: &Peer) -> Server {
                     ngx.say('done')
                 }} }}
                 location = /status {{ perilune_status; }}
+                location = /pid {{ return 200 $pid; }}
             }}"
         ),
         &[("faults.lua", &lua)],
@@ -228,13 +229,17 @@ fn start(peer: &Peer) -> Server {
     server
 }
 
+/// Open files of the serving process.
+fn fds(server: &Server) -> u64 {
+    std::fs::read_dir(format!("/proc/{}/fd", server.body("/pid"))).unwrap().count() as u64
+}
+
 /// What there is of everything that could leak.
 fn all_there_is(server: &Server) -> (Vec<u64>, Vec<(String, u64)>) {
     server.body("/go?0");
     let status = Status::of(server);
-    let fds = std::fs::read_dir(format!("/proc/{}/fd", server.pid())).unwrap().count() as u64;
     let names = ["light_threads", "timers_pending", "timers_running", "idle_sockets", "exiting"];
-    (names.map(|name| status.worker(name)).into_iter().chain([fds]).collect(), status.waits())
+    (names.map(|name| status.worker(name)).into_iter().chain([fds(server)]).collect(), status.waits())
 }
 
 /// The same once it does not change any more: connections that were closed are gone.
@@ -318,10 +323,9 @@ fn check(kind: &Kind) {
         // (a first request opens what stays open, a first reload, too)
         server.body("/go?0");
         if fault == "reload" {
-            let fds = || std::fs::read_dir(format!("/proc/{}/fd", server.pid())).unwrap().count();
-            let before = fds();
             server.signal("HUP");
-            until("the reload", || server.log().contains("gracefully shutting down") && fds() != before);
+            until("the reload", || server.log().contains("gracefully shutting down"));
+            Status::until(&server, |status| status.worker("exiting") == 0);
             server.body("/go?0");
         }
         let before = settled(&server);

@@ -10,6 +10,8 @@ mod faults;
 mod fuzz;
 mod http;
 mod lua;
+mod lua_directives;
+mod lua_module;
 mod lualib;
 mod modules;
 mod process;

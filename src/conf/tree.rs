@@ -104,6 +104,8 @@ pub struct LuaMain {
     pub thread_cache_max_entries: Option<u64>,
     pub regex_cache_max_entries: Option<u64>,
     pub regex_match_limit: Option<u64>,
+    /// lua_capture_error_log: what is logged is kept there, too.
+    pub captured: Option<Arc<ngx::captured::Captured>>,
     /// What Lua there is anywhere: in the phases that answer, in header or body filters, in body filters.
     pub answers: bool,
     pub filters: bool,

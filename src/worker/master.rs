@@ -69,7 +69,7 @@ enum Outcome {
 /// Serves until a signal ends it.
 pub fn run(origin: &Origin, main: Main) -> ExitCode {
     let main = Arc::new(main);
-    let plain = Plain(main.error_log.clone());
+    let plain = Plain::of(&main);
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return refuse(&plain, &format!("cannot make a runtime: {error}")),
@@ -119,7 +119,7 @@ fn make_directories(main: &Main) {
 
 impl Master<'_> {
     fn plain(&self) -> Plain {
-        Plain(self.main.error_log.clone())
+        Plain::of(&self.main)
     }
 
     async fn follow(mut self, mut signals: Signals) {

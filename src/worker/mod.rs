@@ -104,7 +104,8 @@ impl Worker {
     /// A word about a connection, where there is no request to speak of.
     pub fn say(&self, client: &Connection, listen: usize, level: ngx::log::Level, message: &str) {
         let logs = self.default_settings(listen).error_log.clone().unwrap_or_else(|| self.main.error_log.clone());
-        crate::log::write(&logs, level, client.number, message.as_bytes(), b"");
+        let captured = self.http.lua.captured.as_deref();
+        crate::log::write(&logs, captured, level, client.number, message.as_bytes(), b"");
     }
 
     /// A number for `$request_id`: different each time, not to be guessed from another.

@@ -38,7 +38,7 @@ pub struct Job {
     /// Told once: whether the start succeeded; if not, what to log.
     pub started: std::sync::mpsc::Sender<Result<(), Refusal>>,
     /// The first worker of a configuration runs init_by_lua's checks for all: its failure fails the start.
-    pub log: Arc<[crate::log::ErrorLog]>,
+    pub log: Plain,
 }
 
 /// Why a worker did not start, and how the log is to call it.
@@ -69,7 +69,7 @@ async fn live(job: Job) {
     let mut setup = vm::setup(&main, &http, id);
     setup.pools = Some(Rc::new(vm::pools(&main, &http, id, &log)));
     counts.lua.add(id, &setup.gauges);
-    let plain = Rc::new(Plain(log));
+    let plain = Rc::new(log);
     let lua = Rc::new(vm::WorkerVm::create(setup, plain.clone(), http.lua.init.clone()));
     if let Some(code) = &http.lua.init
         && let Err(error) = lua.run_worker_phase(Phase::Init, code).await
