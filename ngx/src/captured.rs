@@ -64,17 +64,27 @@ impl Captured {
         self.ring().push(level, time, text);
     }
 
+    /// The lines, the oldest first.
+    pub fn all(&self) -> Vec<Vec<u8>> {
+        let ring = self.ring();
+        ring.lines.iter().filter_map(|place| ring.text(place)).collect()
+    }
+
     /// Takes the oldest line out.
     pub fn pop(&self) -> Option<Line> {
         let mut ring = self.ring();
         let place = ring.lines.pop_front()?;
-        let from = place.at.saturating_add(HEADER);
-        let text = ring.bytes.get(from..from.saturating_add(place.length))?.to_vec();
+        let text = ring.text(&place)?;
         Some(Line { level: place.level, time: place.time, text })
     }
 }
 
 impl Ring {
+    fn text(&self, place: &Place) -> Option<Vec<u8>> {
+        let from = place.at.saturating_add(HEADER);
+        self.bytes.get(from..from.saturating_add(place.length)).map(<[u8]>::to_vec)
+    }
+
     fn push(&mut self, level: Level, time: f64, text: &[u8]) {
         let need = text.len().saturating_add(HEADER);
         if level > self.filter || need > self.bytes.len() {
