@@ -76,7 +76,7 @@ fn tests() -> Vec<Test> {
 fn uses(text: &str, what: &str, directive: bool) -> bool {
     let word = |byte: Option<&u8>| byte.is_some_and(|byte| byte.is_ascii_alphanumeric() || *byte == b'_');
     text.match_indices(what).any(|(at, _)| {
-        let (before, after) = (text[..at].as_bytes().last(), &text[at + what.len()..]);
+        let (before, after) = (text.as_bytes()[..at].last(), &text[at + what.len()..]);
         let starts = !word(before) || !what.starts_with(|c: char| c.is_ascii_alphabetic());
         let ends = !word(after.as_bytes().first()) || what.ends_with('(');
         // (a directive is followed by its arguments, and not by what the log says of it)

@@ -19,6 +19,7 @@ mod readme;
 mod redis;
 mod reload;
 mod request_life;
+mod set_misc;
 mod sockets;
 mod status;
 mod support;

@@ -189,7 +189,7 @@ fn who_may() {
         location /file { secure_link $arg_h; secure_link_md5 k$uri; if ($secure_link = '') { return 403; } return 200 $secure_link; }
         location /ref { valid_referers none *.here ~there; return 200 \"[$invalid_referer]\"; } }";
     let files = [
-        ("conf/users", "me:{PLAIN}it\n"),
+        ("conf/users", "me:{PLAIN}it\nslow:$2y$05$abcdefghijklmnopqrstuuOQiyCxlgf/oeuTqixKmWdcYUh4Hjl0a\n"),
         ("html/allow", "in"),
         ("html/basic", "in"),
         ("html/any", "in"),
@@ -211,6 +211,7 @@ fn who_may() {
                 "/basic | Authorization: Basic bWU6aQ==",
                 "401 Content-Type: text/html; Content-Length: 181; WWW-Authenticate: Basic realm=\"the realm\"; (page)",
             ),
+            ("/basic | Authorization: Basic c2xvdzpzZWNyZXQ=", "200 Content-Type: text/plain; Content-Length: 2; in"),
             ("/any | Authorization: Basic bWU6aXQ=", "200 Content-Type: text/plain; Content-Length: 2; in"),
             ("/ask", "200 Content-Type: text/plain; Content-Length: 2; Who: me; in"),
             ("/read", "200 Content-Type: text/plain; Content-Length: 2; in"),
@@ -312,7 +313,8 @@ fn directories_and_dots() {
 fn copies_and_cookies() {
     let http = "log_format m '$request_method $uri $request_body'; server { listen 127.0.0.1:PORT; location / { mirror /copy; return 200 x; }
         location = /copy { log_subrequest on; access_log logs/copy_$request_method.log m; return 200; }
-        location /id { userid on; userid_name id; userid_flags httponly samesite=lax; return 204; } location /off { mirror off; echo hi; } location /on { mirror /copy; echo hi; } }";
+        location /id { userid on; userid_name id; userid_flags httponly samesite=lax; return 204; }
+        location /marked { userid on; userid_name id; userid_mark z; return 204; } location /off { mirror off; echo hi; } location /on { mirror /copy; echo hi; } }";
     let server = Server::start(http, &[]);
     server.raw(b"POST /on HTTP/1.0\r\nContent-Length: 4\r\n\r\nbody");
     ask(&server, "/off");
@@ -325,6 +327,11 @@ fn copies_and_cookies() {
     );
     let value = cookie.split("id=").nth(1).and_then(|rest| rest.split(';').next()).unwrap();
     assert_eq!(ask(&server, &format!("/id | Cookie: id={value}")), "204");
+    // The same identity comes again until it comes with the mark; the mark is no part of it.
+    let marked = format!("{}z=", &value[..22]);
+    assert_eq!(ask(&server, &format!("/marked | Cookie: id={value}")), format!("204 Set-Cookie: id={marked}; path=/;"));
+    assert_eq!(ask(&server, &format!("/marked | Cookie: id={marked}")), "204");
+    assert_eq!(ask(&server, &format!("/id | Cookie: id={marked}")), "204");
 }
 
 /// A proxy says who is behind it; without its header nothing is served.

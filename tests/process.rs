@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 
+use crate::support::load::Client;
 use crate::support::{Prefix, Server, free_port, until};
 
 const ECHO: &str = "server { listen 127.0.0.1:PORT; return 200 one; }";
@@ -302,4 +303,127 @@ fn a_server_ends_with_its_parent() {
         status.is_empty() || status.contains("State:\tZ")
     });
     assert!(std::net::TcpListener::bind(("127.0.0.1", server.port)).is_ok());
+}
+
+/// What `env` names, and TZ, is there for Lua; with a parent or without one.
+#[test]
+fn the_environment_is_what_env_says() {
+    let http = r#"server { listen 127.0.0.1:PORT; location / { content_by_lua_block {
+        for _, name in ipairs { "GIVEN", "KEPT", "TZ", "HOME", "GONE" } do ngx.print(name, "=", tostring(os.getenv(name)), " ") end
+        ngx.print(io.popen("echo $KEPT$GONE"):read("*l"))
+    } } }"#;
+    let conf = |master: &str| {
+        format!(
+            "daemon off; master_process {master}; user root; pid logs/nginx.pid; env GIVEN=here; env KEPT; env GONE=; env NONE;
+            error_log logs/error.log; events {{}} http {{ {http} }}"
+        )
+    };
+    for master in ["on", "off"] {
+        let (prefix, port) = (Prefix::new(), free_port());
+        prefix.write("conf/nginx.conf", &conf(master).replace("PORT", &port.to_string()));
+        let mut command = prefix.command(&[]);
+        command.env("GIVEN", "there").env("KEPT", "kept").env("GONE", "gone").env("HOME", "/x").env("TZ", "UTC");
+        let mut server = Server::with_command(command, prefix, port);
+        let expected = "GIVEN=here KEPT=kept TZ=UTC HOME=nil GONE= kept";
+        assert_eq!(server.body("/"), expected, "{master}\n{}", server.log());
+        if master == "on" {
+            let conf = server.prefix.read("conf/nginx.conf");
+            server.prefix.write("conf/nginx.conf", &conf.replace("GIVEN=here", "GIVEN=anew"));
+            server.signal("HUP");
+            until("the other environment", || server.body("/").starts_with("GIVEN=anew KEPT=kept "));
+        }
+        server.signal("QUIT");
+        assert!(server.ended());
+    }
+}
+
+/// Clients beyond `worker_connections` are turned away; idle ones make room for new ones.
+#[test]
+fn connections_are_limited() {
+    let http = r#"server { listen 127.0.0.1:PORT; location / { return 200 one; }
+        location /wait { content_by_lua_block { begun = (begun or 0) + 1 while not go do ngx.sleep(0.001) end ngx.say("done") } }
+        location /begun { content_by_lua_block { ngx.print(begun) } } location /go { content_by_lua_block { go = true } } }"#;
+    // (one is for listening, one for the parent)
+    let conf = format!(
+        "daemon off; user root; pid logs/nginx.pid; error_log logs/error.log info; events {{ worker_connections 5; }} http {{ {http} }}"
+    );
+    let server = Server::with_conf(&conf, &[], &[]);
+    let mut idle: Vec<Client> = (0..3).map(|_| Client::new(server.port)).collect();
+    for client in &mut idle {
+        client.send("/");
+        assert_eq!(client.answer(), (200, "one".into()));
+    }
+    // Nobody asks for anything: there is room for others.
+    let mut waiting: Vec<Client> = Vec::new();
+    for count in 1..=3 {
+        let mut client = Client::new(server.port);
+        client.send("/wait");
+        waiting.push(client);
+        until("it begins", || server.body("/begun") == count.to_string());
+        if count == 2 {
+            break;
+        }
+    }
+    assert!(
+        server.log().contains("[warn]")
+            && server.log().contains("5 worker_connections are not enough, reusing connections")
+    );
+    drop(idle);
+    until("the last place is taken", || {
+        let mut client = Client::new(server.port);
+        client.send("/wait");
+        waiting.push(client);
+        server.log().contains("[alert]")
+    });
+    assert!(server.log().contains("5 worker_connections are not enough\n"), "{}", server.log());
+}
+
+/// WINCH lets a daemon's server go with its last request; the parent stays, and HUP brings another.
+#[test]
+fn winch_rests_until_hup() {
+    let (prefix, port) = (Prefix::new(), free_port());
+    let http = ECHO.replace("PORT", &port.to_string());
+    prefix.write(
+        "conf/nginx.conf",
+        &format!("pid logs/nginx.pid; error_log logs/error.log notice; events {{}} http {{ {http} }}"),
+    );
+    assert!(prefix.command(&[]).status().unwrap().success());
+    let pid = prefix.read("logs/nginx.pid").trim().to_string();
+    let kill =
+        |signal: &str| assert!(std::process::Command::new("kill").args([signal, &pid]).status().unwrap().success());
+    kill("-WINCH");
+    until("the server is gone", || prefix.read("logs/error.log").contains("exited with code 0"));
+    assert!(prefix.read("logs/error.log").contains("signal 28 (SIGWINCH) received, stop accepting connections"));
+    kill("-HUP");
+    let answered = || {
+        let mut stream = std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
+        stream.write_all(b"GET / HTTP/1.0\r\n\r\n").unwrap();
+        let mut text = String::new();
+        stream.read_to_string(&mut text).is_ok() && text.ends_with("one")
+    };
+    until("another serves", answered);
+    kill("-QUIT");
+    until("the pid file is gone", || prefix.read("logs/nginx.pid").is_empty());
+}
+
+/// A stop reaches the server that only finishes its requests, too.
+#[test]
+fn a_predecessor_ends_with_the_others() {
+    let http = r#"server { listen 127.0.0.1:PORT; location / { return 200 $pid; }
+        location /wait { content_by_lua_block { ngx.log(ngx.ERR, "begun") ngx.sleep(600) } } }"#;
+    let mut server = Server::start(http, &[]);
+    let first = serving(&server);
+    let mut client = Client::new(server.port);
+    client.send("/wait");
+    until("it begins", || server.log().contains("begun"));
+    // (other limits: another process)
+    let conf = server.prefix.read("conf/nginx.conf");
+    server.prefix.write("conf/nginx.conf", &format!("worker_rlimit_nofile 777; {conf}"));
+    server.signal("HUP");
+    until("another process", || ![0, first].contains(&serving(&server)));
+    assert!(std::path::Path::new(&format!("/proc/{first}")).exists());
+    server.signal("TERM");
+    assert!(server.ended());
+    until("the predecessor's end", || !std::path::Path::new(&format!("/proc/{first}")).exists());
+    assert!(server.log().contains(&format!("worker process {first} exited with code 0")), "{}", server.log());
 }

@@ -303,3 +303,18 @@ fn echo_location_puts_subrequests_in() {
     assert!(body.starts_with("before\na=1\nb=2\n<html>"), "{body}");
     assert!(body.ends_with("</html>\nafter\n"), "{body}");
 }
+
+/// Those behind an asynchronous one do not wait for it; the output has the commands' order all the same.
+#[test]
+fn asynchronous_subrequests_run_side_by_side() {
+    let server = Server::start(
+        "server { listen 127.0.0.1:PORT;
+            location = /t { echo a; echo_location_async /first; echo b; echo_subrequest_async GET /second; echo c; }
+            location = /mixed { echo_location_async /first; echo_location /second; echo_flush; echo end; }
+            location = /first { content_by_lua_block { while not told do ngx.sleep(0.001) end ngx.say('first ', told) } }
+            location = /second { content_by_lua_block { told = 'was told' ngx.say('second') } } }",
+        &[],
+    );
+    assert_eq!(server.body("/t"), "a\nfirst was told\nb\nsecond\nc\n");
+    assert_eq!(server.body("/mixed"), "first was told\nsecond\nend\n");
+}

@@ -138,7 +138,13 @@ fn serve(flags: &Flags, bare: bool) -> ExitCode {
         println!("{}", demo::GREETING);
         return server::run(&origin, main);
     }
-    if main.master_process { master::run(&origin, main) } else { server::run(&origin, main) }
+    if main.master_process {
+        return master::run(&origin, main);
+    }
+    if let Err(error) = crate::worker::environment::restrict(&main) {
+        tell(Level::Alert, &format!("the environment stays as it is {}", conf::os_error(&error)));
+    }
+    server::run(&origin, main)
 }
 
 fn origin(flags: &Flags) -> Origin {

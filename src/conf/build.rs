@@ -90,6 +90,7 @@ pub struct Builder {
     pub files: Vec<(PathBuf, Vec<u8>)>,
     pub logs: Vec<Arc<LogFile>>,
     pub log_buffers: Vec<Arc<crate::log::buffer::Buffered>>,
+    pub memory_logs: Vec<Arc<LogFile>>,
     /// Warnings, to be logged once the log is open.
     pub notes: Vec<(Level, String)>,
     /// Directories that the server writes to.
@@ -118,6 +119,7 @@ impl Builder {
             files: Vec::new(),
             logs: Vec::new(),
             log_buffers: Vec::new(),
+            memory_logs: Vec::new(),
             notes: Vec::new(),
             temp_paths: Vec::new(),
             has_http: false,

@@ -108,6 +108,7 @@ fn run(builder: &mut Builder, origin: &Origin, file: &Path) -> Result<Main, Stri
         error_log: Arc::from(error_log),
         log_files: std::mem::take(&mut builder.logs),
         log_buffers: std::mem::take(&mut builder.log_buffers),
+        memory_logs: std::mem::take(&mut builder.memory_logs),
         temp_paths: std::mem::take(&mut builder.temp_paths),
         http,
     })

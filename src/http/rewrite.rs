@@ -36,6 +36,16 @@ pub async fn run(live: &Live, request: &mut Request, location: &Location) -> Nex
                     let _ = live.assign(request, kind, Some(value));
                 }
             }
+            Op::SetMisc { slot, function, place, args } => {
+                let args: Vec<Vec<u8>> = args.iter().map(|value| live.eval(request, value)).collect();
+                let text = match super::set_misc::run(live, request, function, place, &args) {
+                    Ok(text) => text,
+                    Err(status) => return Next::Status(status),
+                };
+                if let Some(kind) = live.http().vars.get(*slot as usize) {
+                    let _ = live.assign(request, kind, Some(text));
+                }
+            }
             Op::Return(answer) => {
                 let Some(text) = &answer.text else { return Next::Status(answer.status) };
                 request.response.status = answer.status;

@@ -21,23 +21,33 @@ use crate::conf::tree::Main;
 
 /// A log file, shared by everything that writes to it. Opened apart from being named, so that a configuration can be read
 /// without touching the disk; a line is one write, so that lines of several workers never mix.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct LogFile {
     path: Option<PathBuf>,
     file: RwLock<Option<File>>,
     /// Not a file at all.
     syslog: Option<syslog::Syslog>,
+    /// Neither: the latest lines, for whoever asks `perilune_status` for them.
+    memory: Option<Captured>,
 }
 
 impl LogFile {
     pub fn new(path: PathBuf) -> LogFile {
-        LogFile { path: Some(path), file: RwLock::new(None), syslog: None }
+        LogFile { path: Some(path), ..LogFile::default() }
     }
     pub fn stderr() -> LogFile {
-        LogFile { path: None, file: RwLock::new(None), syslog: None }
+        LogFile::default()
     }
     pub fn syslog(syslog: syslog::Syslog) -> LogFile {
-        LogFile { path: None, file: RwLock::new(None), syslog: Some(syslog) }
+        LogFile { syslog: Some(syslog), ..LogFile::default() }
+    }
+    /// `size`: bytes of the latest lines.
+    pub fn memory(size: usize) -> LogFile {
+        LogFile { memory: Some(Captured::new(size)), ..LogFile::default() }
+    }
+    /// What is in the memory, the oldest line first; it stays there.
+    pub fn lines(&self) -> Vec<Vec<u8>> {
+        self.memory.as_ref().map(Captured::all).unwrap_or_default()
     }
     pub fn path(&self) -> Option<&PathBuf> {
         self.path.as_ref()
@@ -60,6 +70,9 @@ impl LogFile {
     }
     /// A line of an error log.
     fn write_at(&self, level: Level, line: &[u8]) {
+        if let Some(memory) = &self.memory {
+            return memory.push(level, 0.0, line.strip_suffix(b"\n").unwrap_or(line));
+        }
         match &self.syslog {
             Some(syslog) => syslog.send(u8::try_from(level as i64 - 1).unwrap_or(0), line),
             None => self.write(line),

@@ -123,7 +123,12 @@ impl Server {
             prefix.write(name, text);
         }
         prefix.write("conf/nginx.conf", &conf.replace("PORT", &port.to_string()));
-        let child = prefix.command(flags).stderr(Stdio::null()).spawn().unwrap();
+        let command = prefix.command(flags);
+        Server::with_command(command, prefix, port)
+    }
+
+    pub fn with_command(mut command: Command, prefix: Prefix, port: u16) -> Server {
+        let child = command.stderr(Stdio::null()).spawn().unwrap();
         let mut server = Server { prefix, port, child };
         until("the server listens", || {
             if let Some(status) = server.child.try_wait().unwrap() {
@@ -161,10 +166,7 @@ impl Server {
                     assert!(enough, "no end of the answer to {:?}: {:?}", bytes.escape_ascii(), out.escape_ascii());
                     break;
                 }
-                Err(error) => {
-                    eprintln!("XX {error}");
-                    break;
-                }
+                Err(_) => break,
             }
         }
         tidy(&String::from_utf8_lossy(&out), self.port)

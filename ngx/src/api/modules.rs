@@ -138,15 +138,7 @@ fn encode_base64url<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
         return call.ret_nil_err("must provide a string");
     };
     call.reserve(bytes.len() * 2)?;
-    let mut text = encoding::encode_base64(bytes, true);
-    for c in &mut text {
-        match c {
-            b'+' => *c = b'-',
-            b'/' => *c = b'_',
-            _ => {}
-        }
-    }
-    let v = call.string(text)?;
+    let v = call.string(encoding::encode_base64url(bytes))?;
     call.ret(v)
 }
 
@@ -155,16 +147,7 @@ fn decode_base64url<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
         return call.ret_nil_err("must provide a string");
     };
     call.reserve(text.len() * 2)?;
-    let plain: Option<Vec<u8>> = text
-        .iter()
-        .map(|c| match c {
-            b'-' => Some(b'+'),
-            b'_' => Some(b'/'),
-            b'+' | b'/' => None,
-            c => Some(*c),
-        })
-        .collect();
-    match plain.and_then(|text| encoding::decode_base64(&text)) {
+    match encoding::decode_base64url(text) {
         Some(bytes) => {
             let v = call.string(bytes)?;
             call.ret(v)
@@ -214,7 +197,7 @@ fn set_filter_level<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     let Some(captured) = worker(call)?.setup.captured.clone() else { return call.ret_nil_err(NO_CAPTURE) };
     match Level::from_number(level) {
         Some(level) => captured.set_filter(level),
-        None => return call.ret_nil_err(&format!("bad log level: {level}")),
+        None => return call.ret_nil_err(format!("bad log level: {level}")),
     }
     call.ret(Value::TRUE)
 }

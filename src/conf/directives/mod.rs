@@ -8,6 +8,7 @@ mod content;
 pub use body::MapDraft as CharsetDraft;
 mod core;
 mod echo;
+mod files;
 mod geo;
 pub use geo::{GeoDraft, SplitDraft};
 mod gzip;
@@ -21,6 +22,7 @@ mod log;
 mod lua;
 mod map;
 mod rewrite;
+mod set_misc;
 mod userid;
 
 use std::collections::HashMap;
@@ -109,7 +111,10 @@ pub static TABLES: &[&[Row]] = &[
     http_core::ROWS,
     location::ROWS,
     log::ROWS,
+    files::ROWS,
     rewrite::ROWS,
+    set_misc::SETTINGS,
+    set_misc::ROWS,
     headers::ROWS,
     access::ROWS,
     limits::ROWS,

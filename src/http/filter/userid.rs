@@ -12,15 +12,23 @@ use crate::time;
 pub fn head(live: &Live, request: &mut Request) -> Result<Option<Body>, u16> {
     let settings = live.settings();
     let mode = settings.userid.unwrap_or(UserId::Off);
-    if !matches!(mode, UserId::On | UserId::V1) || got(live, request).is_some() {
+    if !matches!(mode, UserId::On | UserId::V1) {
         return Ok(None);
     }
-    let name = settings.userid_name.clone().unwrap_or_else(|| b"uid".to_vec());
-    let id = fresh(live);
+    let mark = settings.userid_mark.flatten();
+    let id = match sent(live, request) {
+        Some((_, theirs)) if mark.is_none() || theirs == mark => return Ok(None),
+        // (without the mark, or with another one: the same identity is sent again with it)
+        Some((id, _)) => id,
+        None => fresh(live),
+    };
     live.user_id.set(Some(id));
-    let mut cookie = name;
+    let mut cookie = settings.userid_name.clone().unwrap_or_else(|| b"uid".to_vec());
     cookie.push(b'=');
     cookie.extend_from_slice(&ngx::encoding::encode_base64(&id, false));
+    if let (Some(mark), Some(place)) = (mark, cookie.len().checked_sub(2)) {
+        cookie[place] = mark;
+    }
     match settings.userid_expires {
         None | Some(None) => {}
         Some(Some(u64::MAX)) => cookie.extend_from_slice(b"; expires=Thu, 31-Dec-37 23:55:55 GMT"),
@@ -64,8 +72,13 @@ pub const FLAGS: &[(&[u8], &[u8])] = &[
     (b"samesite=none", b"; samesite=none"),
 ];
 
-/// The identity the client sent, where there is a mark in it only with that mark.
+/// The identity the client sent.
 pub fn got(live: &Live, request: &Request) -> Option<[u8; 16]> {
+    sent(live, request).map(|(id, _)| id)
+}
+
+/// The same with the character where a mark would be.
+fn sent(live: &Live, request: &Request) -> Option<([u8; 16], Option<u8>)> {
     let name = live.settings().userid_name.clone().unwrap_or_else(|| b"uid".to_vec());
     let value = request.headers.all(b"cookie").find_map(|line| {
         line.split(|&b| b == b';').find_map(|pair| {
@@ -73,8 +86,10 @@ pub fn got(live: &Live, request: &Request) -> Option<[u8; 16]> {
             (key == &name[..]).then(|| value.strip_prefix(b"="))?.map(<[u8]>::to_vec)
         })
     })?;
-    let bytes = ngx::encoding::decode_base64(value.get(..24).unwrap_or(&value))?;
-    bytes.try_into().ok()
+    // (16 bytes are 22 characters: what follows is padding, or was, before it was marked)
+    let bytes = ngx::encoding::decode_base64(value.get(..22)?)?;
+    let mark = value.get(22).copied().filter(|_| value.get(23) == Some(&b'='));
+    Some((bytes.try_into().ok()?, mark))
 }
 
 /// A new identity: the server, the time, the process, a count.
