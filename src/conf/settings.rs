@@ -112,6 +112,7 @@ settings! {
     open_file_cache_valid: u64,
     open_file_cache_min_uses: u64,
     open_file_cache_errors: bool,
+    disable_symlinks: crate::http::symlinks::Rule,
     set_base32_padding: bool,
     set_base32_alphabet: Vec<u8>,
     log_not_found: bool,

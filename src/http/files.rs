@@ -64,7 +64,7 @@ pub async fn serve(live: &Live, request: &mut Request) -> Next {
         request.response.headers.set("Content-Encoding", "gzip");
         return respond(live, request, &found).await;
     }
-    let found = match open_files::open(live, &path) {
+    let found = match open_files::open(live, request, &path) {
         Ok(found) => found,
         Err(error) => {
             use std::io::ErrorKind::{IsADirectory, NotADirectory, NotFound, PermissionDenied};
@@ -72,6 +72,8 @@ pub async fn serve(live: &Live, request: &mut Request) -> Next {
                 NotFound | NotADirectory => 404,
                 _ if error.raw_os_error() == Some(rustix::io::Errno::NAMETOOLONG.raw_os_error()) => 404,
                 PermissionDenied | IsADirectory => 403,
+                // (a link where disable_symlinks refuses them)
+                _ if error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error()) => 403,
                 _ => 500,
             };
             let quiet = status == 404 && live.settings().log_not_found == Some(false);
@@ -111,7 +113,8 @@ fn compressed(live: &Live, request: &Request, name: &[u8]) -> Option<Found> {
     if !takes && live.settings().gzip_vary != Some(true) {
         return None;
     }
-    let found = open_files::open(live, &path_of(&[name, b".gz"].concat())).ok().filter(|found| found.facts.is_file)?;
+    let found =
+        open_files::open(live, request, &path_of(&[name, b".gz"].concat())).ok().filter(|found| found.facts.is_file)?;
     if mode == GzipStatic::On {
         filter::vary(live);
     }
@@ -137,7 +140,8 @@ async fn index(live: &Live, request: &mut Request) -> Next {
         }
         let path = [&directory[..], &name].concat();
         let there = match live.settings().open_file_cache {
-            Some(Some(_)) => open_files::open(live, &path_of(&path)).is_ok(),
+            _ if live.settings().disable_symlinks.is_some() => open_files::open(live, request, &path_of(&path)).is_ok(),
+            Some(Some(_)) => open_files::open(live, request, &path_of(&path)).is_ok(),
             _ => std::fs::metadata(path_of(&path)).is_ok(),
         };
         if there {

@@ -14,6 +14,7 @@ mod route;
 pub mod set_misc;
 pub mod status;
 mod subrequest;
+pub mod symlinks;
 pub mod uri;
 pub mod vars;
 

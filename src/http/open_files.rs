@@ -14,7 +14,10 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use ngx::request::Request;
+
 use super::live::Live;
+use super::symlinks::{self, Refuse};
 
 /// The directive's parameters. Locations that inherit it share it, and its cache.
 #[derive(Debug)]
@@ -82,6 +85,7 @@ struct Entry {
     known: Result<Facts, i32>,
     /// None: there is an error, or it has not been used often enough.
     file: Option<Rc<File>>,
+    links: Links,
     looked: Instant,
     asked: Instant,
     uses: u64,
@@ -89,9 +93,10 @@ struct Entry {
 }
 
 /// Opens a file, or finds it open.
-pub fn open(live: &Live, path: &Path) -> io::Result<Found> {
+pub fn open(live: &Live, request: &Request, path: &Path) -> io::Result<Found> {
     let settings = live.settings();
-    let Some(conf) = settings.open_file_cache.as_ref().and_then(Option::as_ref) else { return open_now(path) };
+    let links = Links::of(live, request, path);
+    let Some(conf) = settings.open_file_cache.as_ref().and_then(Option::as_ref) else { return open_now(path, links) };
     let rules = Rules {
         valid: Duration::from_millis(settings.open_file_cache_valid.unwrap_or(60_000)),
         min_uses: settings.open_file_cache_min_uses.unwrap_or(1),
@@ -102,20 +107,43 @@ pub fn open(live: &Live, path: &Path) -> io::Result<Found> {
         caches.push((conf.clone(), Cache::default()));
         caches.len() - 1
     });
-    caches[at].1.open(path, conf, rules, Instant::now())
+    caches[at].1.open(path, links, conf, rules, Instant::now())
 }
 
-fn open_now(path: &Path) -> io::Result<Found> {
+/// What `disable_symlinks` says of a path.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Links {
+    refuse: Refuse,
+    from: usize,
+}
+
+impl Links {
+    fn of(live: &Live, request: &Request, path: &Path) -> Links {
+        let allowed = Links { refuse: Refuse::None, from: 0 };
+        let Some(rule) = live.settings().disable_symlinks.as_ref() else { return allowed };
+        let from = rule.from.as_ref().map(|from| live.eval(request, from)).unwrap_or_default();
+        let from = from.strip_suffix(b"/").unwrap_or(&from);
+        let rest = path.as_os_str().as_encoded_bytes().strip_prefix(from);
+        let from = if rest.is_some_and(|rest| rest.starts_with(b"/")) { from.len() } else { 0 };
+        Links { refuse: rule.refuse, from }
+    }
+}
+
+fn open_now(path: &Path, links: Links) -> io::Result<Found> {
     let flags = i32::try_from(rustix::fs::OFlags::NONBLOCK.bits()).unwrap_or(0);
-    let file = File::options().read(true).custom_flags(flags).open(path)?;
+    let file = match links.refuse {
+        Refuse::None => File::options().read(true).custom_flags(flags).open(path)?,
+        refuse => symlinks::open_file(path, refuse, links.from)?,
+    };
     let facts = Facts::of(&file.metadata()?);
     Ok(Found { file: Rc::new(file), facts })
 }
 
 impl Cache {
-    fn open(&mut self, path: &Path, conf: &Conf, rules: Rules, now: Instant) -> io::Result<Found> {
+    fn open(&mut self, path: &Path, links: Links, conf: &Conf, rules: Rules, now: Instant) -> io::Result<Found> {
         let name = path.as_os_str().as_encoded_bytes();
-        let before = self.take(name);
+        // (what was opened under other rules is no answer)
+        let before = self.take(name).filter(|entry| entry.links == links);
         self.expire(conf, now);
         let uses = before.as_ref().map_or(1, |entry| entry.uses + 1);
         if let Some(entry) = &before
@@ -135,13 +163,15 @@ impl Cache {
             }
         }
         let opened = match before.and_then(|entry| entry.file.zip(entry.known.ok())) {
-            // (looked at again without being opened again, if it is still the same)
-            Some((file, facts)) => match std::fs::metadata(path).map(|found| Facts::of(&found)) {
-                Ok(now) if now.is_same_file(&facts) => Ok(Found { file, facts: now }),
-                Ok(_) => open_now(path),
-                Err(error) => Err(error),
-            },
-            None => open_now(path),
+            // (looked at again without being opened again, if it is still the same and no link can be in the way)
+            Some((file, facts)) if links.refuse == Refuse::None => {
+                match std::fs::metadata(path).map(|found| Facts::of(&found)) {
+                    Ok(now) if now.is_same_file(&facts) => Ok(Found { file, facts: now }),
+                    Ok(_) => open_now(path, links),
+                    Err(error) => Err(error),
+                }
+            }
+            _ => open_now(path, links),
         };
         let known = match &opened {
             Ok(found) => Ok(found.facts),
@@ -149,7 +179,7 @@ impl Cache {
         };
         if known.is_ok() || (rules.errors && !matches!(known, Err(0))) {
             let file = opened.as_ref().ok().filter(|_| uses >= rules.min_uses).map(|found| found.file.clone());
-            self.put(name, Entry { known, file, looked: now, asked: now, uses, turn: 0 }, conf);
+            self.put(name, Entry { known, file, links, looked: now, asked: now, uses, turn: 0 }, conf);
         }
         opened
     }
@@ -200,13 +230,14 @@ mod tests {
             let fresh = directory.join("fresh");
             let _ = std::fs::write(&fresh, text).and_then(|()| std::fs::rename(&fresh, path(name)));
         };
+        let links = Links { refuse: Refuse::None, from: 0 };
         let conf = Conf { max: 2, inactive: Duration::from_secs(100) };
         let rules = |errors, min_uses| Rules { valid: Duration::from_secs(10), min_uses, errors };
         let start = Instant::now();
         let (mut cache, mut found) = (Cache::default(), Vec::new());
         let mut look = |cache: &mut Cache, name: &str, seconds, rules| {
             let mut text = vec![0; 100];
-            let result = cache.open(&path(name), &conf, rules, start + Duration::from_secs(seconds));
+            let result = cache.open(&path(name), links, &conf, rules, start + Duration::from_secs(seconds));
             found.push(match result {
                 Ok(file) => {
                     let count = std::os::unix::fs::FileExt::read_at(&*file.file, &mut text, 0).unwrap_or(0);

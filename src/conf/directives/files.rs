@@ -1,4 +1,4 @@
-//! What is remembered of open files: `open_file_cache` and its kin, and `open_log_file_cache`.
+//! How files are opened (`disable_symlinks`), and what is remembered of open ones: `open_file_cache` and its kin, and `open_log_file_cache`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,6 +9,7 @@ use super::arity::{FOUR, ONE, THREE, TWO};
 use super::context::ALL;
 use super::{Row, row};
 use crate::http::open_files::Conf;
+use crate::http::symlinks::{Refuse, Rule};
 use crate::log::buffer::OpenFiles;
 
 pub static ROWS: &[Row] = &[
@@ -22,6 +23,7 @@ pub static ROWS: &[Row] = &[
     row("open_file_cache_valid", ALL, ONE, |b, d| b.msec(d, |s| &mut s.open_file_cache_valid)),
     row("open_file_cache_min_uses", ALL, ONE, |b, d| b.number(d, |s| &mut s.open_file_cache_min_uses)),
     row("open_file_cache_errors", ALL, ONE, |b, d| b.flag(d, |s| &mut s.open_file_cache_errors)),
+    row("disable_symlinks", ALL, ONE | TWO, disable_symlinks),
     row("open_log_file_cache", ALL, ONE | TWO | THREE | FOUR, open_log_file_cache),
 ];
 
@@ -55,6 +57,23 @@ fn words(d: &Directive, known: &[&str], required: &str) -> Result<Option<Words>,
     let max = max.ok_or_else(|| format!("\"{}\" must have {required} parameter", d.name))?;
     found.max = usize::try_from(max).unwrap_or(usize::MAX);
     Ok(Some(found))
+}
+
+fn disable_symlinks(b: &mut Builder, d: &Directive) -> Result<(), String> {
+    let (mut refuse, mut from) = (None, None);
+    for word in d.args() {
+        match word.as_slice() {
+            b"off" => return b.put(d, |s| &mut s.disable_symlinks, Rule { refuse: Refuse::None, from: None }),
+            b"on" => refuse = Some(Refuse::All),
+            b"if_not_owner" => refuse = Some(Refuse::Others),
+            [b'f', b'r', b'o', b'm', b'=', value @ ..] => from = Some(b.value(value)?),
+            _ => return Err(format!("invalid parameter \"{}\"", String::from_utf8_lossy(word))),
+        }
+    }
+    let Some(refuse) = refuse else {
+        return Err("\"disable_symlinks\" must have \"off\", \"on\" or \"if_not_owner\" parameter".into());
+    };
+    b.put(d, |s| &mut s.disable_symlinks, Rule { refuse, from })
 }
 
 fn open_log_file_cache(b: &mut Builder, d: &Directive) -> Result<(), String> {
