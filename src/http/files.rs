@@ -140,9 +140,8 @@ async fn index(live: &Live, request: &mut Request) -> Next {
         }
         let path = [&directory[..], &name].concat();
         let there = match live.settings().open_file_cache {
-            _ if live.settings().disable_symlinks.is_some() => open_files::open(live, request, &path_of(&path)).is_ok(),
             Some(Some(_)) => open_files::open(live, request, &path_of(&path)).is_ok(),
-            _ => std::fs::metadata(path_of(&path)).is_ok(),
+            _ => open_files::look(live, request, &path_of(&path)).is_some(),
         };
         if there {
             return Next::Redirect { uri: [&request.uri[..], &name].concat(), args: request.args.clone() };

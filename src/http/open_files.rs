@@ -49,6 +49,8 @@ pub struct Facts {
     pub mtime: i64,
     pub is_dir: bool,
     pub is_file: bool,
+    /// For its owner.
+    pub is_executable: bool,
     device: u64,
     inode: u64,
 }
@@ -60,6 +62,7 @@ impl Facts {
             mtime: found.mtime(),
             is_dir: found.is_dir(),
             is_file: found.is_file(),
+            is_executable: found.mode() & 0o100 != 0,
             device: found.dev(),
             inode: found.ino(),
         }
@@ -108,6 +111,14 @@ pub fn open(live: &Live, request: &Request, path: &Path) -> io::Result<Found> {
         caches.len() - 1
     });
     caches[at].1.open(path, links, conf, rules, Instant::now())
+}
+
+/// Whether there is such a file, and what is known of it.
+pub fn look(live: &Live, request: &Request, path: &Path) -> Option<Facts> {
+    match Links::of(live, request, path) {
+        Links { refuse: Refuse::None, .. } => std::fs::metadata(path).ok().map(|found| Facts::of(&found)),
+        links => open_now(path, links).ok().map(|found| found.facts),
+    }
 }
 
 /// What `disable_symlinks` says of a path.

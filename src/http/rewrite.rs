@@ -184,12 +184,12 @@ fn holds(live: &Live, request: &mut Request, test: &Test) -> bool {
         },
         Test::File { path, kind, not } => {
             let path = live.eval(request, path);
-            let found = std::fs::metadata(super::files::path_of(&path)).ok();
+            let found = super::open_files::look(live, request, &super::files::path_of(&path));
             let is = found.is_some_and(|found| match kind {
-                FileTest::File => found.is_file(),
-                FileTest::Directory => found.is_dir(),
+                FileTest::File => found.is_file,
+                FileTest::Directory => found.is_dir,
                 FileTest::Exists => true,
-                FileTest::Executable => std::os::unix::fs::PermissionsExt::mode(&found.permissions()) & 0o100 != 0,
+                FileTest::Executable => found.is_executable,
             });
             is != *not
         }

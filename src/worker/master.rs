@@ -86,7 +86,7 @@ pub fn run(origin: &Origin, main: Main) -> ExitCode {
             Ok(pid) => pid,
             Err(error) => return refuse(&plain, &error),
         };
-        introduce(&plain);
+        introduce(&main);
         make_directories(&main);
         let mut master =
             Master { origin, main, sockets, pid, server: None, old: Vec::new(), retry: None, resting: false };

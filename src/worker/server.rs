@@ -85,7 +85,7 @@ pub fn run(origin: &Origin, main: Main) -> ExitCode {
             Ok(pid) => Some(pid),
             Err(error) => return refuse(&plain, &error),
         };
-        introduce(&plain);
+        introduce(&main);
         enter_directory(&main);
         let counts = Arc::new(Counts::default());
         let now = match start(&main, &sockets, &counts) {
@@ -167,7 +167,9 @@ fn refuse_at(plain: &Plain, (level, error): &Refusal) -> ExitCode {
 }
 
 /// The first lines of the log.
-pub fn introduce(plain: &Plain) {
+pub fn introduce(main: &Main) {
+    // (nothing is captured of them: OpenResty's are written before there is a buffer)
+    let plain = Plain::early(&main.error_log);
     plain.say(Level::Notice, "using the \"epoll\" event method");
     plain.say(Level::Notice, identity::server_full());
 }
