@@ -437,7 +437,8 @@ fn user_identities() {
 fn symbolic_links_can_be_refused() {
     let http = "server { listen 127.0.0.1:PORT; root html; default_type text/plain;
         location /on { disable_symlinks on from=$document_root; alias html; } location /off { alias html; }
-        location /own { disable_symlinks if_not_owner; alias html; } location /sub { disable_symlinks on from=$document_root/sub; } }";
+        location /own { disable_symlinks if_not_owner; alias html; } location /sub { disable_symlinks on from=$document_root/sub; }
+        location = /just { disable_symlinks on from=$request_filename; alias html/link; } }";
     let server = Server::start(http, &[("html/file", "text"), ("html/real/index.html", "page")]);
     let html = server.prefix.0.join("html");
     std::os::unix::fs::symlink("file", html.join("link")).unwrap();
@@ -459,6 +460,7 @@ fn symbolic_links_can_be_refused() {
         ("/own/theirs", if others { "403" } else { "404" }),
         ("/off/theirs", if others { "200" } else { "404" }),
         ("/sub/", "200"),
+        ("/just", "200"),
     ] {
         assert_eq!(brief(path), status, "{path}\n{}", server.log());
     }

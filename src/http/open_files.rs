@@ -133,6 +133,9 @@ impl Links {
         let allowed = Links { refuse: Refuse::None, from: 0 };
         let Some(rule) = live.settings().disable_symlinks.as_ref() else { return allowed };
         let from = rule.from.as_ref().map(|from| live.eval(request, from)).unwrap_or_default();
+        if from == path.as_os_str().as_encoded_bytes() {
+            return allowed;
+        }
         let from = from.strip_suffix(b"/").unwrap_or(&from);
         let rest = path.as_os_str().as_encoded_bytes().strip_prefix(from);
         let from = if rest.is_some_and(|rest| rest.starts_with(b"/")) { from.len() } else { 0 };
