@@ -373,6 +373,10 @@ fn connections_are_limited() {
         server.log().contains("[alert]")
     });
     assert!(server.log().contains("5 worker_connections are not enough\n"), "{}", server.log());
+    let few = Prefix::new();
+    few.write("conf/nginx.conf", "events { worker_connections 2; } http { server { listen 81; listen 82; } }");
+    let said = String::from_utf8_lossy(&few.run(&["-t"]).stderr).into_owned();
+    assert!(said.contains("[emerg] 2 worker_connections are not enough for 2 listening sockets\n"), "{said}");
 }
 
 /// WINCH lets a daemon's server go with its last request; the parent stays, and HUP brings another.

@@ -108,7 +108,7 @@ pub fn given(live: &Live, request: &Request) -> Option<[u8; 16]> {
 
 /// `$uid_reset`, where the configuration defines it.
 fn reset(live: &Live, request: &Request) -> Vec<u8> {
-    live.http.names.find(b"uid_reset").and_then(|id| live.var(request, id)).unwrap_or_default()
+    live.http().names.find(b"uid_reset").and_then(|id| live.var(request, id)).unwrap_or_default()
 }
 
 /// The client's identity, with the character where a mark would be.
