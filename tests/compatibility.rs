@@ -1,5 +1,5 @@
-//! COMPATIBILITY.md's two tables are written by the program itself: from the rows of the directive tables, and by asking a server
-//! which functions it has. BLESS=1 writes them anew.
+//! COMPATIBILITY.md's tables are written by the program itself: from the rows of the directive tables, and by asking a server
+//! which functions it has, and from the list of lua-nginx-module's names (`lua_module`). BLESS=1 writes them anew.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -12,6 +12,7 @@ use crate::support::Server;
 fn tables_are_up_to_date() {
     check("directives", &directive_table());
     check("api", &api_table());
+    check("names", &crate::lua_module::table());
 }
 
 /// Compares what stands between the markers with what should.

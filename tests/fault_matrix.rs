@@ -5,14 +5,14 @@
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use socket2::SockRef;
 
-use crate::support::Server;
 use crate::support::peer::Peer;
 use crate::support::status::Status;
 use crate::support::tls::TlsPeer;
+use crate::support::{PATIENCE, Server, until};
 
 const LUA: &str = r##"
 local M, kinds = {}, {}
@@ -30,6 +30,12 @@ local function tcp(port, line)
     assert(sock:send(line .. "\n"))
     return sock
 end
+-- (what times out before anything came has been too early)
+local function first_of(read, from, ...)
+    local _, err, partial = ...
+    if select("#", ...) == 0 or (err == "timeout" and partial == "") then return first_of(read, from, read(from)) end
+    return ...
+end
 function kinds.sleep(fault)
     if fault == "timeout" then ngx.sleep(0.01) else gate() end
     return "went on"
@@ -43,7 +49,7 @@ end
 function kinds.read(fault)
     local sock = tcp(TCP, fault == "reset" and "reset\nmore" or fault)
     if fault == "timeout" then sock:settimeout(20) end
-    return sock:receive()
+    return first_of(sock.receive, sock)
 end
 function kinds.write(fault)
     local how = { timeout = "unread", reset = "unread reset", half = "slowly", bytes = "slowly", reload = "gate" }
@@ -115,7 +121,7 @@ function kinds.pipe(fault)
     }
     local proc = assert(require("ngx.pipe").spawn({ "sh", "-c", script[fault] or "exec sleep 20" }))
     proc:set_timeouts(nil, fault == "timeout" and 20 or 10000)
-    return proc:stdout_read_line()
+    return first_of(proc.stdout_read_line, proc)
 end
 function M.inner() ngx.print(show(kinds.read(ngx.var.arg_fault))) end
 function M.run()
@@ -285,6 +291,7 @@ fn start(peer: &Peer, secure: &TlsPeer) -> Server {
                     ngx.say('done')
                 }} }}
                 location = /status {{ perilune_status; }}
+                location = /pid {{ return 200 $pid; }}
             }}"
         ),
         &[("faults.lua", &lua)],
@@ -293,29 +300,27 @@ fn start(peer: &Peer, secure: &TlsPeer) -> Server {
     server
 }
 
+/// Open files of the serving process.
+fn fds(server: &Server) -> u64 {
+    std::fs::read_dir(format!("/proc/{}/fd", server.body("/pid"))).unwrap().count() as u64
+}
+
 /// What there is of everything that could leak.
 fn all_there_is(server: &Server) -> (Vec<u64>, Vec<(String, u64)>) {
     server.body("/go?0");
     let status = Status::of(server);
-    let fds = std::fs::read_dir(format!("/proc/{}/fd", server.pid())).unwrap().count() as u64;
     let names = ["light_threads", "timers_pending", "timers_running", "idle_sockets", "exiting"];
-    (names.map(|name| status.worker(name)).into_iter().chain([fds]).collect(), status.waits())
+    (names.map(|name| status.worker(name)).into_iter().chain([fds(server)]).collect(), status.waits())
 }
 
 /// The same once it does not change any more: connections that were closed are gone.
 fn settled(server: &Server) -> (Vec<u64>, Vec<(String, u64)>) {
     let mut seen = vec![all_there_is(server)];
-    for _ in 0..2000 {
-        std::thread::sleep(Duration::from_millis(5));
+    until("nothing changes any more", || {
         seen.push(all_there_is(server));
-        if let [.., a, b, c] = &seen[..]
-            && a == b
-            && b == c
-        {
-            return c.clone();
-        }
-    }
-    panic!("{seen:?}");
+        matches!(&seen[..], [.., a, b, c] if a == b && b == c)
+    });
+    seen.pop().expect("three of them")
 }
 
 struct Cell<'t> {
@@ -329,7 +334,7 @@ impl Cell<'_> {
     fn run(&self, server: &Server, peer: &Peer, secure: &TlsPeer) -> Option<String> {
         let Cell { kind, fault, what } = *self;
         let mut client = TcpStream::connect(("127.0.0.1", server.port)).unwrap();
-        client.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        client.set_read_timeout(Some(PATIENCE)).unwrap();
         let by_client = WITHOUT_PEER.contains(&kind);
         let leaves = fault == "gone" || (by_client && fault == "reset");
         let path = if leaves { "/left" } else { "/w" };
@@ -391,15 +396,9 @@ fn check(kind: &Kind) {
         // (a first request opens what stays open, a first reload, too)
         server.body("/go?0");
         if fault == "reload" {
-            let fds = || std::fs::read_dir(format!("/proc/{}/fd", server.pid())).unwrap().count();
-            let before = fds();
             server.signal("HUP");
-            for _ in 0..2000 {
-                std::thread::sleep(Duration::from_millis(5));
-                if server.log().contains("gracefully shutting down") && fds() != before {
-                    break;
-                }
-            }
+            until("the reload", || server.log().contains("gracefully shutting down"));
+            Status::until(&server, |status| status.worker("exiting") == 0);
             server.body("/go?0");
         }
         let before = settled(&server);
@@ -409,10 +408,8 @@ fn check(kind: &Kind) {
         peer.open(false);
         secure.open(false);
         let mut after = all_there_is(&server);
-        for _ in 0..2000 {
-            if after == before {
-                break;
-            }
+        let since = Instant::now();
+        while after != before && since.elapsed() < PATIENCE {
             std::thread::sleep(Duration::from_millis(5));
             after = all_there_is(&server);
         }

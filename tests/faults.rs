@@ -64,11 +64,7 @@ fn large_strings() {
     let text =
         "location = /t { content_by_lua_block { local t = {} for i = 1, 100 do t[i] = ('x'):rep(1e8) .. i end } }";
     let server = self::server(text, &[]);
-    // (it takes longer than the other requests may)
-    let mut client = TcpStream::connect(("127.0.0.1", server.port)).unwrap();
-    client.write_all(b"GET /t HTTP/1.0\r\n\r\n").unwrap();
-    let mut answer = String::new();
-    client.read_to_string(&mut answer).unwrap();
+    let answer = server.get("/t");
     assert!(answer.starts_with("HTTP/1.1 500 "), "{answer}");
     assert_eq!(server.log().matches("not enough memory").count(), 1, "{}", server.log());
     assert_eq!(server.body("/ok"), "ok");

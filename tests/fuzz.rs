@@ -13,7 +13,7 @@ use perilune::conf::directives::{Block, TABLES};
 use perilune::conf::{Origin, load};
 use perilune::conn::head::{self, Limits};
 
-use crate::support::Server;
+use crate::support::{PATIENCE, Server};
 
 /// Numbers out of a number: splitmix64.
 struct Dice(u64);
@@ -191,7 +191,7 @@ fn in_time(count: u64, one: impl Fn(u64) + Send + 'static) {
         if now != last {
             (last, since) = (now, Instant::now());
         }
-        assert!(since.elapsed() < Duration::from_secs(20), "number {now} hangs");
+        assert!(since.elapsed() < PATIENCE, "number {now} hangs");
         std::thread::sleep(Duration::from_millis(5));
     }
     assert!(thread.join().is_ok(), "number {} panics", done.load(Ordering::SeqCst));
@@ -370,7 +370,7 @@ fn made_up_requests_are_answered_or_refused() {
                     let mut dice = Dice(number);
                     let text = requests(&mut dice);
                     let mut stream = TcpStream::connect(("127.0.0.1", server.port)).unwrap();
-                    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+                    stream.set_read_timeout(Some(PATIENCE)).unwrap();
                     let (first, second) = text.split_at(dice.roll(text.len() + 1));
                     let _ = stream.write_all(first).and_then(|()| stream.write_all(second));
                     let _ = stream.shutdown(Shutdown::Write);

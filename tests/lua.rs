@@ -1,6 +1,6 @@
 //! Lua in the phases of a request, through an nginx.conf.
 
-use crate::support::Server;
+use crate::support::{Server, until};
 
 fn check(http: &str, cases: &[(&str, &str)]) -> Server {
     let server = Server::start(&format!("access_log off; server {{ listen 127.0.0.1:PORT;\n{http}\n}}"), &[]);
@@ -87,7 +87,8 @@ fn panics() {
         "server { listen PORT; \
          location = /outside { echo_panic; } \
          location = /inside { content_by_lua_block { ngx._panic() } } \
-         location = /waits { content_by_lua_block { ngx.sleep(0.4) ngx.say('woken') } } \
+         location = /waits { content_by_lua_block { waiting = true repeat ngx.sleep(0.01) until gone ngx.say('woken') } } \
+         location = /waiting { content_by_lua_block { ngx.say(waiting) } } \
          location = /fine { content_by_lua_block { count = (count or 0) + 1 ngx.say(count) } } }",
         &[],
     );
@@ -97,7 +98,7 @@ fn panics() {
     assert!(server.log().contains("[alert]"), "{}", server.log());
     std::thread::scope(|scope| {
         let waiting = scope.spawn(|| server.get("/waits"));
-        std::thread::sleep(std::time::Duration::from_millis(150));
+        until("it waits", || server.body("/waiting") == "true\n");
         assert!(server.get("/inside").starts_with("HTTP/1.1 500 "));
         // A fresh VM: its globals are its own.
         assert_eq!(server.body("/fine"), "1\n");

@@ -1,7 +1,9 @@
 //! The libraries that ship with the program: resty.lrucache, resty.lock, resty.worker.events.
 
-use crate::support::Server;
+use std::time::{Duration, Instant};
+
 use crate::support::load::Client;
+use crate::support::{PATIENCE, Server, until};
 
 /// Snippets, each a request of its own, and what each prints.
 fn check(rows: &[(&str, &str)]) {
@@ -92,7 +94,7 @@ fn locks() {
         ("ngx.shared.d:delete('k') ngx.say(require('resty.lock'):new('d', { timeout = 0 }):lock('k'))", "0\n"),
         ("ngx.say(require('resty.lock'):new('d', { timeout = 0 }):lock('k'))", "niltimeout\n"),
         (
-            "local l = require('resty.lock'):new('d', { exptime = 0.01 }) l:lock('x') ngx.say(l:expire(10)) ngx.sleep(0.02) \
+            "local l = require('resty.lock'):new('d', { exptime = 0.5 }) l:lock('x') ngx.say(l:expire(60)) ngx.sleep(0.6) \
              ngx.say(require('resty.lock'):new('d', { timeout = 0 }):lock('x')) l:unlock() ngx.say(l:expire(1))",
             "true\nniltimeout\nnilunlocked\n",
         ),
@@ -151,23 +153,23 @@ fn events() -> Server {
     server
 }
 
-fn until(server: &Server, expected: &str) {
+fn sees(server: &Server, expected: &str) {
     in_time(|| server.body("/seen") == expected, server);
 }
 
 fn in_time(so: impl Fn() -> bool, server: &Server) {
-    let so = (0..2000).any(|_| {
-        std::thread::sleep(std::time::Duration::from_millis(5));
-        so()
-    });
-    assert!(so, "{}\n{}", server.body("/seen"), server.log());
+    let since = Instant::now();
+    while !so() {
+        assert!(since.elapsed() < PATIENCE, "{}\n{}", server.body("/seen"), server.log());
+        std::thread::sleep(Duration::from_millis(5));
+    }
 }
 
 #[test]
 fn events_reach_every_worker() {
     let server = events();
     assert_eq!(server.body("/post?e=one&d=x"), "true\n");
-    until(&server, "0 s one x true\n1 s one x true");
+    sees(&server, "0 s one x true\n1 s one x true");
     // One of them only, and this one only.
     assert_eq!(server.body("/post?e=only&d=y&unique=u1"), "true\n");
     assert_eq!(server.body("/post?e=here&local=1"), "true\n");
@@ -193,12 +195,10 @@ fn events_go_on_over_a_reload_and_end_with_the_worker() {
     let mut server = events();
     server.signal("HUP");
     in_time(|| server.log().contains("gracefully shutting down"), &server);
-    for _ in 0..2000 {
+    until("the new workers' events", || {
         server.body("/post?e=again");
-        if server.body("/seen").matches("again").count() > 6 {
-            break;
-        }
-    }
+        server.body("/seen").matches("again").count() > 6
+    });
     server.signal("QUIT");
     assert!(server.ended(), "{}", server.log());
     assert!(!server.log().contains("[error]"), "{}", server.log());

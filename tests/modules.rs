@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use crate::support::{Prefix, Server};
+use crate::support::{Prefix, Server, until};
 
 /// Each request is `PATH` or `PATH | Header: value | ...`; the answer in short: status, headers worth a word, body.
 fn check(http: &str, files: &[(&str, &str)], cases: &[(&str, &str)]) -> Server {
@@ -189,7 +189,7 @@ fn who_may() {
         location /file { secure_link $arg_h; secure_link_md5 k$uri; if ($secure_link = '') { return 403; } return 200 $secure_link; }
         location /ref { valid_referers none *.here ~there; return 200 \"[$invalid_referer]\"; } }";
     let files = [
-        ("conf/users", "me:{PLAIN}it\n"),
+        ("conf/users", "me:{PLAIN}it\nslow:$2y$05$abcdefghijklmnopqrstuuOQiyCxlgf/oeuTqixKmWdcYUh4Hjl0a\n"),
         ("html/allow", "in"),
         ("html/basic", "in"),
         ("html/any", "in"),
@@ -211,6 +211,7 @@ fn who_may() {
                 "/basic | Authorization: Basic bWU6aQ==",
                 "401 Content-Type: text/html; Content-Length: 181; WWW-Authenticate: Basic realm=\"the realm\"; (page)",
             ),
+            ("/basic | Authorization: Basic c2xvdzpzZWNyZXQ=", "200 Content-Type: text/plain; Content-Length: 2; in"),
             ("/any | Authorization: Basic bWU6aXQ=", "200 Content-Type: text/plain; Content-Length: 2; in"),
             ("/ask", "200 Content-Type: text/plain; Content-Length: 2; Who: me; in"),
             ("/read", "200 Content-Type: text/plain; Content-Length: 2; in"),
@@ -312,7 +313,8 @@ fn directories_and_dots() {
 fn copies_and_cookies() {
     let http = "log_format m '$request_method $uri $request_body'; server { listen 127.0.0.1:PORT; location / { mirror /copy; return 200 x; }
         location = /copy { log_subrequest on; access_log logs/copy_$request_method.log m; return 200; }
-        location /id { userid on; userid_name id; userid_flags httponly samesite=lax; return 204; } location /off { mirror off; echo hi; } location /on { mirror /copy; echo hi; } }";
+        location /id { userid on; userid_name id; userid_flags httponly samesite=lax; return 204; }
+        location /marked { userid on; userid_name id; userid_mark z; return 204; } location /off { mirror off; echo hi; } location /on { mirror /copy; echo hi; } }";
     let server = Server::start(http, &[]);
     server.raw(b"POST /on HTTP/1.0\r\nContent-Length: 4\r\n\r\nbody");
     ask(&server, "/off");
@@ -325,6 +327,11 @@ fn copies_and_cookies() {
     );
     let value = cookie.split("id=").nth(1).and_then(|rest| rest.split(';').next()).unwrap();
     assert_eq!(ask(&server, &format!("/id | Cookie: id={value}")), "204");
+    // The same identity comes again until it comes with the mark; the mark is no part of it.
+    let marked = format!("{}z=", &value[..22]);
+    assert_eq!(ask(&server, &format!("/marked | Cookie: id={value}")), format!("204 Set-Cookie: id={marked}; path=/;"));
+    assert_eq!(ask(&server, &format!("/marked | Cookie: id={marked}")), "204");
+    assert_eq!(ask(&server, &format!("/id | Cookie: id={marked}")), "204");
 }
 
 /// A proxy says who is behind it; without its header nothing is served.
@@ -385,4 +392,124 @@ fn buffered_logs_are_written_in_the_end() {
     assert_eq!(server.prefix.read("logs/a.log"), "/one\n/two\n");
     let refusal = refused("access_log a.log combined flush=1s; server { }");
     assert_eq!(refusal, "no buffer is defined for access_log \"a.log\" in conf/nginx.conf:3");
+}
+
+/// Identities: the server's address, asked for before they are given, given anew when they are reset.
+#[test]
+fn user_identities() {
+    let http = "map $arg_reset $uid_reset { default 0; yes 1; log log; }
+        server { listen 127.0.0.1:PORT; default_type text/plain; userid on; add_header Got $uid_got; add_header Set $uid_set;
+        location / { return 200; } location /v1 { userid v1; return 200; } location /own { userid_service 65534; return 200; }
+        location /log { userid log; return 200; } }";
+    let server = Server::start(http, &[]);
+    let header = |answer: &str, name: &str| {
+        let value = answer.split(&format!(" {name}: ")).nth(1).and_then(|rest| rest.split(';').next());
+        value.unwrap_or_default().to_string()
+    };
+    let first = ask(&server, "/");
+    let (given, cookie) = (header(&first, "Set"), header(&first, "Set-Cookie"));
+    assert!(given.starts_with("uid=0100007F") && given.len() == 36 && header(&first, "Got").is_empty(), "{first}");
+    let again = ask(&server, &format!("/ | Cookie: a=b; {cookie}"));
+    assert!(header(&again, "Got") == given && header(&again, "Set").is_empty(), "{again}");
+    assert_eq!(header(&ask(&server, &format!("/log | Cookie: {cookie}")), "Got"), given);
+    let reset = ask(&server, &format!("/?reset=log | Cookie: {cookie}"));
+    assert!(
+        header(&reset, "Got") == given && ![String::new(), given.clone()].contains(&header(&reset, "Set")),
+        "{reset}"
+    );
+    assert!(
+        server.log().contains("[notice] ") && server.log().contains(&format!("userid cookie \"{given}\" was reset"))
+    );
+    assert!(header(&ask(&server, "/v1"), "Set").starts_with("uid=00000000"));
+    assert!(header(&ask(&server, "/own"), "Set").starts_with("uid=FEFF0000"));
+    for (cookie, words) in [
+        ("uid=abc", "too short"),
+        ("uid=*********************=", "too short"),
+        ("uid=**********************", "invalid"),
+    ] {
+        ask(&server, &format!("/ | Cookie: {cookie}"));
+        assert!(server.log().contains(&format!("client sent {words} userid cookie")), "{}", server.log());
+    }
+}
+
+#[test]
+fn symbolic_links_can_be_refused() {
+    let http = "server { listen 127.0.0.1:PORT; root html; default_type text/plain;
+        location /on { disable_symlinks on from=$document_root; alias html; } location /off { alias html; }
+        location /own { disable_symlinks if_not_owner; alias html; } location /sub { disable_symlinks on from=$document_root/sub; }
+        location = /just { disable_symlinks on from=$request_filename; alias html/link; } }";
+    let server = Server::start(http, &[("html/file", "text"), ("html/real/index.html", "page")]);
+    let html = server.prefix.0.join("html");
+    std::os::unix::fs::symlink("file", html.join("link")).unwrap();
+    std::os::unix::fs::symlink("real", html.join("sub")).unwrap();
+    // (somebody else's: what the link points to is root's, the link is nobody's)
+    let others = rustix::process::geteuid().is_root();
+    if others {
+        std::os::unix::fs::symlink("file", html.join("theirs")).unwrap();
+        std::os::unix::fs::lchown(html.join("theirs"), Some(65534), Some(65534)).unwrap();
+    }
+    let brief = |path: &str| ask(&server, path).split(' ').next().unwrap_or_default().to_string();
+    for (path, status) in [
+        ("/off/link", "200"),
+        ("/on/file", "200"),
+        ("/on/link", "403"),
+        ("/on/sub/index.html", "403"),
+        ("/on/none", "404"),
+        ("/own/link", "200"),
+        ("/own/theirs", if others { "403" } else { "404" }),
+        ("/off/theirs", if others { "200" } else { "404" }),
+        ("/sub/", "200"),
+        ("/just", "200"),
+    ] {
+        assert_eq!(brief(path), status, "{path}\n{}", server.log());
+    }
+    assert!(server.log().contains("failed (40: Too many levels of symbolic links)"), "{}", server.log());
+    assert_eq!(refused("disable_symlinks maybe;"), "invalid parameter \"maybe\" in conf/nginx.conf:3");
+}
+
+/// What was opened is remembered, and believed for its time.
+#[test]
+fn open_files_are_remembered() {
+    let http = "server { listen 127.0.0.1:PORT; root html; default_type text/plain; open_file_cache max=10; open_file_cache_errors on;
+        location /off/ { open_file_cache off; alias html/; } location /soon/ { open_file_cache_valid 1ms; alias html/; } }";
+    let server = check(http, &[("html/a", "one")], &[("/a", "200 Content-Type: text/plain; Content-Length: 3; one")]);
+    let replace = |name: &str, text: &str| {
+        server.prefix.write("html/fresh", text);
+        std::fs::rename(server.prefix.0.join("html/fresh"), server.prefix.0.join("html").join(name)).unwrap();
+    };
+    assert!(ask(&server, "/b").starts_with("404 "));
+    replace("a", "another");
+    replace("b", "new");
+    assert_eq!(server.body("/a"), "one");
+    assert!(ask(&server, "/b").starts_with("404 "));
+    assert_eq!((server.body("/off/a"), server.body("/off/b")), ("another".into(), "new".into()));
+    for text in ["another", "third"] {
+        replace("a", text);
+        until("it is looked at again", || server.body("/soon/a") == text);
+    }
+    assert_eq!(
+        refused("open_file_cache inactive=5s;"),
+        "\"open_file_cache\" must have the \"max\" parameter in conf/nginx.conf:3"
+    );
+    assert_eq!(
+        refused("open_file_cache max=0;"),
+        "invalid \"open_file_cache\" parameter \"max=0\" in conf/nginx.conf:3"
+    );
+}
+
+/// Patterns of the configuration are PCRE's.
+#[test]
+fn patterns_look_around_and_back() {
+    let http = "map $arg_m $doubled { default no; ~^(.)\\1$ twice; }
+        server { listen 127.0.0.1:PORT; default_type text/plain;
+        location ~ ^/(?!api/)(?<name>[a-z]+)$ { return 200 \"name $name\"; }
+        location ~* (?<=/)x(?=y) { return 200 between; }
+        location / { rewrite ^/(\\w+)/\\1$ /-again last; return 200 \"rest $uri $doubled\"; }
+        location = /-again { return 200 \"again $doubled\"; } }";
+    let server = Server::start(http, &[]);
+    for (path, expected) in
+        [("/abc", "name abc"), ("/api/x", "rest /api/x no"), ("/XY", "between"), ("/q/q?m=aa", "again twice")]
+    {
+        assert_eq!(server.body(path), expected, "{}", server.log());
+    }
 }

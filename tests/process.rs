@@ -1,16 +1,9 @@
 //! The process: detaching, signals, pid file, addresses in use.
 
-use std::time::{Duration, Instant};
+use std::io::{Read, Write};
 
-use crate::support::{Prefix, Server, free_port};
-
-fn wait_for(what: &str, test: impl Fn() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(5);
-    while !test() {
-        assert!(Instant::now() < deadline, "never: {what}");
-        std::thread::sleep(Duration::from_millis(10));
-    }
-}
+use crate::support::load::Client;
+use crate::support::{Prefix, Server, free_port, until};
 
 const ECHO: &str = "server { listen 127.0.0.1:PORT; return 200 one; }";
 
@@ -24,7 +17,7 @@ fn a_daemon_serves_when_its_parent_returns_and_quits_when_told() {
     assert!(std::net::TcpStream::connect(("127.0.0.1", port)).is_ok());
     assert!(!prefix.read("logs/nginx.pid").trim().is_empty());
     assert!(prefix.run(&["-s", "quit"]).status.success());
-    wait_for("the pid file is gone", || prefix.read("logs/nginx.pid").is_empty());
+    until("the pid file is gone", || prefix.read("logs/nginx.pid").is_empty());
 }
 
 #[test]
@@ -48,10 +41,10 @@ fn reload_swaps_the_configuration_and_a_bad_one_does_not() {
     assert_eq!(server.body("/"), "one");
     server.prefix.write("conf/nginx.conf", &conf.replace("one", "two"));
     server.signal("HUP");
-    wait_for("the new configuration", || server.body("/") == "two");
+    until("the new configuration", || server.body("/") == "two");
     server.prefix.write("conf/nginx.conf", "nonsense;");
     server.signal("HUP");
-    wait_for("the complaint", || server.log().contains("[emerg]"));
+    until("the complaint", || server.log().contains("[emerg]"));
     assert!(server.log().contains("unknown directive \"nonsense\" in "));
     let told = server.prefix.run(&["-s", "reload"]);
     let error = String::from_utf8_lossy(&told.stderr).into_owned();
@@ -66,7 +59,7 @@ fn usr1_reopens_the_logs() {
     std::fs::rename(server.prefix.0.join("logs/a.log"), server.prefix.0.join("logs/old.log")).unwrap();
     server.signal("USR1");
     // The parent's file is there before the serving process has its own: what it writes until then is in the old one.
-    wait_for("a line in the new file", || {
+    until("a line in the new file", || {
         server.body("/x");
         server.prefix.read("logs/a.log").contains("GET /x HTTP/1.0")
     });
@@ -83,7 +76,7 @@ fn other_signals_are_noted_only() {
         ("WINCH", "signal 28 (SIGWINCH) received, ignoring"),
     ] {
         server.signal(signal);
-        wait_for(signal, || server.log().contains(line));
+        until(signal, || server.log().contains(line));
     }
     assert!(!server.body("/").is_empty());
 }
@@ -106,19 +99,13 @@ fn quit_lets_requests_finish() {
         "server { listen 127.0.0.1:PORT; location / { echo a; echo_flush; echo_sleep 0.5; echo b; } }",
         &[],
     );
-    let answer = std::thread::scope(|scope| {
-        let asking = scope.spawn(|| {
-            use std::io::{Read, Write};
-            let mut stream = std::net::TcpStream::connect(("127.0.0.1", server.port)).unwrap();
-            stream.write_all(b"GET / HTTP/1.0\r\n\r\n").unwrap();
-            let mut text = String::new();
-            stream.read_to_string(&mut text).unwrap();
-            text
-        });
-        std::thread::sleep(Duration::from_millis(150));
-        server.signal("QUIT");
-        asking.join().unwrap()
-    });
+    let mut stream = std::net::TcpStream::connect(("127.0.0.1", server.port)).unwrap();
+    stream.write_all(b"GET / HTTP/1.0\r\n\r\n").unwrap();
+    let mut begun = [0; 1000];
+    let count = stream.read(&mut begun).unwrap();
+    server.signal("QUIT");
+    let mut answer = String::from_utf8_lossy(&begun[..count]).into_owned();
+    stream.read_to_string(&mut answer).unwrap();
     assert!(answer.ends_with("\r\n\r\na\nb\n"), "{answer}");
     assert!(server.ended());
 }
@@ -143,10 +130,14 @@ fn fewer_workers() {
     let conf = server.prefix.read("conf/nginx.conf");
     server.prefix.write("conf/nginx.conf", &conf.replace("worker_processes 4", "worker_processes 1"));
     server.signal("HUP");
-    std::thread::sleep(Duration::from_millis(500));
-    for _ in 0..20 {
-        assert_eq!(server.body("/"), "1", "{}", server.log());
-    }
+    // (until all of the old ones have left, one of them may take a connection)
+    let mut in_a_row = 0;
+    until("only the new one answers", || {
+        let count = server.body("/");
+        assert!(["1", "4"].contains(&count.as_str()), "{count}\n{}", server.log());
+        in_a_row = if count == "1" { in_a_row + 1 } else { 0 };
+        in_a_row == 20
+    });
 }
 
 /// The pid of the serving process, as a request sees it.
@@ -164,6 +155,7 @@ const PID: &str = r#"server { listen 127.0.0.1:PORT; location / { return 200 $pi
 fn a_parent_supervises_the_server() {
     let mut server = Server::start(PID, &[]);
     let (parent, child) = (server.pid(), serving(&server));
+    assert_ne!(child, 0, "{}", server.log());
     assert_ne!(parent, child);
     assert_eq!(server.prefix.read("logs/nginx.pid").trim(), parent.to_string());
     assert_eq!(server.body("/parent"), format!("{parent} {child}"));
@@ -188,9 +180,9 @@ fn a_killed_server_is_replaced() {
                 .success()
         );
         // (until the kernel has taken the old one down, it may still be the one that accepts)
-        wait_for("another server", || {
+        until("another server", || {
             let stream = std::net::TcpStream::connect(("127.0.0.1", server.port));
-            assert!(stream.is_ok(), "refused: {stream:?}");
+            assert!(stream.is_ok(), "refused: {stream:?}\n{}", server.log());
             !matches!(serving(&server), now if now == before || now == 0)
         });
         let number = match signal {
@@ -215,7 +207,7 @@ fn a_reload_keeps_the_server_and_its_dictionaries() {
     let conf = server.prefix.read("conf/nginx.conf");
     server.prefix.write("conf/nginx.conf", &conf.replace("one ", "two "));
     server.signal("HUP");
-    wait_for("the new configuration", || server.body("/").starts_with("two "));
+    until("the new configuration", || server.body("/").starts_with("two "));
     let words = |text: &str| text.split(' ').map(str::to_string).collect::<Vec<_>>();
     let (first, second) = (words(&first), words(&server.body("/")));
     assert_eq!(first[1], second[1], "the process is the same");
@@ -225,7 +217,7 @@ fn a_reload_keeps_the_server_and_its_dictionaries() {
     server.signal("HUP");
     // (until it has its order, the old one accepts too)
     let third = std::cell::RefCell::new(String::new());
-    wait_for("another process", || {
+    until("another process", || {
         *third.borrow_mut() = server.body("/");
         third.borrow().starts_with("one ")
     });
@@ -242,7 +234,7 @@ fn logs_are_reopened_in_the_serving_process() {
     let path = server.prefix.0.join("logs/a.log");
     std::fs::rename(&path, server.prefix.0.join("logs/a.old")).unwrap();
     server.signal("USR1");
-    wait_for("a line in the new file", || {
+    until("a line in the new file", || {
         server.body("/after");
         server.prefix.read("logs/a.log").contains("/after")
     });
@@ -277,12 +269,12 @@ fn rights_are_given_up() {
     server.prefix.write("conf/nginx.conf", &conf);
     std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
     server.signal("HUP");
-    wait_for("the new configuration", || {
+    until("the new configuration", || {
         server.raw(b"POST /body HTTP/1.0\r\nContent-Length: 3\r\n\r\nabc").ends_with("kept<closed>")
     });
     std::fs::remove_file(server.prefix.0.join("logs/a.log")).unwrap();
     server.signal("USR1");
-    wait_for("a line in the new file", || !server.body("/").is_empty() && !server.prefix.read("logs/a.log").is_empty());
+    until("a line in the new file", || !server.body("/").is_empty() && !server.prefix.read("logs/a.log").is_empty());
 }
 
 #[test]
@@ -306,9 +298,133 @@ fn a_server_ends_with_its_parent() {
     let child = serving(&server);
     server.signal("KILL");
     assert!(server.ended());
-    wait_for("the server's end", || {
+    until("the server's end", || {
         let status = std::fs::read_to_string(format!("/proc/{child}/status")).unwrap_or_default();
         status.is_empty() || status.contains("State:\tZ")
     });
     assert!(std::net::TcpListener::bind(("127.0.0.1", server.port)).is_ok());
+}
+
+/// What `env` names, and TZ, is there for Lua; with a parent or without one.
+#[test]
+fn the_environment_is_what_env_says() {
+    let http = r#"server { listen 127.0.0.1:PORT; location / { content_by_lua_block {
+        for _, name in ipairs { "GIVEN", "KEPT", "TZ", "HOME", "GONE" } do ngx.print(name, "=", tostring(os.getenv(name)), " ") end
+        ngx.print(io.popen("echo $KEPT$GONE"):read("*l"))
+    } } }"#;
+    let conf = |master: &str| {
+        format!(
+            "daemon off; master_process {master}; user root; pid logs/nginx.pid; env GIVEN=here; env KEPT; env GONE=; env NONE;
+            error_log logs/error.log; events {{}} http {{ {http} }}"
+        )
+    };
+    for master in ["on", "off"] {
+        let (prefix, port) = (Prefix::new(), free_port());
+        prefix.write("conf/nginx.conf", &conf(master).replace("PORT", &port.to_string()));
+        let mut command = prefix.command(&[]);
+        command.env("GIVEN", "there").env("KEPT", "kept").env("GONE", "gone").env("HOME", "/x").env("TZ", "UTC");
+        let mut server = Server::with_command(command, prefix, port);
+        let expected = "GIVEN=here KEPT=kept TZ=UTC HOME=nil GONE= kept";
+        assert_eq!(server.body("/"), expected, "{master}\n{}", server.log());
+        if master == "on" {
+            let conf = server.prefix.read("conf/nginx.conf");
+            server.prefix.write("conf/nginx.conf", &conf.replace("GIVEN=here", "GIVEN=anew"));
+            server.signal("HUP");
+            until("the other environment", || server.body("/").starts_with("GIVEN=anew KEPT=kept "));
+        }
+        server.signal("QUIT");
+        assert!(server.ended());
+    }
+}
+
+/// Clients beyond `worker_connections` are turned away; idle ones make room for new ones.
+#[test]
+fn connections_are_limited() {
+    let http = r#"server { listen 127.0.0.1:PORT; location / { return 200 one; }
+        location /wait { content_by_lua_block { begun = (begun or 0) + 1 while not go do ngx.sleep(0.001) end ngx.say("done") } }
+        location /begun { content_by_lua_block { ngx.print(begun) } } location /go { content_by_lua_block { go = true } } }"#;
+    // (one is for listening, one for the parent)
+    let conf = format!(
+        "daemon off; user root; pid logs/nginx.pid; error_log logs/error.log info; events {{ worker_connections 5; }} http {{ {http} }}"
+    );
+    let server = Server::with_conf(&conf, &[], &[]);
+    let mut idle: Vec<Client> = (0..3).map(|_| Client::new(server.port)).collect();
+    for client in &mut idle {
+        client.send("/");
+        assert_eq!(client.answer(), (200, "one".into()));
+    }
+    // Nobody asks for anything: there is room for others.
+    let mut waiting: Vec<Client> = Vec::new();
+    for count in 1..=2 {
+        let mut client = Client::new(server.port);
+        client.send("/wait");
+        waiting.push(client);
+        until("it begins", || server.body("/begun") == count.to_string());
+    }
+    assert!(
+        server.log().contains("[warn]")
+            && server.log().contains("5 worker_connections are not enough, reusing connections")
+    );
+    drop(idle);
+    until("the last place is taken", || {
+        let mut client = Client::new(server.port);
+        client.send("/wait");
+        waiting.push(client);
+        server.log().contains("[alert]")
+    });
+    assert!(server.log().contains("5 worker_connections are not enough\n"), "{}", server.log());
+    let few = Prefix::new();
+    few.write("conf/nginx.conf", "events { worker_connections 2; } http { server { listen 81; listen 82; } }");
+    let said = String::from_utf8_lossy(&few.run(&["-t"]).stderr).into_owned();
+    assert!(said.contains("[emerg] 2 worker_connections are not enough for 2 listening sockets\n"), "{said}");
+}
+
+/// WINCH lets a daemon's server go with its last request; the parent stays, and HUP brings another.
+#[test]
+fn winch_rests_until_hup() {
+    let (prefix, port) = (Prefix::new(), free_port());
+    let http = ECHO.replace("PORT", &port.to_string());
+    prefix.write(
+        "conf/nginx.conf",
+        &format!("pid logs/nginx.pid; error_log logs/error.log notice; events {{}} http {{ {http} }}"),
+    );
+    assert!(prefix.command(&[]).status().unwrap().success());
+    let pid = prefix.read("logs/nginx.pid").trim().to_string();
+    let kill =
+        |signal: &str| assert!(std::process::Command::new("kill").args([signal, &pid]).status().unwrap().success());
+    kill("-WINCH");
+    until("the server is gone", || prefix.read("logs/error.log").contains("exited with code 0"));
+    assert!(prefix.read("logs/error.log").contains("signal 28 (SIGWINCH) received, stop accepting connections"));
+    kill("-HUP");
+    let answered = || {
+        let mut stream = std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
+        stream.write_all(b"GET / HTTP/1.0\r\n\r\n").unwrap();
+        let mut text = String::new();
+        stream.read_to_string(&mut text).is_ok() && text.ends_with("one")
+    };
+    until("another serves", answered);
+    kill("-QUIT");
+    until("the pid file is gone", || prefix.read("logs/nginx.pid").is_empty());
+}
+
+/// A stop reaches the server that only finishes its requests, too.
+#[test]
+fn a_predecessor_ends_with_the_others() {
+    let http = r#"server { listen 127.0.0.1:PORT; location / { return 200 $pid; }
+        location /wait { content_by_lua_block { ngx.log(ngx.ERR, "begun") ngx.sleep(600) } } }"#;
+    let mut server = Server::start(http, &[]);
+    let first = serving(&server);
+    let mut client = Client::new(server.port);
+    client.send("/wait");
+    until("it begins", || server.log().contains("begun"));
+    // (other limits: another process)
+    let conf = server.prefix.read("conf/nginx.conf");
+    server.prefix.write("conf/nginx.conf", &format!("worker_rlimit_nofile 777; {conf}"));
+    server.signal("HUP");
+    until("another process", || ![0, first].contains(&serving(&server)));
+    assert!(std::path::Path::new(&format!("/proc/{first}")).exists());
+    server.signal("TERM");
+    assert!(server.ended());
+    until("the predecessor's end", || !std::path::Path::new(&format!("/proc/{first}")).exists());
+    assert!(server.log().contains(&format!("worker process {first} exited with code 0")), "{}", server.log());
 }

@@ -3,8 +3,8 @@
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use crate::support::Server;
 use crate::support::load::Client;
+use crate::support::{Server, until};
 
 const HTTP: &str = r#"keepalive_requests 1000000; lua_shared_dict kept 100k;
     init_by_lua_block { big = ("x"):rep(1000000) }
@@ -61,14 +61,8 @@ fn reloads_under_load_fail_no_request() {
     assert_eq!(server.body("/pid"), pid, "one process all the while\n{}", server.log());
     // The last of the old workers go once their clients have gone.
     let fresh = 1 + 2;
-    for _ in 0..500 {
-        if threads_and_memory(&pid).0 <= fresh {
-            break;
-        }
-        std::thread::sleep(Duration::from_millis(10));
-    }
-    let (threads, memory) = threads_and_memory(&pid);
-    assert!(threads <= fresh, "{threads} threads\n{}", server.log());
+    until("the old workers go", || threads_and_memory(&pid).0 <= fresh);
+    let memory = threads_and_memory(&pid).1;
     assert!(memory <= halfway.1 + halfway.1 / 4, "{memory} KiB, after eight reloads {} KiB", halfway.1);
     assert!(!server.log().contains("[alert]") && !server.log().contains("[emerg]"), "{}", server.log());
     assert!(asked.load(Ordering::Relaxed) > 600);

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::support::{Prefix, Server};
+use crate::support::{PATIENCE, Prefix, Server};
 
 fn start(http: &str) -> Server {
     let http = format!("access_log off; {http}");
@@ -17,7 +17,7 @@ fn check(server: &Server, cases: &[(&str, &str)]) {
 
 /// Waits until the log has all of these, in this order.
 fn expect_log(server: &Server, words: &[&str]) {
-    let deadline = Instant::now() + Duration::from_secs(5);
+    let deadline = Instant::now() + PATIENCE;
     loop {
         let log = server.log();
         let mut rest = log.as_str();

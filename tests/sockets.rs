@@ -2,9 +2,8 @@
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
-use std::time::Duration;
 
-use crate::support::Server;
+use crate::support::{Server, until};
 
 /// A request with a body of declared length.
 fn post(path: &str, length: usize, body: &str) -> String {
@@ -181,29 +180,20 @@ fn leaves(request: &str, expected: &[&str]) {
     let server = Server::start(
         "log_format s '$uri $status'; access_log logs/access.log s; lua_check_client_abort on;
         server { listen 127.0.0.1:PORT;
-            location = /stop { content_by_lua_block { ngx.log(ngx.NOTICE, 'begun') ngx.sleep(5) ngx.log(ngx.NOTICE, 'went on') } }
+            location = /stop { content_by_lua_block { ngx.log(ngx.NOTICE, 'begun') ngx.sleep(120) ngx.log(ngx.NOTICE, 'went on') } }
             location = /sub { content_by_lua_block { ngx.location.capture('/stop') } }
             location = /told { content_by_lua_block {
                 ngx.on_abort(function() ngx.log(ngx.NOTICE, 'told') ngx.exit(499) end)
-                ngx.log(ngx.NOTICE, 'begun') ngx.sleep(5) ngx.log(ngx.NOTICE, 'went on')
+                ngx.log(ngx.NOTICE, 'begun') ngx.sleep(120) ngx.log(ngx.NOTICE, 'went on')
             } }
         }",
         &[],
     );
     let mut client = TcpStream::connect(("127.0.0.1", server.port)).unwrap();
     client.write_all(request.as_bytes()).unwrap();
-    let wait_for = |what: &str, text: &dyn Fn() -> String| {
-        for _ in 0..400 {
-            if text().contains(what) {
-                return;
-            }
-            std::thread::sleep(Duration::from_millis(5));
-        }
-        panic!("no {what:?} in {}", text());
-    };
-    wait_for("begun", &|| server.log());
+    until("it begins", || server.log().contains("begun"));
     drop(client);
-    wait_for(" 499", &|| server.prefix.read("logs/access.log"));
+    until("it is logged", || server.prefix.read("logs/access.log").contains(" 499"));
     for text in expected {
         assert_eq!(server.log().matches(text).count(), 1, "{text:?} in\n{}", server.log());
     }
@@ -232,13 +222,7 @@ fn output_that_nobody_reads_is_refused() {
     client.write_all(b"GET /t HTTP/1.1\r\nHost: h\r\n\r\n").unwrap();
     client.read_exact(&mut [0; 100]).unwrap();
     drop(client);
-    for _ in 0..400 {
-        if server.log().contains("say: nginx output filter error") {
-            return;
-        }
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    panic!("{}", server.log());
+    until("Lua is told", || server.log().contains("say: nginx output filter error"));
 }
 
 #[test]
@@ -266,11 +250,7 @@ fn output_that_is_not_held_back_fails_at_once() {
     drop(clients);
     assert_eq!(server.body("/gone"), "first\n1\n");
     for text in ["say: nginx output filter error", "eof: nginx output filter error"] {
-        let found = (0..400).any(|_| {
-            std::thread::sleep(Duration::from_millis(5));
-            server.log().contains(text)
-        });
-        assert!(found, "{text} in {}", server.log());
+        until(text, || server.log().contains(text));
     }
 }
 
@@ -290,7 +270,8 @@ fn a_body_cut_short_is_a_bad_request() {
         let mut answer = String::new();
         let _ = client.read_to_string(&mut answer);
         assert_eq!(answer, "", "{path}");
-        assert_eq!(server.log().matches("client prematurely closed connection").count(), n + 1, "{}", server.log());
+        until("it is logged", || server.log().matches("client prematurely closed connection").count() == n + 1);
+        until("the request ends", || server.prefix.read("logs/access.log").lines().count() == n + 1);
     }
     assert_eq!(server.prefix.read("logs/access.log"), "/lua 400\n/echo 400\n");
     assert!(!server.log().contains("went on"), "{}", server.log());
@@ -305,7 +286,7 @@ fn idle_clients_have_the_time_the_location_gives() {
     );
     // (shorter than the time for a request's head, which the connection began with)
     let one = "GET /u HTTP/1.1\r\nHost: h\r\n\r\n";
-    assert!(server.raw(one.as_bytes()).ends_with("\n\nu<closed>"));
+    assert!(server.raw_to_end(one.as_bytes()).ends_with("\n\nu<closed>"));
     let two = "GET /t HTTP/1.1\r\nHost: h\r\n\r\n".repeat(3);
     assert_eq!(server.raw(two.as_bytes()).matches("HTTP/1.1 200").count(), 2);
 }
@@ -321,4 +302,19 @@ fn echo_location_puts_subrequests_in() {
     let body = server.body("/t");
     assert!(body.starts_with("before\na=1\nb=2\n<html>"), "{body}");
     assert!(body.ends_with("</html>\nafter\n"), "{body}");
+}
+
+/// Those behind an asynchronous one do not wait for it; the output has the commands' order all the same.
+#[test]
+fn asynchronous_subrequests_run_side_by_side() {
+    let server = Server::start(
+        "server { listen 127.0.0.1:PORT;
+            location = /t { echo a; echo_location_async /first; echo b; echo_subrequest_async GET /second; echo c; }
+            location = /mixed { echo_location_async /first; echo_location /second; echo_flush; echo end; }
+            location = /first { content_by_lua_block { while not told do ngx.sleep(0.001) end ngx.say('first ', told) } }
+            location = /second { content_by_lua_block { told = 'was told' ngx.say('second') } } }",
+        &[],
+    );
+    assert_eq!(server.body("/t"), "a\nfirst was told\nb\nsecond\nc\n");
+    assert_eq!(server.body("/mixed"), "first was told\nsecond\nend\n");
 }

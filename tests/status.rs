@@ -90,3 +90,20 @@ fn failures_and_forms() {
     assert!(server.raw(b"POST /status HTTP/1.0\r\n\r\n").starts_with("HTTP/1.1 405 "));
     assert!(Status::of(&server).worker("lua_heap_bytes") > 10_000);
 }
+
+/// `error_log memory:` keeps the latest lines for whoever asks.
+#[test]
+fn logs_in_memory() {
+    let server = Server::with_main(
+        "error_log memory:4k warn;",
+        "server { listen 127.0.0.1:PORT; location = /status { perilune_status; }
+            location = /t { error_log memory:8k debug; content_by_lua_block { for i = 1, 100 do ngx.log(ngx.DEBUG, 'line ', i) end } }
+            location = /u { content_by_lua_block { ngx.log(ngx.WARN, 'kept') ngx.log(ngx.NOTICE, 'not kept') } } }",
+        &[],
+    );
+    server.body("/u");
+    server.body("/t");
+    let kept = server.body("/status?format=log");
+    assert_eq!((kept.matches(": kept, client").count(), kept.matches("not kept").count()), (1, 0), "{kept}");
+    assert!(kept.contains("line 100, client") && !kept.contains("line 1, client"), "{kept}");
+}

@@ -20,16 +20,16 @@ fn start(http: &str) -> Server {
 fn a_thousand_sleeping_requests_wait_at_once() {
     const REQUESTS: usize = 1000;
     let server = start(
-        "init_by_lua_block { counts = { waiting = 0 } }
+        "init_by_lua_block { counts = { waiting = 0, most = 0 } }
         server {
             listen 127.0.0.1:PORT backlog=2048;
             location = /sleep { content_by_lua_block {
                 counts.waiting = counts.waiting + 1
-                ngx.sleep(4)
-                -- What the first to resume finds is what all of them tell.
-                counts.at_first = counts.at_first or counts.waiting
+                -- Each sleeps until all of them are asleep: if one held up another, none would wake.
+                counts.most = math.max(counts.most, counts.waiting)
+                repeat ngx.sleep(0.1) until counts.most == 1000
                 counts.waiting = counts.waiting - 1
-                ngx.say(counts.at_first)
+                ngx.say(counts.most)
             } }
             location = /waiting { content_by_lua_block { ngx.say(counts.waiting) } }
         }",

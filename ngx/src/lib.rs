@@ -8,6 +8,7 @@ pub mod alarm;
 mod api;
 pub use stdlib::clock;
 pub mod bytes;
+pub mod captured;
 #[cfg(test)]
 mod chance;
 pub mod code;

@@ -46,6 +46,8 @@ pub struct Setup {
     pub log: Option<Rc<dyn Log>>,
     /// The pools of `ngx.run_worker_thread`, shared by all machines of one worker.
     pub pools: Option<Rc<crate::thread_pool::ThreadPools>>,
+    /// lua_capture_error_log: the error log's latest lines.
+    pub captured: Option<Arc<crate::captured::Captured>>,
     /// lua_regex_cache_max_entries (None: 1024), lua_regex_match_limit (0: PCRE's default).
     pub regex_cache_max_entries: Option<usize>,
     pub regex_match_limit: u64,

@@ -66,7 +66,7 @@ fn serve(flags: &Flags, bare: bool) -> ExitCode {
         let (path, error) = (path.display(), conf::os_error(&error));
         eprintln!("{}: [alert] could not open error log file: open() \"{path}\" failed {error}", identity::PROGRAM);
     }
-    let early = Plain([ErrorLog { level: Level::Notice, file: std::sync::Arc::new(early) }].into());
+    let early = Plain::early(&[ErrorLog { level: Level::Notice, file: std::sync::Arc::new(early) }]);
     let tell = |level: Level, text: &str| {
         let quiet = flags.quiet && flags.test && level > Level::Error;
         if !quiet {
@@ -138,7 +138,13 @@ fn serve(flags: &Flags, bare: bool) -> ExitCode {
         println!("{}", demo::GREETING);
         return server::run(&origin, main);
     }
-    if main.master_process { master::run(&origin, main) } else { server::run(&origin, main) }
+    if main.master_process {
+        return master::run(&origin, main);
+    }
+    if let Err(error) = crate::worker::environment::restrict(&main) {
+        tell(Level::Alert, &format!("the environment stays as it is {}", conf::os_error(&error)));
+    }
+    server::run(&origin, main)
 }
 
 fn origin(flags: &Flags) -> Origin {

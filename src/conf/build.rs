@@ -92,6 +92,7 @@ pub struct Builder {
     pub material: Vec<(PathBuf, Vec<u8>)>,
     pub logs: Vec<Arc<LogFile>>,
     pub log_buffers: Vec<Arc<crate::log::buffer::Buffered>>,
+    pub memory_logs: Vec<Arc<LogFile>>,
     /// Warnings, to be logged once the log is open.
     pub notes: Vec<(Level, String)>,
     /// Directories that the server writes to.
@@ -121,6 +122,7 @@ impl Builder {
             material: Vec::new(),
             logs: Vec::new(),
             log_buffers: Vec::new(),
+            memory_logs: Vec::new(),
             notes: Vec::new(),
             temp_paths: Vec::new(),
             has_http: false,

@@ -85,6 +85,11 @@ fn run(builder: &mut Builder, origin: &Origin, file: &Path) -> Result<Main, Stri
         }
         _ => None,
     };
+    let connections = main.worker_connections.unwrap_or(512);
+    let listening = http.as_ref().map_or(0, |http| http.listens.len());
+    if connections <= listening {
+        return Err(format!("{connections} worker_connections are not enough for {listening} listening sockets"));
+    }
     Ok(Main {
         prefix: builder.prefix.clone(),
         conf_prefix: builder.conf_prefix.clone(),
@@ -94,7 +99,7 @@ fn run(builder: &mut Builder, origin: &Origin, file: &Path) -> Result<Main, Stri
         daemon: main.daemon.unwrap_or(true),
         master_process: main.master_process.unwrap_or(true),
         worker_processes: main.worker_processes.unwrap_or(1),
-        worker_connections: main.worker_connections.unwrap_or(512),
+        worker_connections: connections,
         worker_rlimit_nofile: main.worker_rlimit_nofile,
         worker_rlimit_core: main.worker_rlimit_core,
         worker_shutdown_timeout: main.worker_shutdown_timeout,
@@ -109,6 +114,7 @@ fn run(builder: &mut Builder, origin: &Origin, file: &Path) -> Result<Main, Stri
         error_log: Arc::from(error_log),
         log_files: std::mem::take(&mut builder.logs),
         log_buffers: std::mem::take(&mut builder.log_buffers),
+        memory_logs: std::mem::take(&mut builder.memory_logs),
         temp_paths: std::mem::take(&mut builder.temp_paths),
         http,
     })

@@ -1,16 +1,15 @@
-//! Regular expressions of the configuration (`location ~`, `rewrite`, `if ~`, `map`, `server_name ~`) behind one small type, so
-//! that the engine can be exchanged in one place.
-//!
-//! nginx's own are PCRE; this engine is linear-time and lacks back references and look-around, which it refuses when the
-//! configuration is read.
+//! Regular expressions of the configuration (`location ~`, `rewrite`, `if ~`, `map`, `server_name ~`) behind one small type: PCRE's,
+//! by the engine that `ngx.re` has.
 
-use regex_automata::meta::Regex as Engine;
-use regex_automata::util::syntax;
+use std::cell::RefCell;
+use std::sync::Arc;
+
+use ngx::regex::{self, CompileError, Flags};
 
 #[derive(Clone, Debug)]
 pub struct Regex {
     pub pattern: String,
-    engine: Engine,
+    engine: Arc<regex::Regex>,
     /// Group names with their numbers: each becomes a variable.
     pub names: Vec<(String, usize)>,
 }
@@ -18,86 +17,96 @@ pub struct Regex {
 /// The captured texts: group 0 first; None: the group took no part.
 pub type Captures = Vec<Option<Vec<u8>>>;
 
+thread_local! {
+    /// The memory that searches need.
+    static PLACES: RefCell<regex::Captures> = RefCell::default();
+}
+
 impl Regex {
     pub fn new(pattern: &[u8], caseless: bool) -> Result<Regex, String> {
-        let text = String::from_utf8_lossy(pattern).into_owned();
-        let plain = translated(&text);
-        let syntax = syntax::Config::new().case_insensitive(caseless).unicode(false).utf8(false);
-        let engine = Engine::builder()
-            .configure(Engine::config().utf8_empty(false))
-            .syntax(syntax)
-            .build(&plain)
-            .map_err(|error| format!("pcre2_compile() failed: {} in \"{text}\"", reason(&error)))?;
-        let names = engine
-            .group_info()
-            .pattern_names(regex_automata::PatternID::ZERO)
-            .enumerate()
-            .filter_map(|(number, name)| Some((name?.to_string(), number)))
-            .collect();
-        Ok(Regex { pattern: text, engine, names })
+        let flags = Flags { caseless, ..Flags::default() };
+        let engine = regex::Regex::compile(pattern, flags).map_err(|error| refusal(pattern, error))?;
+        let name = |(name, number): &(Vec<u8>, u32)| (String::from_utf8_lossy(name).into_owned(), *number as usize);
+        let names = engine.names().iter().map(name).collect();
+        Ok(Regex { pattern: String::from_utf8_lossy(pattern).into_owned(), engine: Arc::new(engine), names })
     }
 
     pub fn matches(&self, subject: &[u8]) -> bool {
-        self.engine.is_match(subject)
+        self.search(subject, |_| ()).is_some()
     }
 
     pub fn captures(&self, subject: &[u8]) -> Option<Captures> {
-        if self.engine.captures_len() == 1 {
-            let found = self.engine.find(subject)?;
-            return Some(vec![Some(subject[found.range()].to_vec())]);
-        }
-        let mut slots = self.engine.create_captures();
-        self.engine.captures(subject, &mut slots);
-        if !slots.is_match() {
-            return None;
-        }
-        Some(slots.iter().map(|group| group.map(|span| subject[span.range()].to_vec())).collect())
+        let text = |(from, to): (usize, usize)| subject.get(from..to).map(<[u8]>::to_vec);
+        self.search(subject, |places| {
+            (0..self.engine.captures_len()).map(|group| places.span(group).and_then(text)).collect()
+        })
+    }
+
+    /// A search that goes beyond PCRE's limit has found nothing.
+    fn search<T>(&self, subject: &[u8], found: impl FnOnce(&regex::Captures) -> T) -> Option<T> {
+        PLACES.with_borrow_mut(|places| match self.engine.exec(subject, 0, places, 0) {
+            Ok(true) => Some(found(places)),
+            Ok(false) | Err(_) => None,
+        })
     }
 }
 
-/// PCRE's notations that this engine does not know: `\Q...\E` stands for the text itself, `\p{..}` needs no switch.
-fn translated(pattern: &str) -> String {
-    let mut out = String::with_capacity(pattern.len());
-    let mut rest = pattern;
-    while let Some(at) = rest.find('\\') {
-        let (before, from) = rest.split_at(at);
-        out.push_str(before);
-        let class = from.as_bytes().get(1).is_some_and(|b| matches!(b, b'p' | b'P'));
-        if class {
-            // Unicode classes are known in Unicode's mode only.
-            let end = if from[2..].starts_with('{') {
-                from.find('}').map_or(from.len(), |at| at + 1)
-            } else {
-                from.len().min(3)
-            };
-            out.push_str("(?u:");
-            out.push_str(from.get(..end).unwrap_or(from));
-            out.push(')');
-            rest = from.get(end..).unwrap_or_default();
-            continue;
+/// nginx's words, with PCRE2's for what is wrong.
+fn refusal(pattern: &[u8], error: CompileError) -> String {
+    let text = String::from_utf8_lossy(pattern);
+    let message = NEWER.iter().find(|(older, _)| *older == error.message).map_or(error.message, |(_, newer)| newer);
+    match pattern.get(error.offset..) {
+        None | Some(b"") => format!("pcre2_compile() failed: {message} in \"{text}\""),
+        Some(rest) => {
+            format!("pcre2_compile() failed: {message} in \"{text}\" at \"{}\"", String::from_utf8_lossy(rest))
         }
-        let Some(quoted) = from.strip_prefix("\\Q") else {
-            // Any other escape goes as it is, with the character it is about.
-            let end = from.char_indices().nth(2).map_or(from.len(), |(end, _)| end);
-            out.push_str(&from[..end]);
-            rest = &from[end..];
-            continue;
-        };
-        let (text, after) = quoted.split_once("\\E").unwrap_or((quoted, ""));
-        for letter in text.chars() {
-            if letter.is_ascii_punctuation() {
-                out.push('\\');
-            }
-            out.push(letter);
-        }
-        rest = after;
     }
-    out.push_str(rest);
-    out
 }
 
-fn reason(error: &regex_automata::meta::BuildError) -> String {
-    let Some(error) = error.syntax_error() else { return error.to_string() };
-    let text = error.to_string();
-    text.rsplit("error: ").next().unwrap_or(&text).trim().to_string()
+/// What PCRE 8 says, as the engine does, and PCRE2 says in other words.
+const NEWER: &[(&str, &str)] = &[
+    ("missing )", "missing closing parenthesis"),
+    ("unmatched parentheses", "unmatched closing parenthesis"),
+    ("nothing to repeat", "quantifier does not follow a repeatable item"),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `(pattern, subject, groups)`
+    #[test]
+    fn searches() {
+        for (pattern, subject, groups) in [
+            ("^/a(.*)$", "/a/b", Some("/a/b|/b")),
+            ("^/(?!api/).+\\.(?:php)$", "/x.php", Some("/x.php")),
+            ("^/(?!api/).+\\.(?:php)$", "/api/x.php", None),
+            ("^/(?<lang>[a-z]{2})/\\1$", "/de/de", Some("/de/de|de")),
+            ("(?<=a)b|\\Qa.b\\E", "xab", Some("b")),
+            ("(x)?y", "y", Some("y|-")),
+            ("\\.PHP$", "/x.php", None),
+        ] {
+            let regex = Regex::new(pattern.as_bytes(), false).unwrap_or_else(|error| panic!("{error}"));
+            let shown = regex.captures(subject.as_bytes()).map(|groups| {
+                let text =
+                    |group: Option<Vec<u8>>| group.map_or("-".into(), |g| String::from_utf8_lossy(&g).into_owned());
+                groups.into_iter().map(text).collect::<Vec<_>>().join("|")
+            });
+            assert_eq!(shown.as_deref(), groups, "{pattern} {subject}");
+            assert_eq!(regex.matches(subject.as_bytes()), groups.is_some());
+        }
+        assert!(Regex::new(b"\\.PHP$", true).is_ok_and(|regex| regex.matches(b"/x.php")));
+    }
+
+    #[test]
+    fn refusals() {
+        for (pattern, words) in [
+            ("(a", "pcre2_compile() failed: missing closing parenthesis in \"(a\""),
+            ("a)b", "pcre2_compile() failed: unmatched closing parenthesis in \"a)b\" at \")b\""),
+            ("*a", "pcre2_compile() failed: quantifier does not follow a repeatable item in \"*a\" at \"*a\""),
+        ] {
+            let refused = Regex::new(pattern.as_bytes(), false).err();
+            assert_eq!(refused.as_deref(), Some(words));
+        }
+    }
 }

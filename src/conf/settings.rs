@@ -69,6 +69,7 @@ settings! {
     userid_expires: Option<u64>,
     userid_flags: Vec<Vec<u8>>,
     userid_p3p: Vec<u8>,
+    userid_mark: Option<u8>,
     access: Arc<[Rule]>,
     auth_basic: Value,
     auth_basic_user_file: Value,
@@ -107,6 +108,14 @@ settings! {
     access_log: Arc<[AccessLog]>,
     /// None: `open_log_file_cache off`.
     open_log_files: Option<Arc<OpenFiles>>,
+    /// None: off.
+    open_file_cache: Option<Arc<crate::http::open_files::Conf>>,
+    open_file_cache_valid: u64,
+    open_file_cache_min_uses: u64,
+    open_file_cache_errors: bool,
+    disable_symlinks: crate::http::symlinks::Rule,
+    set_base32_padding: bool,
+    set_base32_alphabet: Vec<u8>,
     log_not_found: bool,
     log_subrequest: bool,
     error_page: Arc<[ErrorPage]>,

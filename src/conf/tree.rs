@@ -58,6 +58,8 @@ pub struct Main {
     pub log_files: Vec<Arc<LogFile>>,
     /// Lines that were gathered, to be written at the end.
     pub log_buffers: Vec<Arc<crate::log::buffer::Buffered>>,
+    /// `error_log memory:`, in the configuration's order.
+    pub memory_logs: Vec<Arc<crate::log::LogFile>>,
     /// Directories that the server writes to, where they have a name without variables.
     pub temp_paths: Vec<PathBuf>,
     pub http: Option<Arc<Http>>,
@@ -106,6 +108,8 @@ pub struct LuaMain {
     pub thread_cache_max_entries: Option<u64>,
     pub regex_cache_max_entries: Option<u64>,
     pub regex_match_limit: Option<u64>,
+    /// lua_capture_error_log: what is logged is kept there, too.
+    pub captured: Option<Arc<ngx::captured::Captured>>,
     /// What Lua there is anywhere: in the phases that answer, in header or body filters, in body filters.
     pub answers: bool,
     pub filters: bool,
@@ -240,6 +244,8 @@ pub enum Echo {
     Status(u16),
     /// `echo_location`, `echo_subrequest` and their kin.
     Subrequest {
+        /// Whether the commands behind it wait for its end.
+        wait: bool,
         method: Option<Value>,
         uri: Value,
         args: Option<Value>,
@@ -258,6 +264,13 @@ pub enum Op {
     SetByLua {
         slot: VarId,
         code: Arc<Code>,
+        args: Vec<Value>,
+    },
+    SetMisc {
+        slot: VarId,
+        function: &'static crate::http::set_misc::Function,
+        /// Where `set_rotate` is at this place of the configuration.
+        place: Arc<std::sync::atomic::AtomicI64>,
         args: Vec<Value>,
     },
     Return(Return),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ngx::request::{Body, Request, SubrequestOptions};
+use ngx::request::{Body, ClientGone, Request, SubrequestOptions, SubrequestResult};
 
 use super::live::Live;
 use super::mime;
@@ -12,6 +12,7 @@ use crate::conf::value::Value;
 
 pub async fn run(live: &Live, request: &mut Request, commands: &[Echo]) -> Next {
     let pieces = super::filter::by_pieces(live, request);
+    let mut later = Vec::new();
     for command in commands {
         match command {
             Echo::Status(status) => request.response.status = *status,
@@ -27,7 +28,7 @@ pub async fn run(live: &Live, request: &mut Request, commands: &[Echo]) -> Next 
                 if *newline {
                     request.output.pending.push(b'\n');
                 }
-                if pieces && live.reply(request, false, false).await.is_err() {
+                if pieces && later.is_empty() && live.reply(request, false, false).await.is_err() {
                     return Next::Done;
                 }
             }
@@ -37,7 +38,8 @@ pub async fn run(live: &Live, request: &mut Request, commands: &[Echo]) -> Next 
                 let text = live.eval(request, text);
                 for _ in 0..times.min(1 << 24) {
                     request.output.pending.extend_from_slice(&text);
-                    if request.output.pending.len() > 64 * 1024 && live.reply(request, false, false).await.is_err() {
+                    let much = request.output.pending.len() > 64 * 1024 && later.is_empty();
+                    if much && live.reply(request, false, false).await.is_err() {
                         return Next::Done;
                     }
                 }
@@ -46,7 +48,8 @@ pub async fn run(live: &Live, request: &mut Request, commands: &[Echo]) -> Next 
             Echo::Panic => panic!("asked for by echo_panic"),
             Echo::Flush => {
                 head(live, request);
-                if live.reply(request, true, false).await.is_err() {
+                // (what stands behind a subrequest that is under way goes out after it)
+                if later.is_empty() && live.reply(request, true, false).await.is_err() {
                     return Next::Done;
                 }
             }
@@ -78,19 +81,25 @@ pub async fn run(live: &Live, request: &mut Request, commands: &[Echo]) -> Next 
                     Body::Unread | Body::Discarded => {}
                 }
             }
-            Echo::Subrequest { method, uri, args, body, body_file } => {
+            Echo::Subrequest { wait, method, uri, args, body, body_file } => {
                 head(live, request);
                 let options = match subrequest(live, request, [method, args, body, body_file], uri) {
                     Ok(options) => options,
                     Err(next) => return next,
                 };
                 // What stands before goes out before.
-                if live.reply(request, false, false).await.is_err() {
+                if later.is_empty() && live.reply(request, false, false).await.is_err() {
                     return Next::Done;
                 }
-                let result = request.exchange.clone().subrequest(request, options).await;
+                let job = request.exchange.clone().subrequest(request, options);
+                if !wait {
+                    let before = std::mem::take(&mut request.output.pending);
+                    later.push(Later { before, job: tokio::task::spawn_local(job) });
+                    continue;
+                }
+                let result = job.await;
                 request.output.pending.extend_from_slice(&result.body);
-                if pieces && live.reply(request, false, false).await.is_err() {
+                if pieces && later.is_empty() && live.reply(request, false, false).await.is_err() {
                     return Next::Done;
                 }
             }
@@ -106,8 +115,41 @@ pub async fn run(live: &Live, request: &mut Request, commands: &[Echo]) -> Next 
         }
     }
     head(live, request);
-    let _ = live.reply(request, false, true).await;
+    if settle(live, request, later).await.is_ok() {
+        let _ = live.reply(request, false, true).await;
+    }
     Next::Done
+}
+
+/// A subrequest that runs beside the commands behind it.
+struct Later {
+    /// What goes out before its response.
+    before: Vec<u8>,
+    job: tokio::task::JoinHandle<SubrequestResult>,
+}
+
+impl Drop for Later {
+    fn drop(&mut self) {
+        self.job.abort();
+    }
+}
+
+/// Waits for the subrequests, each in its turn, and puts their responses where they belong.
+async fn settle(live: &Live, request: &mut Request, later: Vec<Later>) -> Result<(), ClientGone> {
+    if later.is_empty() {
+        return Ok(());
+    }
+    let behind = std::mem::take(&mut request.output.pending);
+    for mut one in later {
+        request.output.pending.append(&mut one.before);
+        live.reply(request, false, false).await?;
+        // (one that panicked has no response)
+        if let Ok(mut result) = (&mut one.job).await {
+            request.output.pending.append(&mut result.body);
+        }
+    }
+    request.output.pending.extend_from_slice(&behind);
+    Ok(())
 }
 
 /// What a subrequest command asks for. `values`: method, arguments, body, the body's file.

@@ -1,8 +1,7 @@
 //! Static files: index, directory redirects, conditional requests, ranges.
 
-use std::io::{Read, Seek, SeekFrom};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 
 use ngx::log::Level;
@@ -10,6 +9,7 @@ use ngx::request::Request;
 
 use super::live::Live;
 use super::modules::autoindex;
+use super::open_files::{self, Found};
 use super::phases::Next;
 use super::{filter, mime, response, uri};
 use crate::conf::os_error;
@@ -60,22 +60,20 @@ pub async fn serve(live: &Live, request: &mut Request) -> Next {
     let name = live.file_name(request);
     let path = path_of(&name);
     let shown = String::from_utf8_lossy(&name).into_owned();
-    if let Some((file, found)) = compressed(live, request, &name) {
+    if let Some(found) = compressed(live, request, &name) {
         request.response.headers.set("Content-Encoding", "gzip");
-        return respond(live, request, file, found.size(), found.mtime()).await;
+        return respond(live, request, &found).await;
     }
-    let opened = std::fs::File::options()
-        .read(true)
-        .custom_flags(i32::try_from(rustix::fs::OFlags::NONBLOCK.bits()).unwrap_or(0))
-        .open(&path);
-    let (file, found) = match opened.and_then(|file| Ok((file.metadata()?, file))) {
-        Ok((found, file)) => (file, found),
+    let found = match open_files::open(live, request, &path) {
+        Ok(found) => found,
         Err(error) => {
             use std::io::ErrorKind::{IsADirectory, NotADirectory, NotFound, PermissionDenied};
             let status = match error.kind() {
                 NotFound | NotADirectory => 404,
                 _ if error.raw_os_error() == Some(rustix::io::Errno::NAMETOOLONG.raw_os_error()) => 404,
                 PermissionDenied | IsADirectory => 403,
+                // (a link where disable_symlinks refuses them)
+                _ if error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error()) => 403,
                 _ => 500,
             };
             let quiet = status == 404 && live.settings().log_not_found == Some(false);
@@ -86,7 +84,7 @@ pub async fn serve(live: &Live, request: &mut Request) -> Next {
             return Next::Status(status);
         }
     };
-    if found.is_dir() {
+    if found.facts.is_dir {
         let mut target = uri::escape(&request.uri);
         target.push(b'/');
         if let Some(args) = request.args.as_deref().filter(|args| !args.is_empty()) {
@@ -95,18 +93,18 @@ pub async fn serve(live: &Live, request: &mut Request) -> Next {
         }
         return Next::Text(301, target);
     }
-    if !found.is_file() {
+    if !found.facts.is_file {
         live.say(request, Level::Crit, &format!("\"{shown}\" is not a regular file"));
         return Next::Status(404);
     }
     if request.method == b"POST"[..] {
         return Next::Status(405);
     }
-    respond(live, request, file, found.size(), found.mtime()).await
+    respond(live, request, &found).await
 }
 
 /// `NAME.gz`, where gzip_static says so and the client takes it.
-fn compressed(live: &Live, request: &Request, name: &[u8]) -> Option<(std::fs::File, std::fs::Metadata)> {
+fn compressed(live: &Live, request: &Request, name: &[u8]) -> Option<Found> {
     let mode = live.settings().gzip_static.filter(|mode| *mode != GzipStatic::Off)?;
     if !matches!(&request.method[..], b"GET" | b"HEAD") || request.is_subrequest {
         return None;
@@ -115,12 +113,12 @@ fn compressed(live: &Live, request: &Request, name: &[u8]) -> Option<(std::fs::F
     if !takes && live.settings().gzip_vary != Some(true) {
         return None;
     }
-    let file = std::fs::File::open(path_of(&[name, b".gz"].concat())).ok()?;
-    let found = file.metadata().ok().filter(std::fs::Metadata::is_file)?;
+    let found =
+        open_files::open(live, request, &path_of(&[name, b".gz"].concat())).ok().filter(|found| found.facts.is_file)?;
     if mode == GzipStatic::On {
         filter::vary(live);
     }
-    takes.then_some((file, found))
+    takes.then_some(found)
 }
 
 async fn index(live: &Live, request: &mut Request) -> Next {
@@ -141,11 +139,12 @@ async fn index(live: &Live, request: &mut Request) -> Next {
             return Next::Redirect { uri: name, args: request.args.clone() };
         }
         let path = [&directory[..], &name].concat();
-        match std::fs::metadata(path_of(&path)) {
-            Ok(_) => {
-                return Next::Redirect { uri: [&request.uri[..], &name].concat(), args: request.args.clone() };
-            }
-            Err(_) => continue,
+        let there = match live.settings().open_file_cache {
+            Some(Some(_)) => open_files::open(live, request, &path_of(&path)).is_ok(),
+            _ => open_files::look(live, request, &path_of(&path)).is_some(),
+        };
+        if there {
+            return Next::Redirect { uri: [&request.uri[..], &name].concat(), args: request.args.clone() };
         }
     }
     if !matches!(&request.method[..], b"GET" | b"HEAD" | b"POST") {
@@ -175,7 +174,8 @@ async fn index(live: &Live, request: &mut Request) -> Next {
 /// How much of a file is read at a time.
 const CHUNK: usize = 64 * 1024;
 
-async fn respond(live: &Live, request: &mut Request, mut file: std::fs::File, size: u64, mtime: i64) -> Next {
+async fn respond(live: &Live, request: &mut Request, found: &Found) -> Next {
+    let (file, size, mtime) = (&*found.file, found.facts.size, found.facts.mtime);
     // An error page from a file keeps the error's status, and is neither conditional nor partial.
     if live.err_status.get() == 0 {
         request.response.status = 200;
@@ -203,24 +203,21 @@ async fn respond(live: &Live, request: &mut Request, mut file: std::fs::File, si
     }
     for Part { head, from, to } in ranges.parts {
         request.output.pending.extend_from_slice(&head);
-        if from > 0 && file.seek(SeekFrom::Start(from)).is_err() {
-            return Next::Status(500);
-        }
         if to - from > CHUNK as u64 && response::is_plain(live) {
             if live.reply(request, false, false).await.is_err()
-                || live.send_file(request, &file, from, to).await.is_err()
+                || live.send_file(request, file, from, to).await.is_err()
             {
                 live.keep_alive.set(false);
                 return Next::Done;
             }
             continue;
         }
-        let mut left = to - from;
-        while left > 0 {
-            let take = usize::try_from(left).unwrap_or(CHUNK).min(CHUNK);
+        let mut place = from;
+        while place < to {
+            let take = usize::try_from(to - place).unwrap_or(CHUNK).min(CHUNK);
             let at = request.output.pending.len();
             request.output.pending.resize(at + take, 0);
-            let count = match file.read(&mut request.output.pending[at..]) {
+            let count = match file.read_at(&mut request.output.pending[at..], place) {
                 Ok(0) | Err(_) => {
                     // The file shrank under us: cut the connection rather than invent bytes.
                     request.output.pending.truncate(at);
@@ -230,8 +227,8 @@ async fn respond(live: &Live, request: &mut Request, mut file: std::fs::File, si
                 Ok(count) => count,
             };
             request.output.pending.truncate(at + count);
-            left -= count as u64;
-            if left > 0 && live.reply(request, false, false).await.is_err() {
+            place += count as u64;
+            if place < to && live.reply(request, false, false).await.is_err() {
                 return Next::Done;
             }
         }

@@ -90,7 +90,7 @@ pub struct Live {
     me: OnceCell<Weak<Live>>,
     /// Bytes before and after compression.
     pub gzip_ratio: Cell<Option<(u64, u64)>>,
-    /// The identity that userid gave.
+    /// The identity that userid gives with the response.
     pub user_id: Cell<Option<[u8; 16]>>,
 }
 

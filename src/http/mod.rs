@@ -6,12 +6,15 @@ pub mod filter;
 pub mod live;
 mod mime;
 pub mod modules;
+pub mod open_files;
 mod phases;
 pub mod response;
 mod rewrite;
 mod route;
+pub mod set_misc;
 pub mod status;
 mod subrequest;
+pub mod symlinks;
 pub mod uri;
 pub mod vars;
 

@@ -10,7 +10,7 @@ use ngx::worker::PhaseEnd;
 
 use super::live::Live;
 use super::modules::{access, limit_conn, limit_req, mirror, perilune_status, realip, stub_status};
-use super::{echo, files, mime, rewrite, route, status};
+use super::{echo, files, mime, open_files, rewrite, route, status};
 use crate::conf::settings::{KeepaliveDisable, TryLast};
 use crate::conf::tree::{Handler, Location, LocationId};
 
@@ -430,8 +430,8 @@ fn try_files(live: &Live, request: &mut Request, rules: &crate::conf::settings::
     for (value, directory) in &rules.files {
         let name = live.eval(request, value);
         let path = live.join(&root, &name);
-        let Ok(found) = std::fs::metadata(files::path_of(&path)) else { continue };
-        if found.is_dir() != *directory {
+        let Some(found) = open_files::look(live, request, &files::path_of(&path)) else { continue };
+        if found.is_dir != *directory {
             continue;
         }
         request.uri = match &live.settings().root {

@@ -36,6 +36,16 @@ pub async fn run(live: &Live, request: &mut Request, location: &Location) -> Nex
                     let _ = live.assign(request, kind, Some(value));
                 }
             }
+            Op::SetMisc { slot, function, place, args } => {
+                let args: Vec<Vec<u8>> = args.iter().map(|value| live.eval(request, value)).collect();
+                let text = match super::set_misc::run(live, request, function, place, &args) {
+                    Ok(text) => text,
+                    Err(status) => return Next::Status(status),
+                };
+                if let Some(kind) = live.http().vars.get(*slot as usize) {
+                    let _ = live.assign(request, kind, Some(text));
+                }
+            }
             Op::Return(answer) => {
                 let Some(text) = &answer.text else { return Next::Status(answer.status) };
                 request.response.status = answer.status;
@@ -174,12 +184,12 @@ fn holds(live: &Live, request: &mut Request, test: &Test) -> bool {
         },
         Test::File { path, kind, not } => {
             let path = live.eval(request, path);
-            let found = std::fs::metadata(super::files::path_of(&path)).ok();
+            let found = super::open_files::look(live, request, &super::files::path_of(&path));
             let is = found.is_some_and(|found| match kind {
-                FileTest::File => found.is_file(),
-                FileTest::Directory => found.is_dir(),
+                FileTest::File => found.is_file,
+                FileTest::Directory => found.is_dir,
                 FileTest::Exists => true,
-                FileTest::Executable => std::os::unix::fs::PermissionsExt::mode(&found.permissions()) & 0o100 != 0,
+                FileTest::Executable => found.is_executable,
             });
             is != *not
         }

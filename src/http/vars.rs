@@ -422,7 +422,7 @@ impl Live {
             Builtin::SecureLink => return secure_link::value(self, request),
             Builtin::SecureLinkExpires => return secure_link::expires(self, request),
             Builtin::UidGot => return userid::got(self, request).map(|id| userid::shown(self, &id)),
-            Builtin::UidSet => return self.user_id.get().map(|id| userid::shown(self, &id)),
+            Builtin::UidSet => return userid::given(self, request).map(|id| userid::shown(self, &id)),
             Builtin::UidReset => return None,
             Builtin::EchoClientRequestHeaders => out.extend_from_slice(&request.raw_head),
         }

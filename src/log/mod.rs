@@ -10,31 +10,44 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::{Arc, RwLock};
 
+use ngx::captured::Captured;
 use ngx::log::{Level, Log};
 use ngx::phase::Phase;
 use ngx::request::Request;
 
 pub use access::AccessLog;
 
+use crate::conf::tree::Main;
+
 /// A log file, shared by everything that writes to it. Opened apart from being named, so that a configuration can be read
 /// without touching the disk; a line is one write, so that lines of several workers never mix.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct LogFile {
     path: Option<PathBuf>,
     file: RwLock<Option<File>>,
     /// Not a file at all.
     syslog: Option<syslog::Syslog>,
+    /// Neither: the latest lines, for whoever asks `perilune_status` for them.
+    memory: Option<Captured>,
 }
 
 impl LogFile {
     pub fn new(path: PathBuf) -> LogFile {
-        LogFile { path: Some(path), file: RwLock::new(None), syslog: None }
+        LogFile { path: Some(path), ..LogFile::default() }
     }
     pub fn stderr() -> LogFile {
-        LogFile { path: None, file: RwLock::new(None), syslog: None }
+        LogFile::default()
     }
     pub fn syslog(syslog: syslog::Syslog) -> LogFile {
-        LogFile { path: None, file: RwLock::new(None), syslog: Some(syslog) }
+        LogFile { syslog: Some(syslog), ..LogFile::default() }
+    }
+    /// `size`: bytes of the latest lines.
+    pub fn memory(size: usize) -> LogFile {
+        LogFile { memory: Some(Captured::new(size)), ..LogFile::default() }
+    }
+    /// What is in the memory, the oldest line first; it stays there.
+    pub fn lines(&self) -> Vec<Vec<u8>> {
+        self.memory.as_ref().map(Captured::all).unwrap_or_default()
     }
     pub fn path(&self) -> Option<&PathBuf> {
         self.path.as_ref()
@@ -57,6 +70,9 @@ impl LogFile {
     }
     /// A line of an error log.
     fn write_at(&self, level: Level, line: &[u8]) {
+        if let Some(memory) = &self.memory {
+            return memory.push(level, 0.0, line.strip_suffix(b"\n").unwrap_or(line));
+        }
         match &self.syslog {
             Some(syslog) => syslog.send(u8::try_from(level as i64 - 1).unwrap_or(0), line),
             None => self.write(line),
@@ -90,10 +106,17 @@ pub struct ErrorLog {
 }
 
 /// As long as nginx's lines get before they are cut.
-const LINE: usize = 4096;
+pub const LINE: usize = 4096;
 
-/// Writes one line to every log that wants that level.
-pub fn write(logs: &[ErrorLog], level: Level, connection: u64, message: &[u8], tail: &[u8]) {
+/// Writes one line to every log that wants that level; what any of them wants is captured, too.
+pub fn write(
+    logs: &[ErrorLog],
+    captured: Option<&Captured>,
+    level: Level,
+    connection: u64,
+    message: &[u8],
+    tail: &[u8],
+) {
     if !logs.iter().any(|log| level <= log.level) {
         return;
     }
@@ -107,6 +130,9 @@ pub fn write(logs: &[ErrorLog], level: Level, connection: u64, message: &[u8], t
     let room = LINE.saturating_sub(line.len() + 1);
     line.extend_from_slice(&message[..message.len().min(room)]);
     line.extend_from_slice(&tail[..tail.len().min(LINE.saturating_sub(line.len() + 1))]);
+    if let Some(captured) = captured {
+        captured.push(level, crate::time::now_ms() as f64 / 1000.0, &line);
+    }
     line.push(b'\n');
     for log in logs.iter().filter(|log| level <= log.level) {
         log.file.write_at(level, &line);
@@ -114,17 +140,30 @@ pub fn write(logs: &[ErrorLog], level: Level, connection: u64, message: &[u8], t
 }
 
 /// What startup, workers and timers write through.
-pub struct Plain(pub Arc<[ErrorLog]>);
+#[derive(Clone)]
+pub struct Plain {
+    logs: Arc<[ErrorLog]>,
+    captured: Option<Arc<Captured>>,
+}
 
 impl Plain {
+    /// Where messages go that belong to no request.
+    pub fn of(main: &Main) -> Plain {
+        let captured = main.http.as_ref().and_then(|http| http.lua.captured.clone());
+        Plain { logs: main.error_log.clone(), captured }
+    }
+    /// The same before there is a configuration.
+    pub fn early(logs: &[ErrorLog]) -> Plain {
+        Plain { logs: Arc::from(logs), captured: None }
+    }
     pub fn say(&self, level: Level, message: &str) {
-        write(&self.0, level, 0, message.as_bytes(), b"");
+        write(&self.logs, self.captured.as_deref(), level, 0, message.as_bytes(), b"");
     }
 }
 
 impl Log for Plain {
     fn enabled(&self, level: Level) -> bool {
-        self.0.iter().any(|log| level <= log.level)
+        self.logs.iter().any(|log| level <= log.level)
     }
     fn write(&self, level: Level, message: &[u8], request: Option<&Request>) {
         let tail = match request {
@@ -133,7 +172,7 @@ impl Log for Plain {
             }
             _ => String::new(),
         };
-        write(&self.0, level, 0, message, tail.as_bytes());
+        write(&self.logs, self.captured.as_deref(), level, 0, message, tail.as_bytes());
     }
 }
 
@@ -181,7 +220,7 @@ impl Log for ForRequest {
             _ => &http.servers[self.server].name,
         };
         let tail = request.map(|request| tail(name(request), request)).unwrap_or_default();
-        write(self.logs(), level, self.connection, message, &tail);
+        write(self.logs(), http.lua.captured.as_deref(), level, self.connection, message, &tail);
     }
 }
 

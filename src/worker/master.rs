@@ -19,7 +19,7 @@ use super::listen::Sockets;
 use super::pid::PidFile;
 use super::server::{introduce, open, refuse};
 use super::signals::{Event, Signals};
-use super::{daemon, user};
+use super::{daemon, environment, user};
 use crate::conf::tree::Main;
 use crate::conf::{self, Origin};
 use crate::log::{self, Plain};
@@ -46,6 +46,8 @@ struct Master<'a> {
     sockets: Vec<Arc<Sockets>>,
     pid: PidFile,
     server: Option<Server>,
+    /// Those that another has replaced, until their last request is over.
+    old: Vec<Server>,
     /// When to try again to start a server.
     retry: Option<Instant>,
     /// WINCH: the server ends, and none follows until HUP.
@@ -69,7 +71,7 @@ enum Outcome {
 /// Serves until a signal ends it.
 pub fn run(origin: &Origin, main: Main) -> ExitCode {
     let main = Arc::new(main);
-    let plain = Plain(main.error_log.clone());
+    let plain = Plain::of(&main);
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return refuse(&plain, &format!("cannot make a runtime: {error}")),
@@ -84,13 +86,19 @@ pub fn run(origin: &Origin, main: Main) -> ExitCode {
             Ok(pid) => pid,
             Err(error) => return refuse(&plain, &error),
         };
-        introduce(&plain);
+        introduce(&main);
         make_directories(&main);
-        let mut master = Master { origin, main, sockets, pid, server: None, retry: None, resting: false };
+        let mut master =
+            Master { origin, main, sockets, pid, server: None, old: Vec::new(), retry: None, resting: false };
         plain.say(Level::Notice, "start worker processes");
-        if master.start(&mut signals).await != Outcome::Ready {
-            master.kill(Event::Term);
-            return ExitCode::FAILURE;
+        match master.start(&mut signals).await {
+            Outcome::Ready => {}
+            // (somebody else ended it: another will start)
+            Outcome::Refused if master.was_killed() => {}
+            _ => {
+                master.kill(Event::Term);
+                return ExitCode::FAILURE;
+            }
         }
         if daemon::is_child() {
             daemon::ready();
@@ -114,7 +122,7 @@ fn make_directories(main: &Main) {
 
 impl Master<'_> {
     fn plain(&self) -> Plain {
-        Plain(self.main.error_log.clone())
+        Plain::of(&self.main)
     }
 
     async fn follow(mut self, mut signals: Signals) {
@@ -153,7 +161,8 @@ impl Master<'_> {
                     self.resting = true;
                     self.kill(Event::Quit);
                 }
-                Event::Chld if self.reap() && !self.resting => {
+                // (one that is to be tried again later is not tried at once)
+                Event::Chld if self.reap() && !self.resting && self.retry.is_none() => {
                     let outcome = self.start(&mut signals).await;
                     if outcome == Outcome::Stop {
                         return self.end(Event::Term, signals).await;
@@ -191,6 +200,8 @@ impl Master<'_> {
         let child = Command::new("/proc/self/exe")
             .arg0("perilune: worker process")
             .args(std::env::args_os().skip(1))
+            .env_clear()
+            .envs(environment::of(&self.main))
             .env(MARK, "1")
             .stdin(OwnedFd::from(theirs))
             .spawn()?;
@@ -245,7 +256,7 @@ impl Master<'_> {
     fn same_process(&self, main: &Main) -> bool {
         let traits = |main: &Main| {
             let limits = (main.worker_rlimit_nofile, main.worker_rlimit_core);
-            (main.user.clone(), limits, main.working_directory.clone())
+            (main.user.clone(), limits, main.working_directory.clone(), main.env.clone())
         };
         traits(&self.main) == traits(main)
     }
@@ -269,10 +280,9 @@ impl Master<'_> {
         if outcome == Outcome::Ready {
             let (main, sockets) = (self.main.clone(), self.sockets.clone());
             self.adopt(main, sockets);
-            if let Some(mut before) = before {
+            if let Some(before) = before {
                 signal(&before.child, rustix::process::Signal::QUIT);
-                // Whoever waits for it, waits apart: the next signal is not held up by its last requests.
-                std::thread::spawn(move || drop((before.child.wait(), before.stream)));
+                self.old.push(before);
             }
             return outcome;
         }
@@ -297,43 +307,48 @@ impl Master<'_> {
         }
     }
 
-    /// Whether the server has ended; says how.
+    /// Whether the server, which has ended or is about to, ends by a signal.
+    fn was_killed(&mut self) -> bool {
+        let status = self.server.as_mut().and_then(|server| server.child.wait().ok());
+        status.is_some_and(|status| status.signal().is_some())
+    }
+
+    /// Whether the server has ended; says how, and how its predecessors did.
     fn reap(&mut self) -> bool {
-        let Some(server) = &mut self.server else { return false };
-        let Ok(Some(status)) = server.child.try_wait() else { return false };
-        let pid = server.child.id();
-        match status.signal() {
-            Some(number) => {
-                let core = if status.core_dumped() { " (core dumped)" } else { "" };
-                self.plain().say(Level::Alert, &format!("worker process {pid} exited on signal {number}{core}"));
-            }
-            None => {
-                let code = status.code().unwrap_or(0);
-                self.plain().say(Level::Notice, &format!("worker process {pid} exited with code {code}"));
-            }
+        let plain = self.plain();
+        self.old.retain_mut(|server| !server.has_ended(&plain));
+        let ended = self.server.as_mut().is_some_and(|server| server.has_ended(&plain));
+        if ended {
+            self.server = None;
         }
-        self.server = None;
-        true
+        ended
     }
 
     fn kill(&self, event: Event) {
-        use rustix::process::Signal;
-        let Some(server) = &self.server else { return };
-        signal(&server.child, if event == Event::Quit { Signal::QUIT } else { Signal::TERM });
+        if let Some(server) = &self.server {
+            server.told(event);
+        }
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Server> {
+        self.old.iter().chain(&self.server)
+    }
+
+    /// The same with those that finish their last requests.
+    fn kill_all(&self, event: Event) {
+        self.all().for_each(|server| server.told(event));
     }
 
     async fn end(mut self, event: Event, mut signals: Signals) {
         // The port is free for a successor from here on.
         self.sockets.clear();
-        self.kill(event);
+        self.kill_all(event);
         let mut last = (event != Event::Quit).then(|| Instant::now() + PATIENCE);
-        while self.server.is_some() {
+        while self.server.is_some() || !self.old.is_empty() {
             let event = tokio::select! {
                 event = signals.next() => event,
                 () = until(last) => {
-                    if let Some(server) = &self.server {
-                        signal(&server.child, rustix::process::Signal::KILL);
-                    }
+                    self.all().for_each(|server| signal(&server.child, rustix::process::Signal::KILL));
                     last = None;
                     continue;
                 }
@@ -345,13 +360,38 @@ impl Master<'_> {
                 }
                 Event::Term | Event::Int => {
                     self.plain().say(Level::Notice, &event.line(", exiting"));
-                    self.kill(event);
+                    self.kill_all(event);
                     last = Some(Instant::now() + PATIENCE);
                 }
                 _ => {}
             }
         }
         self.plain().say(Level::Notice, "exit");
+    }
+}
+
+impl Server {
+    /// To end, with its requests or at once.
+    fn told(&self, event: Event) {
+        use rustix::process::Signal;
+        signal(&self.child, if event == Event::Quit { Signal::QUIT } else { Signal::TERM });
+    }
+
+    /// If it has, the log says how.
+    fn has_ended(&mut self, plain: &Plain) -> bool {
+        let Ok(Some(status)) = self.child.try_wait() else { return false };
+        let pid = self.child.id();
+        match status.signal() {
+            Some(number) => {
+                let core = if status.core_dumped() { " (core dumped)" } else { "" };
+                plain.say(Level::Alert, &format!("worker process {pid} exited on signal {number}{core}"));
+            }
+            None => {
+                let code = status.code().unwrap_or(0);
+                plain.say(Level::Notice, &format!("worker process {pid} exited with code {code}"));
+            }
+        }
+        true
     }
 }
 

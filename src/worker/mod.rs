@@ -1,10 +1,11 @@
 //! Workers: one thread each, with a runtime, listeners and a VM of its own. This file is what a worker's connections and
 //! requests see of it; `thread` runs one, `crew` replaces those that die, `server` runs them all, `master` is the parent
-//! process that supervises it, `listen` makes their sockets, `daemon` detaches.
+//! process that supervises it, `listen` makes their sockets, `daemon` detaches, `environment` is what is left of it.
 
 pub mod counts;
 mod crew;
 pub mod daemon;
+pub mod environment;
 mod handover;
 mod limits;
 pub mod listen;
@@ -49,6 +50,7 @@ pub struct Worker {
     pub quit: Notify,
     /// Woken whenever a request or a connection ends.
     pub idle: Notify,
+    pub open_files: crate::http::open_files::OpenFiles,
     /// By location.
     lua_confs: Vec<OnceCell<LuaConf>>,
     dynamic_codes: RefCell<HashMap<PathBuf, Arc<Code>>>,
@@ -70,6 +72,7 @@ impl Worker {
             quitting: Cell::new(false),
             quit: Notify::new(),
             idle: Notify::new(),
+            open_files: Default::default(),
             lua_confs: vec![OnceCell::new(); http.locations.len()],
             dynamic_codes: RefCell::default(),
             seed,
@@ -104,7 +107,8 @@ impl Worker {
     /// A word about a connection, where there is no request to speak of.
     pub fn say(&self, client: &Connection, listen: usize, level: ngx::log::Level, message: &str) {
         let logs = self.default_settings(listen).error_log.clone().unwrap_or_else(|| self.main.error_log.clone());
-        crate::log::write(&logs, level, client.number, message.as_bytes(), b"");
+        let captured = self.http.lua.captured.as_deref();
+        crate::log::write(&logs, captured, level, client.number, message.as_bytes(), b"");
     }
 
     /// A number for `$request_id`: different each time, not to be guessed from another.

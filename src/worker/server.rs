@@ -69,7 +69,7 @@ impl Parent {
 /// Serves until a signal ends it: the only process there is.
 pub fn run(origin: &Origin, main: Main) -> ExitCode {
     let main = Arc::new(main);
-    let plain = Plain(main.error_log.clone());
+    let plain = Plain::of(&main);
     limits::set(&main, &plain);
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
@@ -85,7 +85,7 @@ pub fn run(origin: &Origin, main: Main) -> ExitCode {
             Ok(pid) => Some(pid),
             Err(error) => return refuse(&plain, &error),
         };
-        introduce(&plain);
+        introduce(&main);
         enter_directory(&main);
         let counts = Arc::new(Counts::default());
         let now = match start(&main, &sockets, &counts) {
@@ -102,7 +102,7 @@ pub fn run(origin: &Origin, main: Main) -> ExitCode {
 
 /// Serves what the parent at the other end of `stream` hands over, until it or a signal ends it.
 pub fn run_for_parent(origin: &Origin, stream: std::os::unix::net::UnixStream) -> ExitCode {
-    let early = Plain(Arc::from([]));
+    let early = Plain::early(&[]);
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return refuse(&early, &format!("cannot make a runtime: {error}")),
@@ -115,7 +115,7 @@ pub fn run_for_parent(origin: &Origin, stream: std::os::unix::net::UnixStream) -
         let Some(message) = parent.messages.recv().await else { return ExitCode::FAILURE };
         let counts = Arc::new(Counts::default());
         let begun = unpack(origin, message).and_then(|(main, sockets)| {
-            limits::set(&main, &Plain(main.error_log.clone()));
+            limits::set(&main, &Plain::of(&main));
             if let Some(user) = main.user.as_ref().filter(|_| super::user::is_root()) {
                 user.become_it().map_err(|error| ((Level::Emerg, error), Some(main.clone())))?;
             }
@@ -126,7 +126,7 @@ pub fn run_for_parent(origin: &Origin, stream: std::os::unix::net::UnixStream) -
         let (now, sockets) = match begun {
             Ok(begun) => begun,
             Err((error, main)) => {
-                refuse_at(&main.map_or(early, |main| Plain(main.error_log.clone())), &error);
+                refuse_at(&main.map_or(early, |main| Plain::of(&main)), &error);
                 let _ = handover::answer(&parent.stream, REFUSED).await;
                 return ExitCode::FAILURE;
             }
@@ -167,7 +167,9 @@ fn refuse_at(plain: &Plain, (level, error): &Refusal) -> ExitCode {
 }
 
 /// The first lines of the log.
-pub fn introduce(plain: &Plain) {
+pub fn introduce(main: &Main) {
+    // (nothing is captured of them: OpenResty's are written before there is a buffer)
+    let plain = Plain::early(&main.error_log);
     plain.say(Level::Notice, "using the \"epoll\" event method");
     plain.say(Level::Notice, identity::server_full());
 }
@@ -204,7 +206,7 @@ fn start(main: &Arc<Main>, sockets: &[Arc<Sockets>], counts: &Arc<Counts>) -> Re
             counts: own_counts.clone(),
             orders: receiver.clone(),
             started: tell.clone(),
-            log: main.error_log.clone(),
+            log: Plain::of(main),
         };
         Ok(Box::new(move || thread::run(job)))
     });
@@ -259,7 +261,7 @@ impl Server<'_> {
                 message = next_message(&mut self.parent) => Wake::Message(message),
                 Some(id) = self.now.deaths.recv() => Wake::Death(id),
             };
-            let plain = Plain(self.now.main.error_log.clone());
+            let plain = Plain::of(&self.now.main);
             match wake {
                 Wake::Signal(event) => {
                     let under_parent = self.parent.is_some();
@@ -312,7 +314,7 @@ impl Server<'_> {
     async fn end(mut self, order: Order, mut signals: Signals) {
         // No new connections from here on, and the port is free for a successor.
         self.sockets.clear();
-        let plain = Plain(self.now.main.error_log.clone());
+        let plain = Plain::of(&self.now.main);
         let mut all = self.old;
         all.push(self.now);
         let (orders, crews): (Vec<_>, Vec<_>) =
@@ -337,7 +339,7 @@ impl Server<'_> {
 
     /// A new configuration with new workers, or everything as it was.
     fn reload(&mut self) {
-        let plain = Plain(self.now.main.error_log.clone());
+        let plain = Plain::of(&self.now.main);
         let mut notes = Vec::new();
         let loaded = conf::load(self.origin, &mut notes);
         notes.iter().for_each(|(level, text)| plain.say(*level, text));
@@ -357,7 +359,7 @@ impl Server<'_> {
         match unpack(self.origin, message) {
             Ok((main, next)) => self.succeed(&main, next),
             Err(((level, error), _)) => {
-                Plain(self.now.main.error_log.clone()).say(level, &error);
+                Plain::of(&self.now.main).say(level, &error);
                 false
             }
         }
@@ -374,7 +376,7 @@ impl Server<'_> {
                 true
             }
             Err((level, error)) => {
-                Plain(self.now.main.error_log.clone()).say(level, &error);
+                Plain::of(&self.now.main).say(level, &error);
                 false
             }
         }

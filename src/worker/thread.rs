@@ -38,15 +38,19 @@ pub struct Job {
     /// Told once: whether the start succeeded; if not, what to log.
     pub started: std::sync::mpsc::Sender<Result<(), Refusal>>,
     /// The first worker of a configuration runs init_by_lua's checks for all: its failure fails the start.
-    pub log: Arc<[crate::log::ErrorLog]>,
+    pub log: Plain,
 }
 
 /// Why a worker did not start, and how the log is to call it.
 pub type Refusal = (Level, String);
 
+/// Threads of a worker's own for what takes long and needs no Lua: checks of costly password hashes.
+const HELPERS: usize = 2;
+
 /// The thread's whole life.
 pub fn run(job: Job) {
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(HELPERS).build();
+    let runtime = match runtime {
         Ok(runtime) => runtime,
         Err(error) => {
             let _ = job.started.send(Err((Level::Emerg, format!("cannot make a runtime: {error}"))));
@@ -69,7 +73,7 @@ async fn live(job: Job) {
     let mut setup = vm::setup(&main, &http, id);
     setup.pools = Some(Rc::new(vm::pools(&main, &http, id, &log)));
     counts.lua.add(id, &setup.gauges);
-    let plain = Rc::new(Plain(log));
+    let plain = Rc::new(log);
     let lua = Rc::new(vm::WorkerVm::create(setup, plain.clone(), http.lua.init.clone()));
     if let Some(code) = &http.lua.init
         && let Err(error) = lua.run_worker_phase(Phase::Init, code).await
@@ -215,6 +219,9 @@ async fn accept(worker: Rc<Worker>, listener: Listener, listen: usize, log: Rc<P
         };
         match accepted {
             Ok((stream, client)) => {
+                if !has_room(&worker, &log) {
+                    continue;
+                }
                 let open = Open::new(worker.counts.clone());
                 worker.open.set(worker.open.get() + 1);
                 let worker = worker.clone();
@@ -235,6 +242,31 @@ async fn accept(worker: Rc<Worker>, listener: Listener, listen: usize, log: Rc<P
         }
     }
 }
+
+/// `worker_connections`: whether another client may be served. Where there are too many, the one that has been idle for longest is
+/// let go for it; where none is idle, it is turned away. Listening sockets count as connections, as in nginx, and so does the
+/// way to the parent.
+fn has_room(worker: &Worker, log: &Plain) -> bool {
+    let all = worker.main.worker_connections;
+    let others = worker.http.listens.len() + usize::from(worker.main.master_process);
+    let most = all.saturating_sub(others) as u64;
+    let open = worker.open.get();
+    if open < most {
+        return true;
+    }
+    // (whoever is let go has a moment to say otherwise: so many may be on their way out)
+    let idle = open.saturating_sub(worker.active.get());
+    if idle == 0 || open >= most + LEAVING {
+        log.say(Level::Alert, &format!("{all} worker_connections are not enough"));
+        return false;
+    }
+    log.say(Level::Warn, &format!("{all} worker_connections are not enough, reusing connections"));
+    worker.quit.notify_one();
+    true
+}
+
+/// Connections beyond `worker_connections` while idle ones are being closed.
+const LEAVING: u64 = 32;
 
 fn number(worker: &Worker) -> u64 {
     worker.counts.accepted.fetch_add(1, Ordering::Relaxed) + 1

@@ -13,7 +13,7 @@ use ngx::thread_pool::ThreadPools;
 use ngx::worker::{PhaseEnd, Setup, Worker as Machine};
 
 use crate::conf::tree::{Http, Main};
-use crate::log::{ErrorLog, Plain};
+use crate::log::Plain;
 
 /// What the configuration says, in the ngx crate's terms.
 pub fn setup(main: &Main, http: &Http, worker_id: usize) -> Setup {
@@ -39,6 +39,7 @@ pub fn setup(main: &Main, http: &Http, worker_id: usize) -> Setup {
         log: None,
         gauges: Arc::default(),
         pools: None,
+        captured: http.lua.captured.clone(),
         regex_cache_max_entries: http.lua.regex_cache_max_entries.map(|n| count(Some(n), 0)),
         regex_match_limit: http.lua.regex_match_limit.unwrap_or(0),
         // As LuaJIT without GC64 has it: more than any handler needs, less than takes the machine down.
@@ -47,11 +48,11 @@ pub fn setup(main: &Main, http: &Http, worker_id: usize) -> Setup {
 }
 
 /// The worker's thread pools; their machines are like the worker's own, without pools.
-pub fn pools(main: &Arc<Main>, http: &Arc<Http>, id: usize, log: &Arc<[ErrorLog]>) -> ThreadPools {
+pub fn pools(main: &Arc<Main>, http: &Arc<Http>, id: usize, log: &Plain) -> ThreadPools {
     let size = http.lua.worker_thread_vm_pool_size.map_or(10, |n| usize::try_from(n).unwrap_or(usize::MAX));
     let (main, http, log) = (main.clone(), http.clone(), log.clone());
     let confs = main.thread_pools.clone();
-    let maker = move || Machine::new(setup(&main, &http, id), Rc::new(Plain(log.clone())));
+    let maker = move || Machine::new(setup(&main, &http, id), Rc::new(log.clone()));
     ThreadPools::new(confs, size, Arc::new(maker))
 }
 

@@ -10,6 +10,12 @@ static NATIVES: &[Row] = &[
     row("security", security, "security(name) -> 0: no hardening option of LuaJIT applies"),
     row("status", status, "status() -> false: nothing is compiled"),
 ];
+/// `jit.v` and `jit.dump` tell what is compiled: nothing is.
+static REPORT: &[Row] = &[
+    row("on", nothing, "on([opt [, outfile]]): there will be nothing to report"),
+    row("off", nothing, "off(): nothing was reported"),
+    row("start", nothing, "start([opt [, outfile]]): as on"),
+];
 static OPT: &[Row] = &[row("start", nothing, "start(...): optimisation options have no effect")];
 
 /// Registers the library.
@@ -40,6 +46,11 @@ pub fn open(cx: Cx<'_>) {
 pub fn preload(cx: Cx<'_>) {
     if let Some(jit) = cx.globals().field(b"jit").as_table() {
         crate::package::preload(cx, "jit.opt", jit.field(b"opt"));
+    }
+    for name in ["jit.v", "jit.dump"] {
+        let module = cx.table(0, 4);
+        cx.register(module, REPORT);
+        crate::package::preload(cx, name, Value::table(module));
     }
 }
 

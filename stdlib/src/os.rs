@@ -220,6 +220,14 @@ const MONTHS: [&str; 12] = [
     "December",
 ];
 
+/// C's strftime for a time in seconds since the epoch, in UTC or local time.
+pub fn format_time(format: &str, unix: i64, utc: bool) -> String {
+    let offset = if utc { 0 } else { local_offset(unix) };
+    let mut out = String::new();
+    strftime(format, &Civil::from_unix(unix + offset), unix, offset, &mut out);
+    out
+}
+
 /// C's strftime in the C locale.
 fn strftime(format: &str, c: &Civil, unix: i64, offset: i64, out: &mut String) {
     let day = DAYS[c.weekday as usize % 7];

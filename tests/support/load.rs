@@ -14,7 +14,7 @@ pub struct Client {
 impl Client {
     pub fn new(port: u16) -> Client {
         let stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+        stream.set_read_timeout(Some(super::PATIENCE)).unwrap();
         stream.set_nodelay(true).unwrap();
         Client { stream: BufReader::new(stream), closing: false }
     }

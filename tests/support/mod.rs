@@ -1,17 +1,20 @@
 //! Starts the server on a free loopback port under a temporary prefix. The prefix and the process go away with the value.
 
+pub mod answers;
 pub mod load;
 pub mod peer;
 pub mod redis;
 pub mod status;
 pub mod tls;
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
+
+use answers::{Seen, seen};
 
 /// A prefix directory with conf/, logs/ and html/.
 pub struct Prefix(pub PathBuf);
@@ -21,6 +24,8 @@ impl Prefix {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let path = std::env::temp_dir().join(format!("perilune-test-{}-{number}", std::process::id()));
+        // (of an earlier run with this number)
+        let _ = std::fs::remove_dir_all(&path);
         for directory in ["conf", "logs", "html"] {
             std::fs::create_dir_all(path.join(directory)).unwrap();
         }
@@ -61,8 +66,34 @@ pub fn missing(what: &str, path: &str) -> bool {
     true
 }
 
+/// What has not come about by then never will: long enough for a machine that has much else to do.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Waits until it is so.
+#[track_caller]
+pub fn until(what: &str, mut so: impl FnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !so() {
+        assert!(Instant::now() < deadline, "never: {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// A port that nobody listens at, and that no other test is given. Below those that the kernel gives to clients: one of these could
+/// be taken before the server listens.
 pub fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    const FIRST: u32 = 10_000;
+    const COUNT: u32 = 22_000;
+    // (test programs that run at the same time begin at different places)
+    let start = std::process::id().wrapping_mul(997);
+    loop {
+        let port = FIRST + start.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed)) % COUNT;
+        let port = u16::try_from(port).expect("below 32768");
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
 }
 
 /// A server in the foreground.
@@ -93,31 +124,51 @@ impl Server {
             prefix.write(name, text);
         }
         prefix.write("conf/nginx.conf", &conf.replace("PORT", &port.to_string()));
-        let child = prefix.command(flags).stderr(Stdio::null()).spawn().unwrap();
+        let command = prefix.command(flags);
+        Server::with_command(command, prefix, port)
+    }
+
+    pub fn with_command(mut command: Command, prefix: Prefix, port: u16) -> Server {
+        let child = command.stderr(Stdio::null()).spawn().unwrap();
         let mut server = Server { prefix, port, child };
-        let deadline = Instant::now() + Duration::from_secs(10);
-        while TcpStream::connect(("127.0.0.1", port)).is_err() {
+        until("the server listens", || {
             if let Some(status) = server.child.try_wait().unwrap() {
                 panic!("the server ended with {status}: {}", server.prefix.read("logs/error.log"));
             }
-            assert!(Instant::now() < deadline, "the server does not listen");
-            std::thread::sleep(Duration::from_millis(5));
-        }
+            TcpStream::connect(("127.0.0.1", port)).is_ok()
+        });
         server
     }
 
-    /// Sends bytes, and returns all that comes back until the server closes, or until `wait` passes in silence.
+    /// Sends bytes, and returns all that comes back: until the server closes, or, where the connection stays open, until there are
+    /// as many whole answers as requests, and a moment's silence.
     pub fn raw(&self, bytes: &[u8]) -> String {
+        self.exchange(bytes, |answers| seen(bytes, answers) == Seen::All)
+    }
+    /// The same until the server closes, whatever it has answered.
+    pub fn raw_to_end(&self, bytes: &[u8]) -> String {
+        self.exchange(bytes, |_| false)
+    }
+    fn exchange(&self, bytes: &[u8], enough: impl Fn(&[u8]) -> bool) -> String {
+        const MOMENT: Duration = Duration::from_millis(100);
         let mut stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
-        stream.set_read_timeout(Some(Duration::from_millis(400))).unwrap();
         let _ = stream.write_all(bytes);
         let (mut out, mut buffer) = (Vec::new(), [0; 16384]);
-        while let Ok(count) = stream.read(&mut buffer) {
-            if count == 0 {
-                out.extend_from_slice(b"<closed>");
-                break;
+        loop {
+            let enough = enough(&out);
+            stream.set_read_timeout(Some(if enough { MOMENT } else { PATIENCE })).unwrap();
+            match stream.read(&mut buffer) {
+                Ok(0) => {
+                    out.extend_from_slice(b"<closed>");
+                    break;
+                }
+                Ok(count) => out.extend_from_slice(&buffer[..count]),
+                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
+                    assert!(enough, "no end of the answer to {:?}: {:?}", bytes.escape_ascii(), out.escape_ascii());
+                    break;
+                }
+                Err(_) => break,
             }
-            out.extend_from_slice(&buffer[..count]);
         }
         tidy(&String::from_utf8_lossy(&out), self.port)
     }
@@ -144,7 +195,7 @@ impl Server {
     }
     /// Waits for the process to end by itself.
     pub fn ended(&mut self) -> bool {
-        let deadline = Instant::now() + Duration::from_secs(5);
+        let deadline = Instant::now() + PATIENCE;
         while Instant::now() < deadline {
             if self.child.try_wait().unwrap().is_some() {
                 return true;

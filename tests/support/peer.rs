@@ -49,7 +49,7 @@ impl Peer {
 }
 
 pub fn wait_for(gate: &AtomicBool) {
-    for _ in 0..20_000 {
+    for _ in 0..60_000 {
         if gate.load(Ordering::SeqCst) {
             return;
         }

@@ -3,9 +3,8 @@
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
 
-use super::{Prefix, free_port, missing};
+use super::{Prefix, free_port, missing, until};
 
 pub struct Redis {
     pub port: u16,
@@ -30,11 +29,7 @@ impl Redis {
             .spawn()
             .unwrap();
         let redis = Redis { port, child, _directory: directory };
-        let deadline = Instant::now() + Duration::from_secs(10);
-        while TcpStream::connect(("127.0.0.1", port)).is_err() {
-            assert!(Instant::now() < deadline, "redis-server does not listen");
-            std::thread::sleep(Duration::from_millis(10));
-        }
+        until("redis-server listens", || TcpStream::connect(("127.0.0.1", port)).is_ok());
         Some(redis)
     }
 

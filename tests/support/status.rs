@@ -1,8 +1,9 @@
 //! Reads a server's `perilune_status` page at `/status`.
 
 use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
-use super::Server;
+use super::{PATIENCE, Server};
 
 /// The text form, line by line.
 pub struct Status(BTreeMap<String, u64>);
@@ -16,14 +17,15 @@ impl Status {
 
     /// Asks again and again until it is so; fails when it does not come to be.
     pub fn until(server: &Server, so: impl Fn(&Status) -> bool) -> Status {
-        for _ in 0..5000 {
+        let since = Instant::now();
+        loop {
             let status = Status::of(server);
             if so(&status) {
                 return status;
             }
-            std::thread::sleep(std::time::Duration::from_millis(2));
+            assert!(since.elapsed() < PATIENCE, "{:#?}\n{}", status.0, server.log());
+            std::thread::sleep(Duration::from_millis(2));
         }
-        panic!("{:#?}\n{}", Status::of(server).0, server.log());
     }
 
     /// The sum over all workers.

@@ -38,6 +38,11 @@ static SET_VAR: &[Row] = &[
     row_in("set_md5", md5, ANY, "ndk.set_var.set_md5(bytes)"),
     row_in("set_sha1", sha1_hex, ANY, "ndk.set_var.set_sha1(bytes)"),
     row_in("set_encode_hex", encode_hex, ANY, "ndk.set_var.set_encode_hex(bytes)"),
+    row_in("set_decode_hex", decode_hex, ANY, "ndk.set_var.set_decode_hex(text)"),
+    row_in("set_encode_base64url", base64url, ANY, "ndk.set_var.set_encode_base64url(bytes)"),
+    row_in("set_decode_base64url", decode_base64url, ANY, "ndk.set_var.set_decode_base64url(text)"),
+    row_in("set_quote_pgsql_str", quote_pgsql_str, ANY, "ndk.set_var.set_quote_pgsql_str(text)"),
+    row_in("set_quote_json_str", quote_json_str, ANY, "ndk.set_var.set_quote_json_str(text)"),
 ];
 
 static SET_VAR_META: &[Row] = &[
@@ -278,6 +283,42 @@ fn sha1_bin<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
 fn sha1_hex<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     let bytes = text(call);
     give(call, encoding::hex(&encoding::sha1_bin(&bytes)))
+}
+
+fn quote_pgsql_str<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
+    let text = text(call);
+    call.reserve(text.len() * 5)?;
+    give(call, encoding::quote_pgsql_str(&text))
+}
+
+fn quote_json_str<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
+    let text = text(call);
+    call.reserve(text.len() * 6)?;
+    give(call, encoding::quote_json_str(&text))
+}
+
+fn base64url<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
+    let bytes = text(call);
+    call.reserve(bytes.len() * 2)?;
+    give(call, encoding::encode_base64url(&bytes))
+}
+
+/// The functions that can fail answer nil then.
+fn decoded<'gc>(call: &mut Call<'_, 'gc>, decode: fn(&[u8]) -> Option<Vec<u8>>) -> Reply<'gc> {
+    let text = text(call);
+    call.reserve(text.len())?;
+    match decode(&text) {
+        Some(bytes) => give(call, bytes),
+        None => call.ret(Value::NIL),
+    }
+}
+
+fn decode_base64url<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
+    decoded(call, encoding::decode_base64url)
+}
+
+fn decode_hex<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
+    decoded(call, encoding::unhex)
 }
 
 fn encode_hex<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {

@@ -24,8 +24,13 @@ static REQ: &[Row] = &[row_in("add_header", req::add_header, WITH_REQUEST, "req.
 static ERRLOG: &[Row] = &[
     row_in("raw_log", raw_log, ANY, "errlog.raw_log(level, text): logs without a position"),
     row_in("get_sys_filter_level", get_sys_filter_level, ANY, "errlog.get_sys_filter_level() -> error_log's level"),
-    row_in("set_filter_level", no_capture, ANY, "errlog.set_filter_level(level) -> nil and a message"),
-    row_in("get_logs", no_capture, ANY, "errlog.get_logs([max [, list]]) -> nil and a message"),
+    row_in("set_filter_level", set_filter_level, ANY, "errlog.set_filter_level(level) -> true, or nil and a message"),
+    row_in(
+        "get_logs",
+        get_logs,
+        ANY,
+        "errlog.get_logs([max [, list]]) -> a list: level, time, line and so on; or nil and a message",
+    ),
 ];
 static PROCESS: &[Row] = &[
     row_in("type", process_type, ANY, "process.type() -> \"worker\" or \"single\""),
@@ -134,15 +139,7 @@ fn encode_base64url<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
         return call.ret_nil_err("must provide a string");
     };
     call.reserve(bytes.len() * 2)?;
-    let mut text = encoding::encode_base64(bytes, true);
-    for c in &mut text {
-        match c {
-            b'+' => *c = b'-',
-            b'/' => *c = b'_',
-            _ => {}
-        }
-    }
-    let v = call.string(text)?;
+    let v = call.string(encoding::encode_base64url(bytes))?;
     call.ret(v)
 }
 
@@ -151,16 +148,7 @@ fn decode_base64url<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
         return call.ret_nil_err("must provide a string");
     };
     call.reserve(text.len() * 2)?;
-    let plain: Option<Vec<u8>> = text
-        .iter()
-        .map(|c| match c {
-            b'-' => Some(b'+'),
-            b'_' => Some(b'/'),
-            b'+' | b'/' => None,
-            c => Some(*c),
-        })
-        .collect();
-    match plain.and_then(|text| encoding::decode_base64(&text)) {
+    match encoding::decode_base64url(text) {
         Some(bytes) => {
             let v = call.string(bytes)?;
             call.ret(v)
@@ -200,8 +188,38 @@ fn get_sys_filter_level<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     call.ret(Value::num(highest.map_or(0.0, |level| f64::from(level as u8))))
 }
 
-fn no_capture<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
-    call.ret_nil_err("directive \"lua_capture_error_log\" is not set")
+const NO_CAPTURE: &str = "directive \"lua_capture_error_log\" is not set";
+
+fn set_filter_level<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
+    if !call.arg(0).truthy() {
+        return call.ret_nil_err("missing \"level\" argument");
+    }
+    let level = call.integer(0)?;
+    let Some(captured) = worker(call)?.setup.captured.clone() else { return call.ret_nil_err(NO_CAPTURE) };
+    match Level::from_number(level) {
+        Some(level) => captured.set_filter(level),
+        None => return call.ret_nil_err(format!("bad log level: {level}")),
+    }
+    call.ret(Value::TRUE)
+}
+
+/// Takes the lines out of the ring: at most so many, the oldest first. What the list had behind them stays, after a nil.
+fn get_logs<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
+    let max = if call.arg(0).is_nil() { 10 } else { call.integer(0)? };
+    let list = if call.arg(1).is_nil() { call.cx.table(0, 0) } else { call.table(1)? };
+    let Some(captured) = worker(call)?.setup.captured.clone() else { return call.ret_nil_err(NO_CAPTURE) };
+    let mut at = 1;
+    for _ in 0..max.max(0) {
+        let Some(line) = captured.pop() else { break };
+        let text = call.string(line.text)?;
+        call.charge(4);
+        for value in [Value::num(f64::from(line.level as u8)), Value::num(line.time), text] {
+            list.set_int(call.cx.mc, at, value);
+            at += 1;
+        }
+    }
+    list.set_int(call.cx.mc, at, Value::NIL);
+    call.ret(Value::table(list))
 }
 
 fn process_type<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {

@@ -30,6 +30,30 @@ pub fn decode_base64(text: &[u8]) -> Option<Vec<u8>> {
     digits.finish()
 }
 
+/// `ngx.base64`'s encode_base64url: letters that are safe in a URL, no padding.
+pub fn encode_base64url(bytes: &[u8]) -> Vec<u8> {
+    let mut text = encode_base64(bytes, true);
+    for c in &mut text {
+        match c {
+            b'+' => *c = b'-',
+            b'/' => *c = b'_',
+            _ => {}
+        }
+    }
+    text
+}
+
+/// `ngx.base64`'s decode_base64url: None where a letter is not of its alphabet.
+pub fn decode_base64url(text: &[u8]) -> Option<Vec<u8>> {
+    let plain = text.iter().map(|c| match c {
+        b'-' => Some(b'+'),
+        b'_' => Some(b'/'),
+        b'+' | b'/' => None,
+        c => Some(*c),
+    });
+    decode_base64(&plain.collect::<Option<Vec<u8>>>()?)
+}
+
 /// `ngx.decode_base64mime`: bytes outside the alphabet (line ends, say) are skipped.
 pub fn decode_base64mime(text: &[u8]) -> Option<Vec<u8>> {
     let mut digits = Digits::new(text.len());

@@ -3,6 +3,7 @@
 use hmac::{Hmac, KeyInit, Mac};
 use md5::{Digest, Md5};
 use sha1::Sha1;
+use sha2::Sha256;
 
 /// `ngx.md5`: 32 lower-case hexadecimal digits.
 pub fn md5(bytes: &[u8]) -> Vec<u8> {
@@ -26,6 +27,13 @@ pub fn hmac_sha1(key: &[u8], bytes: &[u8]) -> [u8; 20] {
     mac.finalize().into_bytes().into()
 }
 
+/// set_misc's `set_hmac_sha256`, binary.
+pub fn hmac_sha256(key: &[u8], bytes: &[u8]) -> [u8; 32] {
+    let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("an HMAC takes keys of any length");
+    mac.update(bytes);
+    mac.finalize().into_bytes().into()
+}
+
 /// `ngx.crc32_short` and `ngx.crc32_long`: CRC-32 (IEEE). The two differ in speed only, in nginx.
 pub fn crc32(bytes: &[u8]) -> u32 {
     crc32fast::hash(bytes)
@@ -35,6 +43,14 @@ pub fn crc32(bytes: &[u8]) -> u32 {
 pub fn hex(bytes: &[u8]) -> Vec<u8> {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     bytes.iter().flat_map(|&byte| [DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]).collect()
+}
+
+/// The bytes that hexadecimal digits stand for; None: there is an odd number of them, or something else among them.
+pub fn unhex(text: &[u8]) -> Option<Vec<u8>> {
+    let (pairs, rest) = text.as_chunks::<2>();
+    let digit = |c: u8| char::from(c).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+    let byte = |[high, low]: &[u8; 2]| Some(digit(*high)? << 4 | digit(*low)?);
+    pairs.iter().map(byte).collect::<Option<Vec<u8>>>().filter(|_| rest.is_empty())
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 //! come the error log's lines, each as `[level] words`; an error's traceback is left out.
 mod arguments;
 mod bodies;
+mod constants;
 mod encodings;
 mod modules;
 mod patterns;

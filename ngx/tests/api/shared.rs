@@ -37,11 +37,11 @@ fn values() {
 fn lives() {
     check(&[
         (
-            "local d = ngx.shared.dogs d:set('a', 1, 0.02) ngx.say(d:get('a')) ngx.sleep(0.03) ngx.say(d:get('a'))",
+            "local d = ngx.shared.dogs d:set('a', 1, 0.3) ngx.say(d:get('a')) ngx.sleep(0.31) ngx.say(d:get('a'))",
             "1\nnil\n",
         ),
         (
-            "local d = ngx.shared.dogs d:set('b', 1, 0.01, 3) ngx.say(d:get_stale('b')) ngx.sleep(0.02) ngx.say(d:get_stale('b'))",
+            "local d = ngx.shared.dogs d:set('b', 1, 0.3, 3) ngx.say(d:get_stale('b')) ngx.sleep(0.31) ngx.say(d:get_stale('b'))",
             "13false\n13true\n",
         ),
         ("local d = ngx.shared.dogs d:set('a', 1) ngx.say(d:ttl('a')) ngx.say(d:ttl('none'))", "0\nnilnot found\n"),

@@ -146,7 +146,7 @@ async fn run(worker: &Rc<Worker>, log: &Rc<Lines>, given: &Given, source: &str) 
     };
     let mut request = request(log.clone(), given);
     let end =
-        tokio::time::timeout(std::time::Duration::from_secs(10), worker.run_phase(&mut request, given.phase, &code))
+        tokio::time::timeout(std::time::Duration::from_secs(60), worker.run_phase(&mut request, given.phase, &code))
             .await
             .expect("a snippet ends");
     let mut text = String::from_utf8_lossy(&request.output.pending).into_owned();

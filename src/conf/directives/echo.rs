@@ -1,4 +1,4 @@
-//! The echo module: its directives; subrequests are run one after the other.
+//! The echo module's directives.
 
 use super::super::build::{Builder, Directive};
 use super::super::tree::Echo;
@@ -34,10 +34,10 @@ pub static ROWS: &[Row] = &[
         let args = if d.args().len() > 1 { Some(b.value(d.arg(1))?) } else { None };
         push(b, Echo::Exec { uri, args })
     }),
-    row("echo_location", AT, ONE | TWO, location),
-    row("echo_location_async", AT, ONE | TWO, location),
-    row("echo_subrequest", AT, TWO_MORE, subrequest),
-    row("echo_subrequest_async", AT, TWO_MORE, subrequest),
+    row("echo_location", AT, ONE | TWO, |b, d| location(b, d, true)),
+    row("echo_location_async", AT, ONE | TWO, |b, d| location(b, d, false)),
+    row("echo_subrequest", AT, TWO_MORE, |b, d| subrequest(b, d, true)),
+    row("echo_subrequest_async", AT, TWO_MORE, |b, d| subrequest(b, d, false)),
     row("echo_status", AT, ONE, |b, d| {
         let status = d.text(0).parse().map_err(|_| d.says("invalid number"))?;
         push(b, Echo::Status(status))
@@ -49,14 +49,14 @@ fn push(b: &mut Builder, command: Echo) -> Result<(), String> {
     Ok(())
 }
 
-/// The asynchronous ones differ in when the subrequests begin; their output stands in the same order.
-fn location(b: &mut Builder, d: &Directive) -> Result<(), String> {
+/// What follows the asynchronous ones does not wait for them; all output stands in the commands' order.
+fn location(b: &mut Builder, d: &Directive, wait: bool) -> Result<(), String> {
     let uri = b.value(d.arg(0))?;
     let args = if d.args().len() > 1 { Some(b.value(d.arg(1))?) } else { None };
-    push(b, Echo::Subrequest { method: None, uri, args, body: None, body_file: None })
+    push(b, Echo::Subrequest { wait, method: None, uri, args, body: None, body_file: None })
 }
 
-fn subrequest(b: &mut Builder, d: &Directive) -> Result<(), String> {
+fn subrequest(b: &mut Builder, d: &Directive, wait: bool) -> Result<(), String> {
     let (method, uri) = (Some(b.value(d.arg(0))?), b.value(d.arg(1))?);
     let (mut args, mut body, mut body_file) = (None, None, None);
     let mut words = d.args()[2..].iter();
@@ -71,7 +71,7 @@ fn subrequest(b: &mut Builder, d: &Directive) -> Result<(), String> {
         let word = words.next().ok_or_else(|| format!("{}: option {shown} takes a value", d.name))?;
         *slot = Some(b.value(word)?);
     }
-    push(b, Echo::Subrequest { method, uri, args, body, body_file })
+    push(b, Echo::Subrequest { wait, method, uri, args, body, body_file })
 }
 
 fn echo(b: &mut Builder, d: &Directive) -> Result<(), String> {

@@ -9,7 +9,7 @@ use super::super::regex::Regex;
 use super::super::scalar;
 use super::super::settings::{ErrorPage, IfModified, KeepaliveDisable, Lingering, Root, Tokens};
 use super::super::tree::{LocationKind, ServerName};
-use super::arity::{ANY, FOUR, NONE, ONE, ONE_MORE, THREE, TWO, TWO_MORE};
+use super::arity::{FOUR, NONE, ONE, ONE_MORE, THREE, TWO, TWO_MORE};
 use super::context::{ALL, ALL_IF, HTTP, LOCATION, LOCATION_IF, MAIN, SERVER};
 use super::{Block, Row, listen, nothing, nothing_flag, row};
 
@@ -162,10 +162,6 @@ pub static ROWS: &[Row] = &[
     row("read_ahead", ALL, ONE, nothing),
     row("directio", ALL, ONE, nothing),
     row("aio", ALL, ONE, nothing),
-    row("open_file_cache", ALL, ANY, nothing),
-    row("open_file_cache_valid", ALL, ONE, nothing),
-    row("open_file_cache_min_uses", ALL, ONE, nothing),
-    row("open_file_cache_errors", ALL, ONE, nothing_flag),
     row("log_not_found", ALL, ONE, |b, d| b.flag(d, |s| &mut s.log_not_found)),
     row("log_subrequest", ALL, ONE, |b, d| b.flag(d, |s| &mut s.log_subrequest)),
     row("resolver", ALL, ONE_MORE, resolver),

@@ -11,7 +11,7 @@ use super::arity::{ONE_MORE, TWO_MORE};
 use super::context::{ALL, ALL_IF, HTTP, LIMIT_EXCEPT, MAIN};
 use super::{Row, row};
 use crate::log::access::{Format, Target};
-use crate::log::buffer::{Buffered, OpenFiles};
+use crate::log::buffer::Buffered;
 use crate::log::syslog::Syslog;
 use crate::log::{AccessLog, ErrorLog, LogFile};
 
@@ -19,7 +19,6 @@ pub static ROWS: &[Row] = &[
     row("error_log", MAIN | ALL, ONE_MORE, error_log),
     row("access_log", ALL_IF | LIMIT_EXCEPT, ONE_MORE, access_log),
     row("log_format", HTTP, TWO_MORE, log_format),
-    row("open_log_file_cache", ALL, ONE_MORE, open_log_file_cache),
 ];
 
 fn error_log(b: &mut Builder, d: &Directive) -> Result<(), String> {
@@ -27,7 +26,13 @@ fn error_log(b: &mut Builder, d: &Directive) -> Result<(), String> {
         b"stderr" => Arc::new(LogFile::stderr()),
         word if word.starts_with(b"syslog:") => syslog(word)?,
         word if word.starts_with(b"memory:") => {
-            return Err(format!("unknown directive \"{}\"", d.text(0)));
+            let size = word.strip_prefix(b"memory:").and_then(scalar::size).and_then(|size| usize::try_from(size).ok());
+            let size = size.filter(|size| *size >= crate::log::LINE);
+            let size =
+                size.ok_or_else(|| format!("invalid buffer size \"{}\"", d.text(0).replacen("memory:", "", 1)))?;
+            let file = Arc::new(LogFile::memory(size));
+            b.memory_logs.push(file.clone());
+            file
         }
         word => {
             let path = b.path(word);
@@ -130,29 +135,6 @@ fn access_log(b: &mut Builder, d: &Directive) -> Result<(), String> {
 fn syslog(word: &[u8]) -> Result<Arc<LogFile>, String> {
     let text = String::from_utf8_lossy(word.get(7..).unwrap_or_default()).into_owned();
     Ok(Arc::new(LogFile::syslog(Syslog::parse(&text)?)))
-}
-
-fn open_log_file_cache(b: &mut Builder, d: &Directive) -> Result<(), String> {
-    let (mut max, mut inactive, mut valid, mut uses) = (None, 10_000, 60_000, 1);
-    for word in d.args() {
-        let text = String::from_utf8_lossy(word).into_owned();
-        let invalid = || format!("invalid \"open_log_file_cache\" parameter \"{text}\"");
-        let (name, value) = text.split_once('=').unwrap_or((&text, ""));
-        let number = || scalar::number(value.as_bytes()).filter(|n| *n > 0).ok_or_else(invalid);
-        let time = || scalar::msec(value.as_bytes()).ok_or_else(invalid);
-        match name {
-            "off" if value.is_empty() => return b.put(d, |s| &mut s.open_log_files, None),
-            "max" => max = Some(number()?),
-            "min_uses" => uses = number()?,
-            "inactive" => inactive = time()?,
-            "valid" => valid = time()?,
-            _ => return Err(invalid()),
-        }
-    }
-    let max = max.ok_or("\"open_log_file_cache\" must have \"max\" parameter")?;
-    let (max, uses) = (usize::try_from(max).unwrap_or(usize::MAX), u32::try_from(uses).unwrap_or(u32::MAX));
-    let files = OpenFiles::new(max, uses, Duration::from_millis(inactive), Duration::from_millis(valid));
-    b.put(d, |s| &mut s.open_log_files, Some(Arc::new(files)))
 }
 
 fn log_format(b: &mut Builder, d: &Directive) -> Result<(), String> {

@@ -8,7 +8,7 @@ use super::super::build::{Builder, Directive};
 use super::super::scalar;
 use super::super::settings::Settings;
 use super::super::tree::{Handler, Op};
-use super::arity::{ANY, ONE, TWO, TWO_MORE};
+use super::arity::{ONE, TWO, TWO_MORE};
 use super::context::{ALL_IF, HTTP, LOCATION, LOCATION_IF, RULES, SERVER};
 use super::{Block, Row, nothing, nothing_flag, rewrite, row};
 
@@ -188,7 +188,7 @@ pub static ROWS: &[Row] = &{
             b.warn(&d.pos, text);
             Ok(())
         }),
-        row("lua_capture_error_log", HTTP, ANY, |_, _| Err("unknown directive \"lua_capture_error_log\"".into())),
+        row("lua_capture_error_log", HTTP, ONE, capture),
     ]
 };
 
@@ -253,6 +253,21 @@ fn once<T>(
     }
     *slot = Some(value);
     Ok(())
+}
+
+/// lua_capture_error_log SIZE: at least the longest line.
+fn capture(b: &mut Builder, d: &Directive) -> Result<(), String> {
+    let invalid = || format!("invalid capture error log size \"{}\"", d.text(0));
+    if b.http().lua.main.captured.is_some() {
+        return Err(d.says("is duplicate"));
+    }
+    match scalar::size(d.arg(0)).and_then(|size| usize::try_from(size).ok()) {
+        _ if d.arg(0).is_empty() => Err(invalid()),
+        Some(size) if size >= crate::log::LINE => {
+            once(b, d, |lua| &mut lua.captured, Arc::new(ngx::captured::Captured::new(size)))
+        }
+        _ => Err(format!("{}, minimum size is {}", invalid(), crate::log::LINE)),
+    }
 }
 
 fn number(d: &Directive) -> Result<u64, String> {

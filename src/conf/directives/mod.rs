@@ -8,6 +8,7 @@ mod content;
 pub use body::MapDraft as CharsetDraft;
 mod core;
 mod echo;
+mod files;
 mod geo;
 pub use geo::{GeoDraft, SplitDraft};
 mod gzip;
@@ -22,6 +23,7 @@ mod lua;
 pub mod lua_ssl;
 mod map;
 mod rewrite;
+mod set_misc;
 mod userid;
 
 use std::collections::HashMap;
@@ -110,7 +112,10 @@ pub static TABLES: &[&[Row]] = &[
     http_core::ROWS,
     location::ROWS,
     log::ROWS,
+    files::ROWS,
     rewrite::ROWS,
+    set_misc::SETTINGS,
+    set_misc::ROWS,
     headers::ROWS,
     access::ROWS,
     limits::ROWS,

@@ -4,7 +4,7 @@ use super::super::scalar;
 use super::super::settings::UserId;
 use super::arity::{ONE, ONE_MORE};
 use super::context::ALL;
-use super::{Row, choose, nothing, row};
+use super::{Row, choose, row};
 use crate::http::filter::userid::FLAGS;
 
 pub static ROWS: &[Row] = &[
@@ -49,5 +49,12 @@ pub static ROWS: &[Row] = &[
         let value = if d.arg(0) == b"none" { Vec::new() } else { d.arg(0).to_vec() };
         b.put(d, |s| &mut s.userid_p3p, value)
     }),
-    row("userid_mark", ALL, ONE, nothing),
+    row("userid_mark", ALL, ONE, |b, d| {
+        let mark = match d.arg(0) {
+            b"off" => None,
+            [mark @ (b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'=')] => Some(*mark),
+            _ => return Err("value must be \"off\" or a single letter, digit or \"=\"".into()),
+        };
+        b.put(d, |s| &mut s.userid_mark, mark)
+    }),
 ];

@@ -1,7 +1,9 @@
 //! The userid filter: a cookie by which a client is known again.
 
 use std::fmt::Write;
+use std::net::IpAddr;
 
+use ngx::log::Level;
 use ngx::request::Request;
 
 use super::Body;
@@ -10,17 +12,17 @@ use crate::http::live::Live;
 use crate::time;
 
 pub fn head(live: &Live, request: &mut Request) -> Result<Option<Body>, u16> {
-    let settings = live.settings();
-    let mode = settings.userid.unwrap_or(UserId::Off);
-    if !matches!(mode, UserId::On | UserId::V1) || got(live, request).is_some() {
+    if request.is_subrequest {
         return Ok(None);
     }
-    let name = settings.userid_name.clone().unwrap_or_else(|| b"uid".to_vec());
-    let id = fresh(live);
-    live.user_id.set(Some(id));
-    let mut cookie = name;
+    let Some(id) = given(live, request) else { return Ok(None) };
+    let settings = live.settings();
+    let mut cookie = settings.userid_name.clone().unwrap_or_else(|| b"uid".to_vec());
     cookie.push(b'=');
     cookie.extend_from_slice(&ngx::encoding::encode_base64(&id, false));
+    if let (Some(mark), Some(place)) = (settings.userid_mark.flatten(), cookie.len().checked_sub(2)) {
+        cookie[place] = mark;
+    }
     match settings.userid_expires {
         None | Some(None) => {}
         Some(Some(u64::MAX)) => cookie.extend_from_slice(b"; expires=Thu, 31-Dec-37 23:55:55 GMT"),
@@ -64,29 +66,99 @@ pub const FLAGS: &[(&[u8], &[u8])] = &[
     (b"samesite=none", b"; samesite=none"),
 ];
 
-/// The identity the client sent, where there is a mark in it only with that mark.
+/// `$uid_got`: the identity the client sent.
 pub fn got(live: &Live, request: &Request) -> Option<[u8; 16]> {
-    let name = live.settings().userid_name.clone().unwrap_or_else(|| b"uid".to_vec());
+    let on = live.settings().userid.is_some_and(|mode| mode != UserId::Off);
+    sent(live, request).filter(|_| on).map(|(id, _)| id)
+}
+
+/// `$uid_set`: the identity that the response gives the client; made when it is first asked for.
+pub fn given(live: &Live, request: &Request) -> Option<[u8; 16]> {
+    let settings = live.settings();
+    let mode = settings.userid.unwrap_or(UserId::Off);
+    if !matches!(mode, UserId::On | UserId::V1) {
+        return None;
+    }
+    if let Some(id) = live.user_id.get() {
+        return Some(id);
+    }
+    let id = match sent(live, request) {
+        Some((id, mark)) => match reset(live, request).as_slice() {
+            b"" | b"0" => {
+                let wanted = settings.userid_mark.flatten();
+                // (without the mark, or with another one: the same identity is sent again with it)
+                if wanted.is_none() || mark == wanted {
+                    return None;
+                }
+                id
+            }
+            how => {
+                if how == b"log" {
+                    let shown = String::from_utf8_lossy(&shown(live, &id)).into_owned();
+                    live.say(request, Level::Notice, &format!("userid cookie \"{shown}\" was reset"));
+                }
+                fresh(live, request, mode)
+            }
+        },
+        None => fresh(live, request, mode),
+    };
+    live.user_id.set(Some(id));
+    Some(id)
+}
+
+/// `$uid_reset`, where the configuration defines it.
+fn reset(live: &Live, request: &Request) -> Vec<u8> {
+    live.http().names.find(b"uid_reset").and_then(|id| live.var(request, id)).unwrap_or_default()
+}
+
+/// The client's identity, with the character where a mark would be.
+fn sent(live: &Live, request: &Request) -> Option<([u8; 16], Option<u8>)> {
+    let name = live.settings().userid_name.as_deref().unwrap_or(b"uid");
     let value = request.headers.all(b"cookie").find_map(|line| {
         line.split(|&b| b == b';').find_map(|pair| {
             let (key, value) = pair.trim_ascii().split_at_checked(name.len())?;
-            (key == &name[..]).then(|| value.strip_prefix(b"="))?.map(<[u8]>::to_vec)
+            (key == name).then(|| value.strip_prefix(b"="))?.map(<[u8]>::to_vec)
         })
     })?;
-    let bytes = ngx::encoding::decode_base64(value.get(..24).unwrap_or(&value))?;
-    bytes.try_into().ok()
+    let complain = |what: &str| {
+        let words = format!("client sent {what} userid cookie \"{}\"", String::from_utf8_lossy(&value));
+        live.say(request, Level::Error, &words);
+    };
+    // (16 bytes are 22 characters: what follows is padding, or was, before it was marked)
+    let Some(digits) = value.get(..22) else {
+        complain("too short");
+        return None;
+    };
+    let Some(bytes) = ngx::encoding::decode_base64(digits) else {
+        complain("invalid");
+        return None;
+    };
+    let mark = value.get(22).copied().filter(|_| value.get(23) == Some(&b'='));
+    Some((bytes.try_into().ok()?, mark))
 }
 
-/// A new identity: the server, the time, the process, a count.
-fn fresh(live: &Live) -> [u8; 16] {
+/// A new identity: the server, the time, the process, a count. The first version has them as the machine orders bytes.
+fn fresh(live: &Live, request: &Request, mode: UserId) -> [u8; 16] {
     let seconds = u32::try_from(time::now_ms() / 1000).unwrap_or(u32::MAX);
-    let service = live.settings().userid_service.unwrap_or(0x7f00_0001);
-    let low = u32::try_from(live.id & 0xffff_ffff).unwrap_or(0);
+    let old = mode == UserId::V1;
+    let service = live.settings().userid_service.unwrap_or_else(|| if old { 0 } else { address(request) });
+    // (zero would be none)
+    let low = u32::try_from(live.id & 0xffff_ffff).unwrap_or(0).max(1);
     let mut id = [0; 16];
     for (at, word) in [service, seconds, std::process::id(), low].into_iter().enumerate() {
-        id[at * 4..at * 4 + 4].copy_from_slice(&word.to_be_bytes());
+        id[at * 4..at * 4 + 4].copy_from_slice(&if old { word.to_ne_bytes() } else { word.to_be_bytes() });
     }
     id
+}
+
+/// The last four bytes of the address the client connected to; a unix socket has none.
+fn address(request: &Request) -> u32 {
+    let text = std::str::from_utf8(&request.connection.server_addr).unwrap_or_default();
+    match text.parse() {
+        Ok(IpAddr::V4(address)) => address.into(),
+        Ok(IpAddr::V6(address)) => u32::try_from(u128::from(address) & 0xffff_ffff).unwrap_or(0),
+        Err(_) => 0,
+    }
 }
 
 /// `name=0123ABCD...`, as `$uid_got` and `$uid_set` show it.

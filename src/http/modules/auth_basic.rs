@@ -13,7 +13,7 @@ use crate::http::live::Live;
 use crate::http::phases::Next;
 
 pub async fn check(live: &Live, request: &mut Request) -> Verdict {
-    let verdict = judge(live, request);
+    let verdict = judge(live, request).await;
     // With auth_delay a wrong password costs time; a missing one does not.
     if matches!(verdict, Verdict::Denied(401))
         && request.headers.contains(b"authorization")
@@ -24,7 +24,7 @@ pub async fn check(live: &Live, request: &mut Request) -> Verdict {
     verdict
 }
 
-fn judge(live: &Live, request: &mut Request) -> Verdict {
+async fn judge(live: &Live, request: &mut Request) -> Verdict {
     let settings = live.settings();
     let (Some(realm), Some(file)) = (&settings.auth_basic, &settings.auth_basic_user_file) else {
         return Verdict::Silent;
@@ -53,10 +53,19 @@ fn judge(live: &Live, request: &mut Request) -> Verdict {
     let shown = String::from_utf8_lossy(&user).into_owned();
     match stored(&text, &user) {
         None => live.say(request, Level::Error, &format!("user \"{shown}\" was not found in \"{}\"", path.display())),
-        Some(hash) if crypt::matches(&password, hash) => return Verdict::Allowed,
+        Some(hash) if is_right(password, hash).await => return Verdict::Allowed,
         Some(_) => live.say(request, Level::Error, &format!("user \"{shown}\": password mismatch")),
     }
     refuse(request, &realm)
+}
+
+/// Passwords that take long to check do not hold up the worker.
+async fn is_right(password: Vec<u8>, hash: &[u8]) -> bool {
+    if !crypt::is_slow(hash) {
+        return crypt::matches(&password, hash);
+    }
+    let hash = hash.to_vec();
+    tokio::task::spawn_blocking(move || crypt::matches(&password, &hash)).await.unwrap_or(false)
 }
 
 fn refuse(request: &mut Request, realm: &[u8]) -> Verdict {

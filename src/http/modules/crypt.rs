@@ -1,7 +1,9 @@
-//! Passwords as htpasswd and crypt(3) store them: `{PLAIN}`, `{SHA}`, `{SSHA}`, `$apr1$`, `$1$`, and the traditional one on DES.
+//! Passwords as htpasswd and crypt(3) store them: `{PLAIN}`, `{SHA}`, `{SSHA}`, `$apr1$`, `$1$`, the traditional one on DES, and
+//! those that take their time: `$2a$`, `$2b$`, `$2y$`, `$5$`, `$6$`.
 
 use md5::{Digest, Md5};
 use ngx::encoding::{decode_base64, sha1_bin};
+use sha_crypt::PasswordVerifier;
 
 /// Whether a password is the one that a stored text was made of. What we cannot compute does not match.
 pub fn matches(password: &[u8], stored: &[u8]) -> bool {
@@ -23,9 +25,23 @@ pub fn matches(password: &[u8], stored: &[u8]) -> bool {
         }
     }
     match stored {
+        [b'$', b'2', ..] => {
+            let known = [b'a', b'b', b'y'].contains(&stored.get(2).copied().unwrap_or_default());
+            let text = std::str::from_utf8(stored).ok().filter(|_| known);
+            text.is_some_and(|text| bcrypt::verify(password, text).unwrap_or(false))
+        }
+        [b'$', b'5' | b'6', ..] => {
+            let text = std::str::from_utf8(stored);
+            text.is_ok_and(|text| sha_crypt::ShaCrypt::SHA512.verify_password(password, text).is_ok())
+        }
         [a, b, ..] if stored.len() == 13 && a != &b'$' => same(stored, &des_crypt(password, [*a, *b])),
         _ => false,
     }
+}
+
+/// Whether finding out takes long: milliseconds, or seconds, as whoever stored the password wished.
+pub fn is_slow(stored: &[u8]) -> bool {
+    matches!(stored, [b'$', b'2' | b'5' | b'6', ..])
 }
 
 /// Takes as long for a near miss as for a far one.
@@ -202,6 +218,9 @@ const S: [[u8; 64]; 8] = [
 mod tests {
     use super::*;
 
+    const SHA512: &str =
+        "$6$rounds=1000$ab$3tLFZOSDxcyiDWcYSrieU1uloXMcbPJQRTcotZNqEJiB1iizwjzbn2jECOCvw6wslPpiTPzli2jppqTUXUq9N0";
+
     #[test]
     fn stored_passwords() {
         for (password, stored, expected) in [
@@ -215,6 +234,15 @@ mod tests {
             ("123", "$apr1$salt$Xxd1irWT9ycqoYxGFn4cb.", false),
             ("1", "$apr1$", false),
             ("password", "$1$salt$qJH7.N4xYta3aEG/dfqo/0", true),
+            ("secret", "$5$saltstring$C3o4O1TC6aRHF4FI.QSZMXtHbaj2gSXr4sUc/3NcUi.", true),
+            ("Secret", "$5$saltstring$C3o4O1TC6aRHF4FI.QSZMXtHbaj2gSXr4sUc/3NcUi.", false),
+            ("secret", SHA512, true),
+            ("secrets", SHA512, false),
+            ("secret", "$6$rounds=1$ab$", false),
+            ("secret", "$2y$05$abcdefghijklmnopqrstuuOQiyCxlgf/oeuTqixKmWdcYUh4Hjl0a", true),
+            ("secret", "$2a$04$abcdefghijklmnopqrstuu2r9OfJnfCsdneAXAGHnS4UpFFP8WIrW", true),
+            ("secret", "$2b$05$abcdefghijklmnopqrstuuOQiyCxlgf/oeuTqixKmWdcYUh4Hjl0b", false),
+            ("secret", "$2", false),
             ("good", "gorTndmry71eM", true),
             ("Good", "gorTndmry71eM", false),
             ("x", "", false),

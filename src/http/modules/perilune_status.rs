@@ -1,5 +1,5 @@
 //! `perilune_status`: what each worker's Lua is doing, as text that monitoring reads (Prometheus' exposition format) or, asked for
-//! with `?format=json` or `Accept: application/json`, as JSON.
+//! with `?format=json` or `Accept: application/json`, as JSON. `?format=log` asks for what `error_log memory:` has kept instead.
 //!
 //! A worker that a reload has replaced shows up as exiting until its last request and timer have ended; `generation` tells the two
 //! apart.
@@ -101,6 +101,10 @@ pub async fn serve(live: &Live, request: &mut Request) -> Next {
     let json = match asked.as_deref() {
         Some(b"json") => true,
         Some(b"text") => false,
+        Some(b"log") => {
+            request.response.headers.set("Cache-Control", "no-store");
+            return phases::text(live, request, "text/plain", kept_lines(live)).await;
+        }
         Some(_) => return Next::Status(400),
         None => {
             let accept = request.headers.first(b"accept");
@@ -114,6 +118,11 @@ pub async fn serve(live: &Live, request: &mut Request) -> Next {
         false => ("text/plain; version=0.0.4", as_text(live, &alive)),
     };
     phases::text(live, request, kind, body.into_bytes()).await
+}
+
+fn kept_lines(live: &Live) -> Vec<u8> {
+    let lines = live.worker.main.memory_logs.iter().flat_map(|log| log.lines());
+    lines.flat_map(|line| line.into_iter().chain([b'\n'])).collect()
 }
 
 fn as_text(live: &Live, alive: &[Alive]) -> String {

@@ -87,3 +87,8 @@ pcall(table.sort, list)
 local nans = 0
 for _, v in ipairs(list) do nans = nans + (v ~= v and 1 or 0) end
 print(#list, nans)
+-- What reports on the compiler has nothing to report.
+for _, name in ipairs { "jit.v", "jit.dump" } do
+    local report = require(name)
+    print(name, report.on(), report.off(), report.start("x", "file"))
+end
