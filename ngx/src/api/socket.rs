@@ -54,7 +54,6 @@ static METHODS: &[Row] = &[
     row("getoption", options::get, "sock:getoption(name) -> number, or nil and a message"),
     row("setkeepalive", connect::setkeepalive, "sock:setkeepalive([ms [, size]]) -> 1, or nil and a message"),
     row("getreusedtimes", getreusedtimes, "sock:getreusedtimes() -> how often it came out of the pool"),
-    row("getfd", getfd, "sock:getfd() -> the file descriptor's number, or nil and a message"),
 ];
 
 /// Newer than the version we say we are: found like the others, but not listed with them.
@@ -294,16 +293,6 @@ fn getreusedtimes<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
         return call.ret_nil_err("closed");
     }
     call.ret(Value::num(socket.current().map_or(0.0, |connected| connected.reused as f64)))
-}
-
-fn getfd<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
-    count(call, 1..=1, "1 argument")?;
-    let socket = socket(call)?;
-    let connected = socket.current().filter(|_| is_open(&socket));
-    match connected.map(|connected| connected.stream.fd()) {
-        Some(fd) if fd >= 0 => call.ret(Value::num(f64::from(fd))),
-        _ => call.ret_nil_err("closed"),
-    }
 }
 
 /// Notes a socket that got its connection with the request, whose end is the connection's.

@@ -189,9 +189,9 @@ fn options() {
             ("local s = ngx.socket.tcp() ngx.say(s:setoption('keepalive', 1))", "nilclosed\n"),
             ("local s = ngx.socket.tcp() s:bind('127.0.0.9') ngx.say(s:connect('127.0.0.1', PORT))", "1\n"),
             (
-                "local s = ngx.socket.stream() s:settimeouts(10000, 10000, 10) ngx.say(s:getfd()) s:connect('127.0.0.1', PORT) \
+                "local s = ngx.socket.stream() s:settimeouts(10000, 10000, 10) ngx.say(pcall(s.getfd, s)) s:connect('127.0.0.1', PORT) \
                  ngx.say(s:getfd() > 2, s:receive()) s:close() ngx.say(s:getfd())",
-                "nilclosed\ntrueniltimeout\nnilclosed\n[error] lua tcp socket read timed out\n",
+                "falsesocket is never created nor connected\ntrueniltimeout\nnilclosed\n[error] lua tcp socket read timed out\n",
             ),
             (
                 "local s = ngx.socket.tcp() s:bind('192.0.2.1') ngx.say(s:connect('127.0.0.1', PORT))",
