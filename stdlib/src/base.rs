@@ -48,9 +48,14 @@ pub fn open(cx: Cx<'_>) {
 
 fn assert<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     if !call.any(0)?.truthy() {
-        return Err(match call.len() {
+        let message = match call.len() {
             1 => call.cx.str(b"assertion failed!"),
             _ => call.arg(1),
+        };
+        // (as LuaJIT: a message gets the caller's position)
+        return Err(match call.cx.to_str(message) {
+            Some(text) => call.error(text.bytes()),
+            None => message,
         });
     }
     for i in 0..call.len() {
@@ -110,7 +115,8 @@ fn gcinfo<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
 fn error<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     let level = call.opt_integer(1, 1)?;
     let v = call.arg(0);
-    match v.as_str() {
+    // (a number is a message as well)
+    match call.cx.to_str(v) {
         Some(s) if level > 0 => {
             let mut text = call.position(level as usize);
             text.extend_from_slice(s.bytes());
@@ -194,10 +200,8 @@ fn pcall<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
 }
 
 fn xpcall<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
-    if call.len() < 2 {
-        return Err(call.type_error(1, "function"));
-    }
-    Ok(Outcome::Xpcall)
+    call.any(0)?;
+    if call.arg(1).is_function() { Ok(Outcome::Xpcall) } else { Err(call.type_error(1, "function")) }
 }
 
 /// What print and tostring do with a value that has a `__tostring`: None, if it has none.
@@ -335,7 +339,7 @@ fn rawset<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     call.any(1)?;
     call.any(2)?;
     call.cx.check_growth(t)?;
-    t.set(call.cx.mc, call.arg(1), call.arg(2)).map_err(|bad| call.error(bad.message()))?;
+    t.set(call.cx.mc, call.arg(1), call.arg(2)).map_err(|bad| call.cx.str(bad.message().as_bytes()))?;
     call.ret(Value::table(t))
 }
 
@@ -355,7 +359,7 @@ fn select<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
             return call.ret(Value::num(count as f64));
         }
     }
-    let mut n = call.integer(0)?;
+    let mut n = i64::from(call.int(0)?);
     if n < 0 {
         n += count + 1;
     }
@@ -400,6 +404,7 @@ fn tonumber<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
 fn digits(text: &[u8], base: u32) -> Option<f64> {
     let (negative, text) = match text {
         [b'-', rest @ ..] => (true, rest),
+        [b'+', rest @ ..] => (false, rest),
         _ => (false, text),
     };
     // (0x is allowed in base 16, as strtoul allows it)
@@ -483,6 +488,9 @@ fn getfenv<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
 
 fn setfenv<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     let env = call.table(1)?;
+    if call.arg(0).is_nil() {
+        return Err(call.type_error(0, "number"));
+    }
     match function_at(call, 0)? {
         Some(f) => match f.as_closure() {
             Some(c) => {

@@ -41,7 +41,7 @@ fn shift(call: &Call<'_, '_>) -> usize {
 fn traceback<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     let at = shift(call);
     let message = call.arg(at);
-    if !message.is_nil() && call.cx.to_str(message).is_none() {
+    if !call.is_none(at) && call.cx.to_str(message).is_none() {
         return call.ret(message);
     }
     let mut text = Vec::new();
@@ -77,7 +77,10 @@ fn getinfo<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
             pc: 0,
         },
         _ => {
-            let level = call.integer(at)?;
+            let Some(level) = vm::native::to_number(target) else {
+                return Err(call.arg_error(at, "function or level expected"));
+            };
+            let level = level as i64;
             let found = match call.arg(0).as_thread() {
                 Some(t) if !Value::thread(t).identical(Value::thread(call.thread())) => {
                     usize::try_from(level).ok().and_then(|l| vm::native::level_of(t, l))
@@ -241,9 +244,9 @@ fn getupvalue<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
 }
 
 fn setupvalue<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
+    call.any(2)?;
     let n = call.integer(1)?;
     call.callable(0)?;
-    call.any(2)?;
     let Some(c) = call.arg(0).as_closure() else { return Ok(Outcome::Return) };
     let Some(at) = usize::try_from(n - 1).ok().filter(|i| *i < c.upvalues.len()) else { return Ok(Outcome::Return) };
     ClosureObj::set_upvalue(c, call.cx.mc, at, call.arg(2));

@@ -176,9 +176,9 @@ fn insert<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
 fn remove<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     let t = call.table(0)?;
     let n = t.length();
-    if call.len() < 2 {
+    if call.is_none_or_nil(1) {
         if n == 0 {
-            return call.ret(Value::NIL);
+            return Ok(Outcome::Return);
         }
         let v = t.get_int(n);
         t.set_int(call.cx.mc, n, Value::NIL);
@@ -186,7 +186,7 @@ fn remove<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     }
     let at = call.integer(1)?;
     if at < 1 || at > n as i64 {
-        return call.ret(Value::NIL);
+        return Ok(Outcome::Return);
     }
     let at = at as usize;
     call.charge((n - at) / 8);
@@ -378,11 +378,12 @@ impl Sort {
                     };
                     if f.is_nil() {
                         let (x, y) = (b.type_name(), a.type_name());
-                        return Err(call.error(if x == y {
+                        let message = if x == y {
                             format!("attempt to compare two {x} values")
                         } else {
                             format!("attempt to compare {x} with {y}")
-                        }));
+                        };
+                        return Err(call.cx.str(message.as_bytes()));
                     }
                     call.push(f);
                 } else {

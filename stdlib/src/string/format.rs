@@ -14,8 +14,9 @@ pub struct Spec {
 }
 
 impl Spec {
-    /// Parses what stands between `%` and the conversion letter: (spec, bytes used).
-    pub fn parse(text: &[u8]) -> Result<(Spec, usize), &'static str> {
+    /// Parses what stands between `%` and the conversion letter: (spec, bytes used). Width and precision have two digits at most: a
+    /// third one is taken for the letter, and refused.
+    pub fn parse(text: &[u8]) -> (Spec, usize) {
         let mut spec = Spec::default();
         let mut at = 0;
         while let Some(c) = text.get(at) {
@@ -28,9 +29,6 @@ impl Spec {
                 _ => break,
             }
             at += 1;
-            if at > 5 {
-                return Err("invalid format (repeated flags)");
-            }
         }
         let digits = |at: &mut usize| {
             let from = *at;
@@ -39,18 +37,14 @@ impl Spec {
                 n = n * 10 + usize::from(d - b'0');
                 *at += 1;
             }
-            (n, text.get(*at).is_some_and(u8::is_ascii_digit))
+            n
         };
-        let (width, long) = digits(&mut at);
-        spec.width = width;
-        let mut too_long = long;
+        spec.width = digits(&mut at);
         if text.get(at) == Some(&b'.') {
             at += 1;
-            let (precision, long) = digits(&mut at);
-            spec.precision = Some(precision);
-            too_long |= long;
+            spec.precision = Some(digits(&mut at));
         }
-        if too_long { Err("invalid format (width or precision too long)") } else { Ok((spec, at)) }
+        (spec, at)
     }
 
     fn pad(&self, out: &mut Vec<u8>, sign: &[u8], digits: &[u8], zeros: bool) {

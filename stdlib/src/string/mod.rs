@@ -5,6 +5,7 @@ mod pattern;
 use smallvec::SmallVec;
 use vm::context::Meta;
 use vm::value::Kind;
+use vm::value::number::{TWO_TO_63, cut_to_wide};
 use vm::value::table::TableRef;
 use vm::{Call, Cx, Outcome, Reply, Row, Sequence, Value, row};
 
@@ -298,7 +299,7 @@ fn gsub<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
         call.arg(2).kind(),
         Kind::Num(_) | Kind::Str(_) | Kind::Table(_) | Kind::Closure(_) | Kind::Row(_) | Kind::Native(_)
     ) {
-        return Err(call.type_error(2, "string/function/table"));
+        return Err(call.arg_error(2, "string/function/table expected"));
     }
     let max = match call.opt_number(3, f64::INFINITY)? {
         n if n < 0.0 => 0,
@@ -396,7 +397,8 @@ impl Gsub {
                     };
                 }
                 Some(c) => self.out.push(*c),
-                None => return Err(call.error("invalid use of '%' in replacement string")),
+                // (LuaJIT reads the zero behind the string)
+                None => self.out.push(0),
             }
             rest = &rest[(at + 2).min(rest.len())..];
         }
@@ -470,7 +472,7 @@ struct Format {
     /// Bytes of the format used up, arguments used up.
     at: usize,
     arg: usize,
-    pending: Option<Spec>,
+    pending: Option<(Spec, u8)>,
 }
 
 /// `string.format`, for natives that format.
@@ -482,6 +484,17 @@ fn format<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
 }
 
 impl Format {
+    /// `%s` or `%q`.
+    fn text<'gc>(&mut self, call: &mut Call<'_, 'gc>, spec: Spec, conversion: u8, text: &[u8]) -> Result<(), Value<'gc>> {
+        if conversion == b'q' {
+            call.reserve(text.len() * 2)?;
+            format::write_quoted(text, &mut self.out);
+        } else {
+            call.reserve(text.len())?;
+            spec.string(text, &mut self.out);
+        }
+        Ok(())
+    }
     fn go<'gc>(mut self, call: &mut Call<'_, 'gc>) -> Reply<'gc> {
         let fmt = call.bytes(0)?;
         while let Some(at) = memchr::memchr(b'%', &fmt[self.at..]) {
@@ -492,7 +505,7 @@ impl Format {
                 self.at += 1;
                 continue;
             }
-            let (spec, used) = Spec::parse(&fmt[self.at..]).map_err(|e| call.error(e))?;
+            let (mut spec, used) = Spec::parse(&fmt[self.at..]);
             let conversion = fmt.get(self.at + used).copied().unwrap_or(0);
             let shown = &fmt[self.at..(self.at + used + 1).min(fmt.len())];
             self.at += used + 1;
@@ -503,19 +516,20 @@ impl Format {
             }
             match conversion {
                 b'c' => {
-                    let c = call.number(i)? as i64 as u8;
+                    let c = call.int(i)? as u8;
+                    spec.precision = None;
                     spec.string(&[c], &mut self.out);
                 }
                 b'd' | b'i' => match call.arg(i).kind() {
                     Kind::Int64(n) => spec.signed(n.bits as i64, &mut self.out),
-                    _ => spec.signed(call.number(i)? as i64, &mut self.out),
+                    _ => spec.signed(cut_to_wide(call.number(i)?), &mut self.out),
                 },
                 b'u' | b'o' | b'x' | b'X' => {
                     let n = match call.arg(i).kind() {
                         Kind::Int64(n) => n.bits,
                         _ => match call.number(i)? {
-                            n if n < 0.0 => n as i64 as u64,
-                            n => n as u64,
+                            n if n >= TWO_TO_63 => cut_to_wide(n - TWO_TO_63 - TWO_TO_63) as u64,
+                            n => cut_to_wide(n) as u64,
                         },
                     };
                     spec.unsigned(n, conversion, &mut self.out);
@@ -523,30 +537,18 @@ impl Format {
                 b'e' | b'E' | b'f' | b'F' | b'g' | b'G' | b'a' | b'A' => {
                     spec.float(call.number(i)?, conversion, &mut self.out);
                 }
-                b'q' => {
-                    let s = call.bytes(i)?;
-                    call.reserve(s.len() * 2)?;
-                    format::write_quoted(s, &mut self.out);
-                }
                 b'p' => {
                     let v = call.arg(i);
                     let text = format!("{:#014x}", v.address());
                     spec.string(text.as_bytes(), &mut self.out);
                 }
-                b's' => {
+                b's' | b'q' => {
                     let v = call.arg(i);
-                    if let Some(s) = v.as_str() {
-                        call.reserve(s.len())?;
-                        spec.string(Call::as_bytes(s), &mut self.out);
-                        continue;
-                    }
                     match crate::base::text_of(call, v) {
-                        Ok(text) => {
-                            call.reserve(text.len())?;
-                            spec.string(&text, &mut self.out);
-                        }
+                        _ if let Some(s) = v.as_str() => self.text(call, spec, conversion, Call::as_bytes(s))?,
+                        Ok(text) => self.text(call, spec, conversion, &text)?,
                         Err(f) => {
-                            self.pending = Some(spec);
+                            self.pending = Some((spec, conversion));
                             call.push(f);
                             call.push(v);
                             return Ok(Outcome::Call(Box::new(self)));
@@ -554,6 +556,7 @@ impl Format {
                     }
                 }
                 _ => {
+                    let shown = if conversion < b' ' { &shown[..used] } else { shown };
                     return Err(call.error([b"invalid option '%", shown, b"' to 'format'"].concat()));
                 }
             }
@@ -571,8 +574,8 @@ impl Sequence for Format {
             return Err(call.error("'tostring' must return a string"));
         };
         call.clear();
-        if let Some(spec) = self.pending.take() {
-            spec.string(text.bytes(), &mut self.out);
+        if let Some((spec, conversion)) = self.pending.take() {
+            self.text(call, spec, conversion, text.bytes())?;
         }
         self.go(call)
     }

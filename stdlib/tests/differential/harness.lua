@@ -5,8 +5,11 @@ local rawget, rawset, rawequal, loadstring, setfenv, error = rawget, rawset, raw
 local sort, concat, format, gsub, status = table.sort, table.concat, string.format, string.gsub, coroutine.status
 local smeta, dsetmetatable = getmetatable(''), debug.setmetatable
 local find, sub, byte = string.find, string.sub, string.byte
+local create, resume = coroutine.create, coroutine.resume
 local sethook, gcinfo = debug.sethook, gcinfo
 for _, name in next, { 'string.buffer', 'table.new', 'table.clear' } do require(name) end
+
+local globals = _G
 
 local LONGEST = 4000
 
@@ -21,6 +24,7 @@ local function show(v, depth)
   if kind == 'string' then return quote(v) end
   if kind == 'thread' then return 'thread ' .. status(v) end
   if kind == 'table' then
+    if v == globals or rawget(v, 'section') ~= nil then return 'globals' end
     if depth == 0 then return '{...}' end
     local parts, n = {}, 0
     for k, x in next, v do
@@ -120,7 +124,8 @@ local function run(source)
       error('killed', 0)
     end
   end, '', 1000)
-  local ok, failure = pcall(f)
+  -- (in a coroutine, where a traceback ends with the program)
+  local ok, failure = resume(create(f))
   sethook()
   if killed then return 'killed' end
   if not ok then put('error ' .. show(failure, 3)) end

@@ -233,8 +233,14 @@ impl Generator {
     fn map(&mut self, depth: usize) -> String {
         self.seen("table constructor");
         let mut parts = Vec::new();
+        let mut keys: Vec<String> = Vec::new();
         for _ in 0..self.dice.roll(4) {
             let (kind, field, key) = (self.any_kind(), self.field(), self.key());
+            // (which of two values for one key wins is not said)
+            if keys.contains(&field) || key.contains("..") || keys.contains(&key) {
+                continue;
+            }
+            keys.extend([field.clone(), format!("'{field}'"), key.trim_matches('\'').to_string(), key.clone()]);
             let value = self.expression(kind, depth - 1);
             parts.push(if self.dice.once_in(3) { format!("[{key}] = {value}") } else { format!("{field} = {value}") });
         }
@@ -329,6 +335,8 @@ impl Generator {
             },
             'F' => format!("'{}'", self.dice.one(FORMATS)),
             'a' => self.expression(Kind::Arr, depth),
+            // Which elements are compared, and where equal ones end up, is not said: all are of a kind, or there are two.
+            'A' => self.dice.one(&["{ 3, 1, 2, 5, 4, 10, -1 }", "{ 'b', 'a', 'c' }", "{}", "{ 2, 1 }", "{ 1, 'x' }", "{ {}, {} }", "{ true, 1 }", "{ 5, 3, 9, 2, 8, 7, 1, 6, 4, 0 }"]).to_string(),
             'm' => self.expression(Kind::Map, depth),
             't' => {
                 if self.dice.once_in(2) {

@@ -291,7 +291,7 @@ impl<'gc> Exec<'_, 'gc> {
                 // A host with phases words it as OpenResty does.
                 Status::Running if self.lent.phase != 0 => Some("cannot resume running coroutine"),
                 Status::Normal if self.lent.phase != 0 => Some("cannot resume normal coroutine"),
-                Status::Running | Status::Normal => Some("cannot resume non-suspended coroutine"),
+                Status::Running | Status::Normal => Some("cannot resume running coroutine"),
                 Status::Done | Status::Failed => Some("cannot resume dead coroutine"),
             },
         };

@@ -25,6 +25,16 @@ pub fn modulo(x: f64, y: f64) -> f64 {
     x - floor(x / y) * y
 }
 
+/// A number as a C `int`: cut to 64 bits (what does not fit is the smallest one), of which the lower 32 are taken.
+pub fn cut_to_int(n: f64) -> i32 {
+    cut_to_wide(n) as i32
+}
+/// A number cut to 64 bits as the processor does it: what does not fit, and NaN, is the smallest one.
+pub fn cut_to_wide(n: f64) -> i64 {
+    if n.abs() < TWO_TO_63 { n as i64 } else { i64::MIN }
+}
+pub const TWO_TO_63: f64 = 9_223_372_036_854_775_808.0;
+
 /// Appends a number as tostring shows it.
 pub fn write_number(n: f64, out: &mut Vec<u8>) {
     if n.abs() < 1e14 && n == (n as i64) as f64 {
