@@ -359,7 +359,7 @@ fn select<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
             return call.ret(Value::num(count as f64));
         }
     }
-    let mut n = i64::from(call.int(0)?);
+    let mut n = call.int(0)?;
     if n < 0 {
         n += count + 1;
     }

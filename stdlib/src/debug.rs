@@ -299,7 +299,8 @@ fn getfenv<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     let env = match call.any(0)?.kind() {
         Kind::Closure(c) => c.env.get(),
         Kind::Thread(t) => call.cx.thread_env(t),
-        _ => call.cx.globals(),
+        Kind::Row(_) | Kind::Native(_) | Kind::Userdata(_) => call.cx.globals(),
+        _ => return call.ret(Value::NIL),
     };
     call.ret(Value::table(env))
 }

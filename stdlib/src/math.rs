@@ -61,7 +61,7 @@ fn fold<'gc>(call: &mut Call<'_, 'gc>, f: fn(f64, f64) -> f64) -> Reply<'gc> {
 
 fn log<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     let x = call.number(0)?;
-    if call.is_none_or_nil(1) {
+    if call.is_none(1) {
         return call.ret(Value::num(x.ln()));
     }
     let y = match call.number(1)? {

@@ -4,6 +4,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use vm::value::number::{cut_to_int, cut_to_wide};
 use vm::value::table::TableRef;
 use vm::{Call, Cx, Outcome, Reply, Row, Table, Value, row};
 
@@ -53,9 +54,10 @@ fn clock<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
 }
 
 fn difftime<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
-    let from = call.opt_number(1, 0.0)?;
-    let d = call.number(0)? - from;
-    call.ret(Value::num(d))
+    // (whole seconds, as a C time_t)
+    let from = cut_to_wide(call.opt_number(1, 0.0)?);
+    let to = cut_to_wide(call.number(0)?);
+    call.ret(Value::num(to.wrapping_sub(from) as f64))
 }
 
 fn execute<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
@@ -162,7 +164,7 @@ fn time<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     let field = |name: &str, default: Option<i64>| -> Result<i64, Value<'gc>> {
         match vm::native::to_number(t.field(name.as_bytes())) {
             // (a C int, cut as C cuts)
-            Some(n) => Ok(i64::from(vm::value::number::cut_to_int(n))),
+            Some(n) => Ok(i64::from(cut_to_int(n))),
             None => default.ok_or_else(|| call.error(format!("field '{name}' missing in date table"))),
         }
     };

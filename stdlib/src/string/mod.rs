@@ -56,7 +56,7 @@ fn range(i: i64, j: i64, len: usize) -> std::ops::Range<usize> {
 
 fn byte<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     let s = call.bytes(0)?;
-    let i = call.opt_integer(1, 1)?;
+    let i = call.opt_int(1, 1)?;
     if call.len() < 3 && i > 0 {
         // One character, the usual case.
         if let Some(c) = s.get(i as usize - 1) {
@@ -64,7 +64,7 @@ fn byte<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
         }
         return Ok(Outcome::Return);
     }
-    let j = call.opt_integer(2, position(i, s.len()))?;
+    let j = call.opt_int(2, position(i, s.len()))?;
     let range = range(i, j, s.len());
     if range.len() > 100_000 {
         return Err(call.error("string slice too long"));
@@ -79,7 +79,7 @@ fn byte<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
 fn char<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     let mut out = SmallVec::<[u8; 32]>::new();
     for i in 0..call.len() {
-        match u8::try_from(call.integer(i)?) {
+        match u8::try_from(call.int(i)?) {
             Ok(c) => out.push(c),
             Err(_) => return Err(call.arg_error(i, "invalid value")),
         }
@@ -126,7 +126,7 @@ fn reverse<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
 
 fn sub<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     let s = call.bytes(0)?;
-    let range = range(call.integer(1)?, call.opt_integer(2, -1)?, s.len());
+    let range = range(call.int(1)?, call.opt_int(2, -1)?, s.len());
     if range.len() == s.len() {
         if call.arg(0).as_str().is_some() {
             return call.ret(call.arg(0));
@@ -139,7 +139,7 @@ fn sub<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
 
 fn rep<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     let s = call.bytes(0)?;
-    let n = call.integer(1)?.max(0) as usize;
+    let n = usize::try_from(call.int(1)?).unwrap_or(0);
     let sep = call.opt_bytes(2)?.unwrap_or(b"");
     let total = (s.len() + sep.len()).checked_mul(n).filter(|t| *t < MAX_STRING);
     let Some(total) = total else { return Err(call.error("resulting string too large")) };
@@ -226,7 +226,7 @@ fn find_plain(hay: &[u8], needle: &[u8]) -> Option<usize> {
 
 fn find_or_match<'gc>(call: &mut Call<'_, 'gc>, find: bool) -> Reply<'gc> {
     let (s, pat) = (call.bytes(0)?, call.bytes(1)?);
-    let init = position(call.opt_integer(2, 1)?, s.len()).max(1) as usize - 1;
+    let init = position(call.opt_int(2, 1)?, s.len()).max(1) as usize - 1;
     if init > s.len() {
         return call.ret(Value::NIL);
     }

@@ -57,7 +57,7 @@ pub struct Generator {
     pub vararg: bool,
     loops: usize,
     depth: usize,
-    labels: usize,
+    pub labels: usize,
 }
 
 /// The program of a number.

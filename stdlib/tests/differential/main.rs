@@ -118,7 +118,7 @@ fn excused(text: &[u8]) -> bool {
 fn only_addresses(ours: &[u8], theirs: &[u8]) -> bool {
     let (ours, theirs) = (String::from_utf8_lossy(ours), String::from_utf8_lossy(theirs));
     let first = ours.lines().zip(theirs.lines()).find(|(a, b)| a != b);
-    first.is_some_and(|(a, b)| ["ADDRESS", "builtin", "functi"].iter().any(|word| a.contains(word) && b.contains(word)))
+    first.is_some_and(|(a, b)| ["ADDRESS", "0X", "builtin", "functi"].iter().any(|word| a.contains(word) && b.contains(word)))
 }
 
 fn number(name: &str) -> Option<u64> {

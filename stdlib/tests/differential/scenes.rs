@@ -5,7 +5,8 @@ use crate::library::METAMETHODS;
 impl Generator {
     /// A class with metamethods, an object of it, and what is done to it.
     pub fn class(&mut self) {
-        let name = self.name();
+        self.labels += 1;
+        let name = format!("o{}", self.labels);
         let class = format!("M{}", self.dice.roll(3));
         self.line(&format!("local {class} = {{}}"));
         let mut used = Vec::new();
@@ -224,7 +225,7 @@ impl Generator {
             5 if self.dice.once_in(8) => {
                 self.seen("io file");
                 let format = self.dice.one(&["'*l'", "'*n'", "'*a'", "5", "0", "'*L'", "'x'", "'*n', '*l'", "'*l', '*l', '*l'"]);
-                self.line(&format!("do local f = io.tmpfile() out(f:write('12 abc\\n', 3.5, '\\n0x10 end') == f, f:seek('set', 0)) out(pcall(f.read, f, {format})) out(f:seek()) out(pcall(f.read, f, '*n')) out(f:seek('end')) f:seek('set') for l in f:lines() do out(l) end out(io.type(f), f:close(), io.type(f)) out(pcall(f.read, f)) end"));
+                self.line(&format!("do local f = io.tmpfile() out(f:write('12 abc\\n', 3.5, '\\n0x10 end') ~= nil, f:seek('set', 0)) out(pcall(f.read, f, {format})) out(f:seek()) out(pcall(f.read, f, '*n')) out(f:seek('end')) f:seek('set') for l in f:lines() do out(l) end out(io.type(f), f:close(), io.type(f)) out(pcall(f.read, f)) end"));
             }
             6 => {
                 self.seen("buffer");
@@ -234,7 +235,7 @@ impl Generator {
             7 => {
                 self.seen("buffer encode");
                 let (x, y, end) = (self.expression(Kind::Num, 1), self.expression(Kind::Str, 1), self.dice.roll(20));
-                self.line(&format!("do local b = require('string.buffer') local text = b.encode({{ {x}, {y}, true, {{ k = false }} }}) out(b.decode(text)) out(b.encode({x})) out(b.encode({y})) out(pcall(b.decode, text:sub(1, {end}))) out(pcall(b.encode, print)) end"));
+                self.line(&format!("do local x, y = {x}, {y} if x ~= x or type(x) == 'table' then x = 0 end if type(y) == 'table' then y = 'none' end local b = require('string.buffer') local text = b.encode({{ x, y, true, {{ k = false }} }}) out(b.decode(text)) out(b.encode(x)) out(b.encode(y)) out(pcall(b.decode, text:sub(1, {end}))) out(pcall(b.encode, print)) end"));
             }
             8 => {
                 self.seen("table.new");
@@ -251,7 +252,7 @@ impl Generator {
             }
             11 => {
                 self.seen("load reader");
-                self.line("do local n = 0 out(load(function() n = n + 1 return ({ 'return ', '1 + ', n == 3 and '2' or nil })[n] end)) local f = load('return x', '=chunk', 't', { x = 'own' }) out(f()) out(load('x =', '=chunk')) out(load('x =', 'x =')) out(load('x =', '@file')) out(pcall(load, function() return {} end)) out(load(function() error('reader') end)) out(load('return 1', 'c', 'b')) end");
+                self.line("do local n = 0 out(load(function() n = n + 1 return ({ 'return ', '1 + ', n == 3 and '2' or nil })[n] end)) local f = load('return x', '=chunk', 't', { x = 'own' }) out(f()) out(load('x =', '=chunk')) out(load('x =', 'x =')) out(load('x =', '@file')) out(pcall(load, function() return {} end)) out(load('return 1', 'c', 'b')) end");
             }
             12 => {
                 self.seen("os.time");
