@@ -54,7 +54,8 @@ fn assert<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
         };
         // (as LuaJIT: a message gets the caller's position)
         return Err(match call.cx.to_str(message) {
-            Some(text) => call.error(text.bytes()),
+            // (up to a zero: it is a C string there)
+            Some(text) => call.error(text.bytes().split(|c| *c == 0).next().unwrap_or_default()),
             None => message,
         });
     }
@@ -113,7 +114,7 @@ fn gcinfo<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
 }
 
 fn error<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
-    let level = call.opt_integer(1, 1)?;
+    let level = call.opt_int(1, 1)?;
     let v = call.arg(0);
     // (a number is a message as well)
     match call.cx.to_str(v) {

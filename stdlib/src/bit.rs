@@ -21,12 +21,10 @@ pub fn open(cx: Cx<'_>) {
     cx.library("bit", NATIVES);
 }
 
-/// A number modulo 2^32, rounded as LuaJIT's lj_num2bit does (to the nearest, ties to even).
+/// A number modulo 2^32, as LuaJIT's lj_num2bit has it: rounded to the nearest (ties to even) by a sum that leaves the bits at the
+/// end of the mantissa. Beyond 2^51 they are no longer the number's own.
 fn to_bits(n: f64) -> u32 {
-    if !n.is_finite() {
-        return 0;
-    }
-    n.round_ties_even().rem_euclid(4_294_967_296.0) as u32
+    (n + 6_755_399_441_055_744.0).to_bits() as u32
 }
 
 /// An operand: 32 bits, or 64 with the sign they had.

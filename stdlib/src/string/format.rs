@@ -1,5 +1,5 @@
 //! `string.format`: C's conversions, as far as Lua has them, without C.
-use vm::value::number::write_general;
+use vm::value::number::{decimal_exponent, ties_up, write_general};
 
 /// One conversion's flags, width and precision.
 #[derive(Clone, Copy, Debug, Default)]
@@ -168,7 +168,7 @@ fn write_integer(mut n: u64, radix: u64, letter: u8, out: &mut Digits) {
 /// `%f` of a number that is not negative.
 fn write_fixed(n: f64, precision: usize, out: &mut Vec<u8>) {
     let Some(scaled) = scaled(n, precision) else {
-        out.extend_from_slice(format!("{n:.precision$}").as_bytes());
+        out.extend_from_slice(format!("{:.precision$}", ties_up(n, precision as i32)).as_bytes());
         return;
     };
     let mut digits = Digits::new();
@@ -183,7 +183,7 @@ fn write_fixed(n: f64, precision: usize, out: &mut Vec<u8>) {
     }
 }
 
-/// `n` times ten to the power of `precision`, rounded to the nearest integer (to the even one of two), where 128 bits are
+/// `n` times ten to the power of `precision`, rounded to the nearest integer (of two the larger one), where 128 bits are
 /// enough to tell exactly.
 fn scaled(n: f64, precision: usize) -> Option<u64> {
     const POWERS: [u64; 16] = {
@@ -210,11 +210,11 @@ fn scaled(n: f64, precision: usize) -> Option<u64> {
     let shift = exponent.unsigned_abs();
     let (quotient, rest) = (product >> shift, product & ((1 << shift) - 1));
     let half = 1u128 << (shift - 1);
-    let up = rest > half || rest == half && quotient & 1 == 1;
-    u64::try_from(quotient + u128::from(up)).ok()
+    u64::try_from(quotient + u128::from(rest >= half)).ok()
 }
 
 fn write_exponent(n: f64, precision: usize, point: bool, out: &mut Vec<u8>) {
+    let n = ties_up(n, precision as i32 - decimal_exponent(n));
     let text = format!("{n:.precision$e}");
     let (mantissa, exponent) = text.split_once('e').unwrap_or((&text, "0"));
     let exponent: i32 = exponent.parse().unwrap_or(0);
@@ -227,6 +227,7 @@ fn write_exponent(n: f64, precision: usize, point: bool, out: &mut Vec<u8>) {
 
 /// `%#g`: trailing zeros stay.
 fn write_general_full(n: f64, precision: usize, out: &mut Vec<u8>) {
+    let n = ties_up(n, precision as i32 - 1 - decimal_exponent(n));
     let text = format!("{n:.*e}", precision - 1);
     let exponent: i32 = text.split_once('e').and_then(|(_, e)| e.parse().ok()).unwrap_or(0);
     if exponent < -4 || exponent >= precision as i32 {
@@ -249,8 +250,10 @@ fn write_hex(n: f64, precision: Option<usize>, point: bool, out: &mut Vec<u8>) {
     if n == 0.0 {
         (exponent, lead) = (0, 0);
     } else if exponent == 0 {
-        exponent = -1022;
-        lead = 0;
+        // (a small number without a leading one gets one)
+        let shift = mantissa.leading_zeros() - 11;
+        exponent = -1022 - shift as i32;
+        mantissa = mantissa << shift & ((1 << 52) - 1);
     } else {
         exponent -= 1023;
     }
@@ -260,7 +263,7 @@ fn write_hex(n: f64, precision: Option<usize>, point: bool, out: &mut Vec<u8>) {
         let half = 1u64 << (drop - 1);
         let rest = full & ((1 << drop) - 1);
         let mut kept = full >> drop;
-        if rest > half || rest == half && kept & 1 == 1 {
+        if rest >= half {
             kept += 1;
         }
         let full = kept << drop;
@@ -305,9 +308,9 @@ pub fn write_quoted(bytes: &[u8], out: &mut Vec<u8>) {
 
 #[cfg(test)]
 mod tests {
-    use super::write_fixed;
+    use super::{ties_up, write_fixed};
 
-    /// The quick way and the library's say the same, ties and carries included.
+    /// The quick way and the library's say the same, carries included, and ties (which the library is told to round up).
     #[test]
     fn fixed_digits_are_exact() {
         let mut state = 0x9E37_79B9_7F4A_7C15_u64;
@@ -323,7 +326,8 @@ mod tests {
             for precision in [0, 1, 2, 3, 6, 14, 15, 16, 20] {
                 let mut text = Vec::new();
                 write_fixed(n, precision, &mut text);
-                assert_eq!(String::from_utf8_lossy(&text), format!("{n:.precision$}"), "{n:e} with {precision}");
+                let expected = format!("{:.precision$}", ties_up(n, precision as i32));
+                assert_eq!(String::from_utf8_lossy(&text), expected, "{n:e} with {precision}");
             }
         }
     }

@@ -71,6 +71,12 @@ local function run(source)
     for i = 1, select('#', ...) do parts[i] = show((select(i, ...)), 3) end
     put(concat(parts, ' '))
   end
+  -- without addresses
+  function env.tostring(...)
+    local s = tostring(...)
+    if type(s) == 'string' and find(s, ': ', 1, true) then s = gsub(gsub(s, 'builtin#%d+', 'ADDRESS'), '0x%x+', 'ADDRESS') end
+    return s
+  end
   -- counts calls, so that every program ends
   function env.tick()
     ticks = ticks + 1

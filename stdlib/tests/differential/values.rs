@@ -132,7 +132,7 @@ impl Generator {
             Kind::Bool => self.dice.one(&["true", "false", "nil"]).to_string(),
             Kind::Arr => self.dice.one(&["{ 1, 2, 3 }", "{}", "{ 'a', 'b' }", "{ 3, 1, 2, 5, 4 }", "{ 'x', 1, true }"]).to_string(),
             Kind::Map => self.dice.one(&["{}", "{ x = 1, y = 2 }", "{ name = 'n', z = {} }", "{ x = { y = { z = 1 } } }", "{ [true] = 1, [-1] = 2 }"]).to_string(),
-            Kind::Fun => self.dice.one(&["tostring", "type", "math.floor", "string.upper", "print", "error", "function(...) return ... end", "select", "string.rep", "tonumber", "rawget", "ipairs"]).to_string(),
+            Kind::Fun => self.dice.one(&["tostring", "type", "math.sqrt", "string.upper", "print", "error", "function(...) return ... end", "select", "string.rep", "tonumber", "rawget", "ipairs"]).to_string(),
             Kind::Obj => "{}".to_string(),
             Kind::Any => match self.dice.roll(4) {
                 0 => self.global(),

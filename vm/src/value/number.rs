@@ -132,12 +132,42 @@ fn write_short(n: f64, precision: usize, out: &mut Vec<u8>) -> bool {
     true
 }
 
+/// For formatting: a number that lies exactly between two candidates is moved away from zero by the least there is, since LuaJIT
+/// rounds it up where Rust (and C) take the even candidate. So many decimals will be kept; a negative number counts places before
+/// the point.
+pub fn ties_up(n: f64, decimals: i32) -> f64 {
+    let bits = n.to_bits() & (u64::MAX >> 1);
+    let (exponent, fraction) = ((bits >> 52) as i32, bits & ((1 << 52) - 1));
+    let mantissa = if exponent == 0 { fraction } else { fraction | 1 << 52 };
+    let zeros = mantissa.trailing_zeros();
+    // n is odd * 2^twos; times 10^decimals it ends in exactly one half.
+    let (odd, twos) = (mantissa.checked_shr(zeros).unwrap_or(0), exponent.max(1) - 1075 + zeros as i32);
+    if odd == 0 || exponent == 0x7ff || twos + decimals != -1 {
+        return n;
+    }
+    let whole = |fives: u64| odd % fives == 0;
+    if decimals < 0 && !5u64.checked_pow(decimals.unsigned_abs()).is_some_and(whole) {
+        return n;
+    }
+    f64::from_bits(n.to_bits() + 1)
+}
+
+/// The power of ten of a number's first digit.
+pub fn decimal_exponent(n: f64) -> i32 {
+    use std::fmt::Write;
+    let mut short = Shortest { text: [0; 32], len: 0 };
+    let _ = write!(short, "{n:e}");
+    let text = std::str::from_utf8(&short.text[..short.len]).unwrap_or_default();
+    text.split_once('e').and_then(|(_, exponent)| exponent.parse().ok()).unwrap_or(0)
+}
+
 /// `%.{precision}g` of a finite number.
 pub fn write_general(n: f64, precision: usize, out: &mut Vec<u8>) {
     let precision = precision.max(1);
     if write_short(n, precision, out) {
         return;
     }
+    let n = ties_up(n, precision as i32 - 1 - decimal_exponent(n));
     // Rust's `e` format rounds correctly and shows the exponent that %g decides by.
     let scientific = format!("{:.*e}", precision - 1, n);
     let (mantissa, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
