@@ -356,7 +356,7 @@ fn rawlen<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
 fn select<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     let count = call.len() as i64 - 1;
     if let Some(s) = call.arg(0).as_str() {
-        if s.bytes() == b"#" {
+        if s.bytes().first() == Some(&b'#') {
             return call.ret(Value::num(count as f64));
         }
     }
@@ -416,11 +416,13 @@ fn digits(text: &[u8], base: u32) -> Option<f64> {
     if text.is_empty() {
         return None;
     }
-    let mut n = 0.0;
+    // (strtoul: 64 bits at most)
+    let mut n = 0u64;
     for c in text {
-        n = n * f64::from(base) + f64::from((*c as char).to_digit(base)?);
+        let digit = (*c as char).to_digit(base)?;
+        n = n.checked_mul(u64::from(base)).and_then(|n| n.checked_add(u64::from(digit))).unwrap_or(u64::MAX);
     }
-    Some(if negative { -n } else { n })
+    Some(if negative { -(n as f64) } else { n as f64 })
 }
 
 /// unpack gives fewer values than this (LUAI_MAXCSTACK).
@@ -428,12 +430,12 @@ const MAX_UNPACK: f64 = 8000.0;
 
 pub fn unpack<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     let t = call.table(0)?;
-    let from = call.opt_number(1, 1.0)?.trunc();
-    let to = if call.is_none_or_nil(2) { t.length() as f64 } else { call.number(2)?.trunc() };
+    let from = call.opt_int(1, 1)? as f64;
+    let to = if call.is_none_or_nil(2) { t.length() as f64 } else { call.int(2)? as f64 };
     if from > to {
         return Ok(Outcome::Return);
     }
-    if (to - from).is_nan() || to - from + 1.0 >= MAX_UNPACK {
+    if to - from + 1.0 >= MAX_UNPACK {
         return Err(call.error("too many results to unpack"));
     }
     call.charge((to - from) as usize);

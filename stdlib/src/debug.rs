@@ -46,6 +46,8 @@ fn traceback<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     }
     let mut text = Vec::new();
     if vm::native::write_text(message, &mut text) {
+        // (a C string there)
+        text.truncate(text.iter().position(|c| *c == 0).unwrap_or(text.len()));
         text.push(b'\n');
     }
     let lines = match call.arg(0).as_thread() {

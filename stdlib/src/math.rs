@@ -64,11 +64,8 @@ fn log<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     if call.is_none(1) {
         return call.ret(Value::num(x.ln()));
     }
-    let y = match call.number(1)? {
-        10.0 => x.log10(),
-        2.0 => x.log2(),
-        base => x.ln() / base.ln(),
-    };
+    // (rounded as LuaJIT rounds it)
+    let y = x.log2() * (1.0 / call.number(1)?.log2());
     call.ret(Value::num(y))
 }
 

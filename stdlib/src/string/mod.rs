@@ -301,10 +301,8 @@ fn gsub<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     ) {
         return Err(call.arg_error(2, "string/function/table expected"));
     }
-    let max = match call.opt_number(3, f64::INFINITY)? {
-        n if n < 0.0 => 0,
-        n => n.min((s.len() + 1) as f64) as usize,
-    };
+    let most = s.len() + 1;
+    let max = usize::try_from(call.opt_int(3, most as i64)?).unwrap_or(0).min(most);
     Box::new(Gsub { out: Vec::new(), at: 0, count: 0, max, pending: None }).go(call)
 }
 
@@ -539,7 +537,7 @@ impl Format {
                 }
                 b'p' => {
                     let v = call.arg(i);
-                    let text = format!("{:#014x}", v.address());
+                    let text = if v.is_gc() { format!("{:#014x}", v.address()) } else { "NULL".to_string() };
                     spec.string(text.as_bytes(), &mut self.out);
                 }
                 b's' | b'q' => {

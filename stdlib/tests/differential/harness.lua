@@ -74,7 +74,7 @@ local function run(source)
   -- without addresses
   function env.tostring(...)
     local s = tostring(...)
-    if type(s) == 'string' and find(s, ': ', 1, true) then s = gsub(gsub(s, 'builtin#%d+', 'ADDRESS'), '0x%x+', 'ADDRESS') end
+    if type(s) == 'string' and find(s, ': ', 1, true) then s = gsub(gsub(gsub(s, 'builtin#%d+', 'ADDRESS'), 'builtin: 0x%x+', 'ADDRESS'), '0x%x+', 'ADDRESS') end
     return s
   end
   -- counts calls, so that every program ends

@@ -230,12 +230,12 @@ impl Generator {
             6 => {
                 self.seen("buffer");
                 let (s, n) = (self.expression(Kind::Str, 1), self.dice.roll(9));
-                self.line(&format!("do local b = require('string.buffer').new() b:put({s}, 1, 'x') out(#b, tostring(b)) b:skip({n}) out(b:get(2), #b) b:putf('%d-%s', {n}, 'y') out(b:tostring()) b:set('abc') out(b .. 'd', b:get()) b:reset() out(#b, b:get(5)) end"));
+                self.line(&format!("do local buf = require('string.buffer').new() buf:put({s}, 1, 'x') out(#buf, tostring(buf)) buf:skip({n}) out(buf:get(2), #buf) buf:putf('%d-%s', {n}, 'y') out(buf:tostring()) buf:set('abc') out(buf .. 'd', buf:get()) buf:reset() out(#buf, buf:get(5)) end"));
             }
             7 => {
                 self.seen("buffer encode");
                 let (x, y, end) = (self.expression(Kind::Num, 1), self.expression(Kind::Str, 1), self.dice.roll(20));
-                self.line(&format!("do local x, y = {x}, {y} if x ~= x or type(x) == 'table' then x = 0 end if type(y) == 'table' then y = 'none' end local b = require('string.buffer') local text = b.encode({{ x, y, true, {{ k = false }} }}) out(b.decode(text)) out(b.encode(x)) out(b.encode(y)) out(pcall(b.decode, text:sub(1, {end}))) out(pcall(b.encode, print)) end"));
+                self.line(&format!("do local p, q = {x}, {y} if p ~= p or type(p) == 'table' then p = 0 end if type(q) == 'table' then q = 'none' end local buf = require('string.buffer') local text = buf.encode({{ p, q, true, {{ k = false }} }}) out(buf.decode(text)) out(buf.encode(p)) out(buf.encode(q)) out(pcall(buf.decode, text:sub(1, {end}))) out(pcall(buf.encode, print)) end"));
             }
             8 => {
                 self.seen("table.new");

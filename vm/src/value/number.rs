@@ -95,7 +95,8 @@ impl std::fmt::Write for Shortest {
     }
 }
 
-/// `%.{precision}g` where the shortest digits are no more than that: then they are the same digits, and much cheaper to find.
+/// `%.{precision}g` where the shortest digits are no more than that: then they are the same digits, and much cheaper to find. (Not
+/// beyond 15, where the number's own digits begin to show: 0.1 is 0.10000000000000001.)
 fn write_short(n: f64, precision: usize, out: &mut Vec<u8>) -> bool {
     use std::fmt::Write;
     let mut short = Shortest { text: [0; 32], len: 0 };
@@ -164,7 +165,7 @@ pub fn decimal_exponent(n: f64) -> i32 {
 /// `%.{precision}g` of a finite number.
 pub fn write_general(n: f64, precision: usize, out: &mut Vec<u8>) {
     let precision = precision.max(1);
-    if write_short(n, precision, out) {
+    if precision <= 15 && write_short(n, precision, out) {
         return;
     }
     let n = ties_up(n, precision as i32 - 1 - decimal_exponent(n));

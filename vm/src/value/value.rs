@@ -385,7 +385,7 @@ impl<'gc> Value<'gc> {
         self.0.addr() != NIL << SHIFT && self.0.addr() != BOOL << SHIFT
     }
     #[inline(always)]
-    pub(crate) fn is_gc(self) -> bool {
+    pub fn is_gc(self) -> bool {
         self.tag() >= STR
     }
     /// Of the kinds that share a tag: 64-bit integers are among them.
