@@ -74,7 +74,6 @@ fn getinfo<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
             closure: target.as_closure(),
             line: -1,
             name: None,
-            tail: false,
             base: 0,
             pc: 0,
         },

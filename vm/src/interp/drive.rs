@@ -166,7 +166,6 @@ impl<'gc> Exec<'_, 'gc> {
             func: func as u32,
             nret,
             kind: FrameKind::Lua,
-            tail: false,
         });
         Ok(())
     }
@@ -192,7 +191,6 @@ impl<'gc> Exec<'_, 'gc> {
             func: dst as u32,
             nret,
             kind,
-            tail: false,
         });
     }
 

@@ -13,7 +13,6 @@ pub struct FrameInfo<'gc> {
     /// -1 for natives.
     pub line: i64,
     pub name: Option<(NameKind, Vec<u8>)>,
-    pub tail: bool,
     /// Where its registers are; for `getlocal`.
     pub base: usize,
     pub pc: usize,
@@ -31,14 +30,13 @@ impl<'gc> Frame<'gc> {
     fn info(&self, state: &State<'gc>, below: Option<&Frame<'gc>>) -> FrameInfo<'gc> {
         let name = below.and_then(|b| {
             let closure = b.closure?;
-            if self.tail { None } else { function_name(&closure.proto.info, b.at()) }
+            function_name(&closure.proto.info, b.at())
         });
         FrameInfo {
             function: state.stack.get(self.func as usize).copied().unwrap_or(Value::NIL),
             closure: self.closure,
             line: self.line().map_or(-1, i64::from),
             name,
-            tail: self.tail,
             base: self.base as usize,
             pc: self.at(),
         }
@@ -141,7 +139,6 @@ impl<'gc> Call<'_, 'gc> {
                 closure: None,
                 line: -1,
                 name: None,
-                tail: false,
                 base: self.base,
                 pc: 0,
             }),
