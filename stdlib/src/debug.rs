@@ -69,14 +69,9 @@ fn getinfo<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     }
     let target = call.arg(at);
     let frame = match target.kind() {
-        Kind::Closure(_) | Kind::Row(_) | Kind::Native(_) => FrameInfo {
-            function: target,
-            closure: target.as_closure(),
-            line: -1,
-            name: None,
-            base: 0,
-            pc: 0,
-        },
+        Kind::Closure(_) | Kind::Row(_) | Kind::Native(_) => {
+            FrameInfo { function: target, closure: target.as_closure(), line: -1, name: None, base: 0, pc: 0 }
+        }
         _ => {
             let Some(level) = vm::native::to_number(target) else {
                 return Err(call.arg_error(at, "function or level expected"));

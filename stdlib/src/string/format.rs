@@ -1,5 +1,5 @@
 //! `string.format`: C's conversions, as far as Lua has them, without C.
-use vm::value::number::{decimal_exponent, ties_up, write_general};
+use vm::value::number::{fixed, scientific, write_general};
 
 /// One conversion's flags, width and precision.
 #[derive(Clone, Copy, Debug, Default)]
@@ -168,7 +168,7 @@ fn write_integer(mut n: u64, radix: u64, letter: u8, out: &mut Digits) {
 /// `%f` of a number that is not negative.
 fn write_fixed(n: f64, precision: usize, out: &mut Vec<u8>) {
     let Some(scaled) = scaled(n, precision) else {
-        out.extend_from_slice(format!("{:.precision$}", ties_up(n, precision as i32)).as_bytes());
+        out.extend_from_slice(fixed(n, precision).as_bytes());
         return;
     };
     let mut digits = Digits::new();
@@ -214,10 +214,7 @@ fn scaled(n: f64, precision: usize) -> Option<u64> {
 }
 
 fn write_exponent(n: f64, precision: usize, point: bool, out: &mut Vec<u8>) {
-    let n = ties_up(n, precision as i32 - decimal_exponent(n));
-    let text = format!("{n:.precision$e}");
-    let (mantissa, exponent) = text.split_once('e').unwrap_or((&text, "0"));
-    let exponent: i32 = exponent.parse().unwrap_or(0);
+    let (mantissa, exponent) = scientific(n, precision);
     out.extend_from_slice(mantissa.as_bytes());
     if point && precision == 0 {
         out.push(b'.');
@@ -227,14 +224,12 @@ fn write_exponent(n: f64, precision: usize, point: bool, out: &mut Vec<u8>) {
 
 /// `%#g`: trailing zeros stay.
 fn write_general_full(n: f64, precision: usize, out: &mut Vec<u8>) {
-    let n = ties_up(n, precision as i32 - 1 - decimal_exponent(n));
-    let text = format!("{n:.*e}", precision - 1);
-    let exponent: i32 = text.split_once('e').and_then(|(_, e)| e.parse().ok()).unwrap_or(0);
+    let (_, exponent) = scientific(n, precision - 1);
     if exponent < -4 || exponent >= precision as i32 {
         write_exponent(n, precision - 1, true, out);
     } else {
         let decimals = (precision as i32 - 1 - exponent).max(0) as usize;
-        out.extend_from_slice(format!("{n:.decimals$}").as_bytes());
+        out.extend_from_slice(fixed(n, decimals).as_bytes());
         if decimals == 0 {
             out.push(b'.');
         }
@@ -308,7 +303,7 @@ pub fn write_quoted(bytes: &[u8], out: &mut Vec<u8>) {
 
 #[cfg(test)]
 mod tests {
-    use super::{ties_up, write_fixed};
+    use super::{fixed, write_fixed};
 
     /// The quick way and the library's say the same, carries included, and ties (which the library is told to round up).
     #[test]
@@ -326,8 +321,7 @@ mod tests {
             for precision in [0, 1, 2, 3, 6, 14, 15, 16, 20] {
                 let mut text = Vec::new();
                 write_fixed(n, precision, &mut text);
-                let expected = format!("{:.precision$}", ties_up(n, precision as i32));
-                assert_eq!(String::from_utf8_lossy(&text), expected, "{n:e} with {precision}");
+                assert_eq!(String::from_utf8_lossy(&text), fixed(n, precision), "{n:e} with {precision}");
             }
         }
     }

@@ -483,7 +483,13 @@ fn format<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
 
 impl Format {
     /// `%s` or `%q`.
-    fn text<'gc>(&mut self, call: &mut Call<'_, 'gc>, spec: Spec, conversion: u8, text: &[u8]) -> Result<(), Value<'gc>> {
+    fn text<'gc>(
+        &mut self,
+        call: &mut Call<'_, 'gc>,
+        spec: Spec,
+        conversion: u8,
+        text: &[u8],
+    ) -> Result<(), Value<'gc>> {
         if conversion == b'q' {
             call.reserve(text.len() * 2)?;
             format::write_quoted(text, &mut self.out);

@@ -97,7 +97,9 @@ impl Generator {
         self.out.push('\n');
     }
     pub fn name(&mut self) -> String {
-        self.dice.one(&["a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l", "m", "n", "s", "t", "u", "v", "w", "x"]).to_string()
+        self.dice
+            .one(&["a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l", "m", "n", "s", "t", "u", "v", "w", "x"])
+            .to_string()
     }
     pub fn declare(&mut self, name: &str, kind: Kind) {
         if self.visible().iter().any(|at| self.scope[*at].name == name) {
@@ -517,7 +519,9 @@ impl Generator {
                 self.seen("recursion");
                 let (base, step) = (self.expression(Kind::Any, 1), self.expression(Kind::Num, 1));
                 let depth = self.dice.roll(8);
-                self.line(&format!("local function {name}(n) tick() if n <= 0 then return {base} end return ({name}(n - 1)) end"));
+                self.line(&format!(
+                    "local function {name}(n) tick() if n <= 0 then return {base} end return ({name}(n - 1)) end"
+                ));
                 self.declare(&name, Kind::Fun);
                 self.line(&format!("out({name}({depth}), {step})"));
             }

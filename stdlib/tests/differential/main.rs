@@ -140,7 +140,11 @@ fn made_up_programs_show_what_luajit_shows() {
         let (source, _) = program(n);
         let theirs = reference(std::slice::from_ref(&source)).remove(0).unwrap_or_default();
         let ours = Machine::new().answer(&source).unwrap_or_default();
-        println!("{source}\n=== here\n{}\n=== luajit\n{}", String::from_utf8_lossy(&ours), String::from_utf8_lossy(&theirs));
+        println!(
+            "{source}\n=== here\n{}\n=== luajit\n{}",
+            String::from_utf8_lossy(&ours),
+            String::from_utf8_lossy(&theirs)
+        );
         return;
     }
     let from = number("PERILUNE_FUZZ_FROM").unwrap_or(0);

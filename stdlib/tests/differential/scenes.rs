@@ -31,21 +31,36 @@ impl Generator {
                     _ => "function(t, k, v) tick() out('newindex', k, v) end".to_string(),
                 },
                 "__call" => format!("function(self, ...) tick() out('call', ...) return {value}, ... end"),
-                "__tostring" => self.dice.one(&["function() return 'an object' end", "function(o) return 'v' .. tostring(rawget(o, 'v')) end", "function() return 1 end", "function() error('tostring') end"]).to_string(),
+                "__tostring" => self
+                    .dice
+                    .one(&[
+                        "function() return 'an object' end",
+                        "function(o) return 'v' .. tostring(rawget(o, 'v')) end",
+                        "function() return 1 end",
+                        "function() error('tostring') end",
+                    ])
+                    .to_string(),
                 "__metatable" => self.dice.one(&["'locked'", "false", "{}"]).to_string(),
                 "__mode" => "'k'".to_string(),
-                "__eq" | "__lt" | "__le" => format!("function(a, b) tick() out('{event}') return rawget(a, 'v') {} rawget(b, 'v') end", match event {
-                    "__eq" => "==",
-                    "__lt" => "<",
-                    _ => "<=",
-                }),
-                _ if self.dice.once_in(3) => format!("function(a, b) tick() out('{event}', type(a), type(b)) return a end"),
+                "__eq" | "__lt" | "__le" => format!(
+                    "function(a, b) tick() out('{event}') return rawget(a, 'v') {} rawget(b, 'v') end",
+                    match event {
+                        "__eq" => "==",
+                        "__lt" => "<",
+                        _ => "<=",
+                    }
+                ),
+                _ if self.dice.once_in(3) => {
+                    format!("function(a, b) tick() out('{event}', type(a), type(b)) return a end")
+                }
                 _ => format!("function(a, b) tick() out('{event}', type(a), type(b)) return {value} end"),
             };
             self.line(&format!("{class}.{event} = {text}"));
         }
         let (a, b) = (self.dice.roll(3), self.dice.roll(3));
-        self.line(&format!("local {name} = setmetatable({{ v = {a} }}, {class}) local other = setmetatable({{ v = {b} }}, {class})"));
+        self.line(&format!(
+            "local {name} = setmetatable({{ v = {a} }}, {class}) local other = setmetatable({{ v = {b} }}, {class})"
+        ));
         self.declare(&name, Kind::Obj);
         for event in used {
             let value = self.expression(Kind::Num, 1);
@@ -57,12 +72,16 @@ impl Generator {
                 "__mod" => format!("{name} % ({value})"),
                 "__pow" => format!("{name} ^ 2, 2 ^ {name}"),
                 "__unm" => format!("-{name}"),
-                "__concat" => format!("{name} .. 'x', 'x' .. {name}, 1 .. {name} .. other, 'a' .. 'b' .. {name} .. 'c'"),
+                "__concat" => {
+                    format!("{name} .. 'x', 'x' .. {name}, 1 .. {name} .. other, 'a' .. 'b' .. {name} .. 'c'")
+                }
                 "__eq" => format!("{name} == other, {name} ~= other, {name} == {name}, {name} == 1"),
                 "__lt" => format!("{name} < other, {name} > other"),
                 "__le" => format!("{name} <= other, {name} >= other"),
                 "__index" => format!("{name}.x, {name}[1], {name}.v, {name}[true], rawget({name}, 'x')"),
-                "__newindex" => format!("pcall(function() {name}.fresh = 1 {name}.v = 5 {name}[1] = 2 return rawget({name}, 'fresh') end)"),
+                "__newindex" => format!(
+                    "pcall(function() {name}.fresh = 1 {name}.v = 5 {name}[1] = 2 return rawget({name}, 'fresh') end)"
+                ),
                 "__call" => format!("{name}(), {name}(1, 2), pcall({name}, 3)"),
                 "__tostring" => format!("pcall(tostring, {name})"),
                 "__metatable" => format!("getmetatable({name}), pcall(setmetatable, {name}, {{}})"),
@@ -118,7 +137,9 @@ impl Generator {
             }
             7 => {
                 self.seen("assert");
-                self.line(&format!("out(pcall(assert, {value}, 'message')) out(pcall(assert, false)) out(pcall(assert, nil, {{}}))"));
+                self.line(&format!(
+                    "out(pcall(assert, {value}, 'message')) out(pcall(assert, false)) out(pcall(assert, nil, {{}}))"
+                ));
             }
             _ => {
                 self.seen("nested pcall");
@@ -178,8 +199,15 @@ impl Generator {
             8 => {
                 self.seen("yield in metamethod");
                 let (event, use_) = [
-                    ("__add", "o + 1"), ("__index", "o.x"), ("__call", "o(1)"), ("__lt", "o < o"), ("__unm", "-o"), ("__concat", "o .. 'x'"),
-                    ("__eq", "o == setmetatable({}, getmetatable(o))"), ("__le", "o <= o"), ("__newindex", "(function() o.x = 1 end)()"),
+                    ("__add", "o + 1"),
+                    ("__index", "o.x"),
+                    ("__call", "o(1)"),
+                    ("__lt", "o < o"),
+                    ("__unm", "-o"),
+                    ("__concat", "o .. 'x'"),
+                    ("__eq", "o == setmetatable({}, getmetatable(o))"),
+                    ("__le", "o <= o"),
+                    ("__newindex", "(function() o.x = 1 end)()"),
                 ][self.dice.roll(9)];
                 self.line(&format!("do local o = setmetatable({{}}, {{ {event} = function(p, q) return coroutine.yield(type(p), type(q)) end }})"));
                 self.line(&format!("local w = coroutine.wrap(function() return {use_} end) out(w()) out(w({a})) end"));
@@ -224,7 +252,8 @@ impl Generator {
             }
             5 if self.dice.once_in(8) => {
                 self.seen("io file");
-                let format = self.dice.one(&["'*l'", "'*n'", "'*a'", "5", "0", "'*L'", "'x'", "'*n', '*l'", "'*l', '*l', '*l'"]);
+                let format =
+                    self.dice.one(&["'*l'", "'*n'", "'*a'", "5", "0", "'*L'", "'x'", "'*n', '*l'", "'*l', '*l', '*l'"]);
                 self.line(&format!("do local f = io.tmpfile() out(f:write('12 abc\\n', 3.5, '\\n0x10 end') ~= nil, f:seek('set', 0)) out(pcall(f.read, f, {format})) out(f:seek()) out(pcall(f.read, f, '*n')) out(f:seek('end')) f:seek('set') for l in f:lines() do out(l) end out(io.type(f), f:close(), io.type(f)) out(pcall(f.read, f)) end"));
             }
             6 => {
@@ -248,7 +277,9 @@ impl Generator {
             }
             10 => {
                 self.seen("getfenv level");
-                self.line("out(getfenv(1) == getfenv(2), pcall(getfenv, 100), pcall(getfenv, -1), pcall(getfenv, 'x'))");
+                self.line(
+                    "out(getfenv(1) == getfenv(2), pcall(getfenv, 100), pcall(getfenv, -1), pcall(getfenv, 'x'))",
+                );
             }
             11 => {
                 self.seen("load reader");
@@ -260,7 +291,11 @@ impl Generator {
             }
             13 => {
                 self.seen("integers");
-                let pick = |g: &mut Self| g.dice.one(&["1LL", "-7LL", "5ULL", "0x7fffffffffffffffLL", "3", "0LL", "-1LL", "2LL", "1e3"]).to_string();
+                let pick = |g: &mut Self| {
+                    g.dice
+                        .one(&["1LL", "-7LL", "5ULL", "0x7fffffffffffffffLL", "3", "0LL", "-1LL", "2LL", "1e3"])
+                        .to_string()
+                };
                 let (x, y) = (pick(self), pick(self));
                 let op = self.dice.one(&["+", "-", "*", "==", "<", "<=", "~=", "^"]);
                 self.line(&format!("out(pcall(function() return {x} {op} {y} end)) out(type({x}), tostring({y}), tonumber({x})) out(pcall(function() return -({x}), ({y}) / 3LL, ({x}) % 4LL end)) out(bit.band({x}, 255), bit.tohex({y}))"));

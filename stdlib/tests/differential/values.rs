@@ -125,14 +125,52 @@ impl Generator {
                 }
                 if self.dice.once_in(20) {
                     self.seen("escape");
-                    return self.dice.one(&["'\\65\\066'", "'\\x41'", "'\\z   x'", "'\\u{48}\\u{20AC}'", "'\\'\\a\\b\\t\\v'", "'\\\n'"]).to_string();
+                    return self
+                        .dice
+                        .one(&[
+                            "'\\65\\066'",
+                            "'\\x41'",
+                            "'\\z   x'",
+                            "'\\u{48}\\u{20AC}'",
+                            "'\\'\\a\\b\\t\\v'",
+                            "'\\\n'",
+                        ])
+                        .to_string();
                 }
                 format!("'{}'", self.dice.one(STRINGS))
             }
             Kind::Bool => self.dice.one(&["true", "false", "nil"]).to_string(),
-            Kind::Arr => self.dice.one(&["{ 1, 2, 3 }", "{}", "{ 'a', 'b' }", "{ 3, 1, 2, 5, 4 }", "{ 'x', 1, true }"]).to_string(),
-            Kind::Map => self.dice.one(&["{}", "{ x = 1, y = 2 }", "{ name = 'n', z = {} }", "{ x = { y = { z = 1 } } }", "{ [true] = 1, [-1] = 2 }"]).to_string(),
-            Kind::Fun => self.dice.one(&["tostring", "type", "math.sqrt", "string.upper", "print", "error", "function(...) return ... end", "select", "string.rep", "tonumber", "rawget", "ipairs"]).to_string(),
+            Kind::Arr => self
+                .dice
+                .one(&["{ 1, 2, 3 }", "{}", "{ 'a', 'b' }", "{ 3, 1, 2, 5, 4 }", "{ 'x', 1, true }"])
+                .to_string(),
+            Kind::Map => self
+                .dice
+                .one(&[
+                    "{}",
+                    "{ x = 1, y = 2 }",
+                    "{ name = 'n', z = {} }",
+                    "{ x = { y = { z = 1 } } }",
+                    "{ [true] = 1, [-1] = 2 }",
+                ])
+                .to_string(),
+            Kind::Fun => self
+                .dice
+                .one(&[
+                    "tostring",
+                    "type",
+                    "math.sqrt",
+                    "string.upper",
+                    "print",
+                    "error",
+                    "function(...) return ... end",
+                    "select",
+                    "string.rep",
+                    "tonumber",
+                    "rawget",
+                    "ipairs",
+                ])
+                .to_string(),
             Kind::Obj => "{}".to_string(),
             Kind::Any => match self.dice.roll(4) {
                 0 => self.global(),
@@ -149,7 +187,11 @@ impl Generator {
         let op = ops[self.dice.roll(ops.len())];
         self.seen(op);
         let (a, b) = (self.expression(kind, depth - 1), self.expression(kind, depth - 1));
-        if self.dice.once_in(3) && !a.starts_with('-') && !b.starts_with('-') { format!("{a} {op} {b}") } else { format!("(({a}) {op} ({b}))") }
+        if self.dice.once_in(3) && !a.starts_with('-') && !b.starts_with('-') {
+            format!("{a} {op} {b}")
+        } else {
+            format!("(({a}) {op} ({b}))")
+        }
     }
 
     fn number(&mut self, depth: usize) -> String {
@@ -173,7 +215,11 @@ impl Generator {
                 let kind = [Kind::Arr, Kind::Str, Kind::Num, Kind::Bool][self.dice.roll(4)];
                 // (a string may be a map by mistake, but not here)
                 let text = if kind == Kind::Arr { self.leaf(kind) } else { format!("tostring({})", self.leaf(kind)) };
-                if kind == Kind::Num { format!("#{}", self.dice.one(&["G1", "nil", "(5)", "print", "'abc'"])) } else { format!("#({text})") }
+                if kind == Kind::Num {
+                    format!("#{}", self.dice.one(&["G1", "nil", "(5)", "print", "'abc'"]))
+                } else {
+                    format!("#({text})")
+                }
             }
             _ => self.library_call(Some('n'), depth - 1),
         }
@@ -271,7 +317,8 @@ impl Generator {
 
     /// A call of the library, of a function with this kind of result.
     pub fn library_call(&mut self, result: Option<char>, depth: usize) -> String {
-        let fitting: Vec<&'static Function> = LIBRARY.iter().filter(|f| result.is_none_or(|kind| f.2 == kind)).collect();
+        let fitting: Vec<&'static Function> =
+            LIBRARY.iter().filter(|f| result.is_none_or(|kind| f.2 == kind)).collect();
         let function = fitting[self.dice.roll(fitting.len())];
         self.seen(function.0);
         let mut arguments = Vec::new();
@@ -287,7 +334,11 @@ impl Generator {
                 arguments.push(self.argument(letter, depth));
             }
         }
-        if function.0.starts_with("string.") && function.1.starts_with('s') && !arguments.is_empty() && self.dice.once_in(3) {
+        if function.0.starts_with("string.")
+            && function.1.starts_with('s')
+            && !arguments.is_empty()
+            && self.dice.once_in(3)
+        {
             self.seen("method on string");
             let subject = arguments.remove(0);
             return format!("({subject}):{}({})", &function.0["string.".len()..], arguments.join(", "));
@@ -311,14 +362,35 @@ impl Generator {
                 if self.dice.once_in(25) {
                     return self.leaf(Kind::Any);
                 }
-                self.dice.one(&["1", "255", "-1", "0x7fffffff", "0x80000000", "4294967295", "1.5", "2.5", "-0.5", "1e9", "'7'", "0"]).to_string()
+                self.dice
+                    .one(&[
+                        "1",
+                        "255",
+                        "-1",
+                        "0x7fffffff",
+                        "0x80000000",
+                        "4294967295",
+                        "1.5",
+                        "2.5",
+                        "-0.5",
+                        "1e9",
+                        "'7'",
+                        "0",
+                    ])
+                    .to_string()
             }
             'c' => self.dice.one(&["65", "97", "0", "255", "256", "-1", "'66'", "32.5"]).to_string(),
             'w' => self.dice.one(&["10", "16", "2", "36", "8", "1", "37", "7"]).to_string(),
             's' => self.expression(Kind::Str, depth),
             'u' => {
                 if self.dice.once_in(2) {
-                    return format!("'{}'", self.dice.one(&["ff", "0x1F", "zz", "1010", "12e", " 10 ", "1e5", "1e", "0x", "-7", "+7", "- 7", "0b11", "1_0", "inf", "nan", "10LL", "1i", ".", "5.", ".5e1", "0x.1p3", "0x1p", "1 2"]));
+                    return format!(
+                        "'{}'",
+                        self.dice.one(&[
+                            "ff", "0x1F", "zz", "1010", "12e", " 10 ", "1e5", "1e", "0x", "-7", "+7", "- 7", "0b11",
+                            "1_0", "inf", "nan", "10LL", "1i", ".", "5.", ".5e1", "0x.1p3", "0x1p", "1 2"
+                        ])
+                    );
                 }
                 self.expression(Kind::Any, depth)
             }
@@ -337,18 +409,49 @@ impl Generator {
                 0 => {
                     self.seen("gsub with function");
                     let value = self.leaf(Kind::Any);
-                    self.dice.one(&["function(c) return c .. c end", "function(a, b) return b end", "string.upper", "function() return nil end", "function() return {} end", &format!("function() return {value} end")]).to_string()
+                    self.dice
+                        .one(&[
+                            "function(c) return c .. c end",
+                            "function(a, b) return b end",
+                            "string.upper",
+                            "function() return nil end",
+                            "function() return {} end",
+                            &format!("function() return {value} end"),
+                        ])
+                        .to_string()
                 }
                 1 => {
                     self.seen("gsub with table");
-                    self.dice.one(&["{ a = 'A', b = 1 }", "{}", "{ a = false, x = true }", "setmetatable({}, { __index = function(t, k) return k .. '!' end })"]).to_string()
+                    self.dice
+                        .one(&[
+                            "{ a = 'A', b = 1 }",
+                            "{}",
+                            "{ a = false, x = true }",
+                            "setmetatable({}, { __index = function(t, k) return k .. '!' end })",
+                        ])
+                        .to_string()
                 }
-                _ => format!("'{}'", self.dice.one(&["", "x", "%0", "%1%1", "<%0>", "%%", "%2", "a%", "[%1]", "%9", "%a"])),
+                _ => format!(
+                    "'{}'",
+                    self.dice.one(&["", "x", "%0", "%1%1", "<%0>", "%%", "%2", "a%", "[%1]", "%9", "%a"])
+                ),
             },
             'F' => format!("'{}'", self.dice.one(FORMATS)),
             'a' => self.expression(Kind::Arr, depth),
             // Which elements are compared, and where equal ones end up, is not said: all are of a kind, or there are two.
-            'A' => self.dice.one(&["{ 3, 1, 2, 5, 4, 10, -1 }", "{ 'b', 'a', 'c' }", "{}", "{ 2, 1 }", "{ 1, 'x' }", "{ {}, {} }", "{ true, 1 }", "{ 5, 3, 9, 2, 8, 7, 1, 6, 4, 0 }"]).to_string(),
+            'A' => self
+                .dice
+                .one(&[
+                    "{ 3, 1, 2, 5, 4, 10, -1 }",
+                    "{ 'b', 'a', 'c' }",
+                    "{}",
+                    "{ 2, 1 }",
+                    "{ 1, 'x' }",
+                    "{ {}, {} }",
+                    "{ true, 1 }",
+                    "{ 5, 3, 9, 2, 8, 7, 1, 6, 4, 0 }",
+                ])
+                .to_string(),
             'm' => self.expression(Kind::Map, depth),
             't' => {
                 if self.dice.once_in(2) {
@@ -357,11 +460,21 @@ impl Generator {
                     self.expression(Kind::Map, depth)
                 }
             }
-            'e' => self.dice.one(&["{}", "{ x = 1 }", "{ 5 }", "nil", "{ 5 }, 1", "{}, 1", "{ x = 2 }, 'x'", "{ 1 }, 'nothing'"]).to_string(),
+            'e' => self
+                .dice
+                .one(&["{}", "{ x = 1 }", "{ 5 }", "nil", "{ 5 }, 1", "{}, 1", "{ x = 2 }, 'x'", "{ 1 }, 'nothing'"])
+                .to_string(),
             'f' => self.expression(Kind::Fun, depth),
             'o' => {
                 self.seen("sort with comparator");
-                self.dice.one(&["function(a, b) return a < b end", "function(a, b) return a > b end", "function(a, b) return tostring(a) < tostring(b) end", "nil"]).to_string()
+                self.dice
+                    .one(&[
+                        "function(a, b) return a < b end",
+                        "function(a, b) return a > b end",
+                        "function(a, b) return tostring(a) < tostring(b) end",
+                        "nil",
+                    ])
+                    .to_string()
             }
             'N' => format!("N({})", self.expression(Kind::Any, depth)),
             'b' => self.expression(Kind::Bool, depth),
@@ -370,9 +483,23 @@ impl Generator {
                 let text = self.dice.one(CHUNKS);
                 if text.contains('\'') { format!("\"{text}\"") } else { format!("'{text}'") }
             }
-            'd' => self.dice.one(&["'!%Y-%m-%d %H:%M:%S'", "'!%c'", "'!%x %X %p'", "'!*t'", "'!%A %B %j'", "'!%a %b %d %y %I %M %w %%'", "'!'"]).to_string(),
+            'd' => self
+                .dice
+                .one(&[
+                    "'!%Y-%m-%d %H:%M:%S'",
+                    "'!%c'",
+                    "'!%x %X %p'",
+                    "'!*t'",
+                    "'!%A %B %j'",
+                    "'!%a %b %d %y %I %M %w %%'",
+                    "'!'",
+                ])
+                .to_string(),
             'D' => self.dice.one(&["0", "1e9", "1234567890", "86399", "951782400", "1.7e9"]).to_string(),
-            'g' => self.dice.one(&["'count') * 0 + tonumber('1'", "'collect'", "'stop') + collectgarbage('restart'", "'nonsense'"]).to_string(),
+            'g' => self
+                .dice
+                .one(&["'count') * 0 + tonumber('1'", "'collect'", "'stop') + collectgarbage('restart'", "'nonsense'"])
+                .to_string(),
             _ => self.expression(Kind::Any, depth),
         }
     }

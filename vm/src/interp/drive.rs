@@ -184,14 +184,7 @@ impl<'gc> Exec<'_, 'gc> {
     }
 
     pub(super) fn push_native(&mut self, kind: FrameKind, base: usize, nargs: usize, dst: usize, nret: i16) {
-        self.st.frames.push(Frame {
-            closure: None,
-            pc: nargs as u32,
-            base: base as u32,
-            func: dst as u32,
-            nret,
-            kind,
-        });
+        self.st.frames.push(Frame { closure: None, pc: nargs as u32, base: base as u32, func: dst as u32, nret, kind });
     }
 
     pub(super) fn replied(

@@ -133,24 +133,76 @@ fn write_short(n: f64, precision: usize, out: &mut Vec<u8>) -> bool {
     true
 }
 
-/// For formatting: a number that lies exactly between two candidates is moved away from zero by the least there is, since LuaJIT
-/// rounds it up where Rust (and C) take the even candidate. So many decimals will be kept; a negative number counts places before
-/// the point.
-pub fn ties_up(n: f64, decimals: i32) -> f64 {
+/// `%.{decimals}f` of a finite number.
+///
+/// A number that lies exactly between two candidates goes to the larger one, as LuaJIT rounds; Rust (and C) take the even one.
+pub fn fixed(n: f64, decimals: usize) -> String {
+    if !is_tie(n, i32::try_from(decimals).unwrap_or(i32::MAX)) {
+        return format!("{n:.decimals$}");
+    }
+    let mut text = format!("{n:.*}", decimals + 1);
+    round_up(&mut text);
+    text
+}
+
+/// The mantissa with so many decimals, and the exponent, of `%e`; rounded as by `fixed`.
+pub fn scientific(n: f64, decimals: usize) -> (String, i32) {
+    let tie = is_tie(n, i32::try_from(decimals).unwrap_or(i32::MAX).saturating_sub(decimal_exponent(n)));
+    let text = format!("{n:.*e}", decimals + usize::from(tie));
+    let (mantissa, exponent) = text.split_once('e').unwrap_or((&text, "0"));
+    let (mut mantissa, mut exponent) = (mantissa.to_string(), exponent.parse().unwrap_or(0));
+    if tie {
+        let before = mantissa.find('.');
+        round_up(&mut mantissa);
+        if decimals == 0 && mantissa.len() > 1 + usize::from(n < 0.0) || decimals > 0 && mantissa.find('.') != before {
+            // 9.995 became 10.00: it is 1.000 with the next exponent
+            let sign = usize::from(n < 0.0);
+            let digits: String = mantissa[sign..].chars().filter(|c| *c != '.').take(decimals + 1).collect();
+            mantissa.truncate(sign);
+            mantissa.push_str(&digits[..1]);
+            if decimals > 0 {
+                mantissa.push('.');
+                mantissa.push_str(&digits[1..]);
+            }
+            exponent += 1;
+        }
+    }
+    (mantissa, exponent)
+}
+
+/// Whether a number with so many decimals (a negative count is of places before the point) ends in exactly one half.
+pub fn is_tie(n: f64, decimals: i32) -> bool {
     let bits = n.to_bits() & (u64::MAX >> 1);
     let (exponent, fraction) = ((bits >> 52) as i32, bits & ((1 << 52) - 1));
     let mantissa = if exponent == 0 { fraction } else { fraction | 1 << 52 };
     let zeros = mantissa.trailing_zeros();
-    // n is odd * 2^twos; times 10^decimals it ends in exactly one half.
+    // n is odd * 2^twos.
     let (odd, twos) = (mantissa.checked_shr(zeros).unwrap_or(0), exponent.max(1) - 1075 + zeros as i32);
-    if odd == 0 || exponent == 0x7ff || twos + decimals != -1 {
-        return n;
+    let halves = odd != 0 && exponent != 0x7ff && twos.saturating_add(decimals) == -1;
+    halves && (decimals >= 0 || 5u64.checked_pow(decimals.unsigned_abs()).is_some_and(|fives| odd % fives == 0))
+}
+
+/// Takes the last digit, a 5, away and adds one to what is before it.
+fn round_up(text: &mut String) {
+    let mut bytes = std::mem::take(text).into_bytes();
+    bytes.pop();
+    if bytes.last() == Some(&b'.') {
+        bytes.pop();
     }
-    let whole = |fives: u64| odd % fives == 0;
-    if decimals < 0 && !5u64.checked_pow(decimals.unsigned_abs()).is_some_and(whole) {
-        return n;
+    let sign = usize::from(bytes.first() == Some(&b'-'));
+    let mut at = bytes.len();
+    while at > sign && matches!(bytes[at - 1], b'9' | b'.') {
+        at -= 1;
+        if bytes[at] == b'9' {
+            bytes[at] = b'0';
+        }
     }
-    f64::from_bits(n.to_bits() + 1)
+    if at > sign {
+        bytes[at - 1] += 1;
+    } else {
+        bytes.insert(sign, b'1');
+    }
+    *text = String::from_utf8(bytes).unwrap_or_default();
 }
 
 /// The power of ten of a number's first digit.
@@ -168,19 +220,14 @@ pub fn write_general(n: f64, precision: usize, out: &mut Vec<u8>) {
     if precision <= 15 && write_short(n, precision, out) {
         return;
     }
-    let n = ties_up(n, precision as i32 - 1 - decimal_exponent(n));
-    // Rust's `e` format rounds correctly and shows the exponent that %g decides by.
-    let scientific = format!("{:.*e}", precision - 1, n);
-    let (mantissa, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
-    let exponent: i32 = exponent.parse().unwrap_or(0);
+    let (mantissa, exponent) = scientific(n, precision - 1);
     if exponent < -4 || exponent >= precision as i32 {
-        let mantissa = trim_zeros(mantissa);
+        let mantissa = trim_zeros(&mantissa);
         let sign = if exponent < 0 { '-' } else { '+' };
         let _ = write!(out, "{mantissa}e{sign}{:02}", exponent.abs());
     } else {
         let decimals = (precision as i32 - 1 - exponent).max(0) as usize;
-        let fixed = format!("{n:.decimals$}");
-        out.extend_from_slice(trim_zeros(&fixed).as_bytes());
+        out.extend_from_slice(trim_zeros(&fixed(n, decimals)).as_bytes());
     }
 }
 
