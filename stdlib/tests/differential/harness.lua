@@ -147,4 +147,5 @@ while true do
   if not n then break end
   local answer = run(io.read(n))
   io.write(#answer, '\n', answer)
+  io.flush()
 end

@@ -75,8 +75,9 @@ impl Machine {
 /// LuaJIT's answers; None for those after one that ended the process.
 fn reference(sources: &[String]) -> Vec<Option<Vec<u8>>> {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/differential");
-    let mut child = Command::new("luajit")
-        .args(["-joff", "harness.lua", "-"])
+    // (one that keeps it busy for ever is ended with it)
+    let mut child = Command::new("timeout")
+        .args(["-s", "KILL", "10", "luajit", "-joff", "harness.lua", "-"])
         .current_dir(directory)
         .env("TZ", "UTC")
         .stdin(Stdio::piped())
@@ -111,7 +112,12 @@ fn excused(text: &[u8]) -> bool {
     let has = |word: &str| memchr::memmem::find(text, word.as_bytes()).is_some();
     // How deep calls may go is each machine's own affair.
     // What LuaJIT has written in Lua (math.deg, table.foreach) says so in its errors.
-    has("[builtin:") || has("stack overflow") || has("C-call boundary") || has("not enough memory") || text == b"killed"
+    has("[builtin:")
+        || has("stack overflow")
+        || has("C-call boundary")
+        || has("not enough memory")
+        || text == b"killed"
+        || text.is_empty()
 }
 
 /// Lua 5.2 asks any value's `__lt` and `__le`, 5.1 (and Debian's LuaJIT) those of two of a kind.
@@ -156,7 +162,8 @@ fn made_up_programs_show_what_luajit_shows() {
         let mut answers = reference(&sources);
         while let Some(at) = answers.iter().position(Option::is_none) {
             // One ended the process: the others go on without it.
-            answers[at] = Some(b"stack overflow of the process".to_vec());
+            println!("{}: luajit did not answer", first + at as u64);
+            answers[at] = Some(Vec::new());
             answers.splice(at + 1.., reference(&sources[at + 1..]));
         }
         let machine = Machine::new();
