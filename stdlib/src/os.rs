@@ -57,7 +57,7 @@ fn difftime<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     // (whole seconds, as a C time_t)
     let from = cut_to_wide(call.opt_number(1, 0.0)?);
     let to = cut_to_wide(call.number(0)?);
-    call.ret(Value::num(to.wrapping_sub(from) as f64))
+    call.ret(Value::num(to as f64 - from as f64))
 }
 
 fn execute<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {

@@ -138,5 +138,6 @@ fn a_memory_limit_ends_the_compiler() {
         Err(error) => String::from_utf8_lossy(&cx.raw_tostring(error)).into_owned(),
     });
     assert_eq!(message, "not enough memory");
-    assert!(vm.memory() < 2 * MIB, "{}", vm.memory());
+    // (the source counts as well)
+    assert!(vm.memory() < 6 * MIB, "{}", vm.memory());
 }

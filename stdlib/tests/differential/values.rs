@@ -397,6 +397,11 @@ impl Generator {
             'p' => self.pattern(),
             // (beyond the end LuaJIT finds nothing only where it has the extras of Lua 5.2)
             'j' => self.dice.one(&["1", "0", "-1", "-2", "1", "'1'", "1.5", "-100"]).to_string(),
+            // Nothing with an address.
+            'y' => {
+                let kind = [Kind::Num, Kind::Str, Kind::Bool][self.dice.roll(3)];
+                self.leaf(kind)
+            }
             'k' => self.dice.one(&["1", "2", "3", "0", "-1", "4", "'2'"]).to_string(),
             // One that nobody else captures: what is set there is not seen elsewhere.
             'M' => "(function() local p, q = 1, 2 return function() return p, q end end)()".to_string(),

@@ -33,3 +33,12 @@ local function g() return debug.traceback('x') .. '' end
 local function f() return g() end
 local function h() local s = f() return s end
 print((h():gsub('\n[^\n]*main chunk.*', '')))
+local function deep(n, f) if n == 0 then return (f()) end local r = deep(n - 1, f) return r end
+for _, n in ipairs { 3, 8, 9, 10, 11, 12, 13, 15, 17, 18, 19, 20, 21, 22, 23, 24, 25, 30, 40 } do
+  local co = coroutine.create(function() return deep(n, function() print(n, select(2, debug.traceback('x'):gsub('\n', '\n')), debug.traceback('x', 0):gsub('0x%x+', '')) coroutine.yield() end) end)
+  coroutine.resume(co) print(n, debug.traceback(co)) print(n, debug.traceback(co, 'm', 3))
+end
+local t = setmetatable({}, { __add = debug.traceback, __index = function() return debug.traceback('i') end, __concat = function() return (debug.traceback('c')) end })
+print((coroutine.wrap(function() return (t.x) end)())) print((coroutine.wrap(function() return t .. '' end)())) print((coroutine.wrap(function() local m = setmetatable({}, {__mul = function() return (debug.traceback('m')) end}) local r = m * 2 return r end)()))
+print(({ [-0] = 1 })[0], next({ [-0] = 1 })) local z = {} z[-0] = 5 print(next(z)) z = {} rawset(z, -0, 1) print(next(z))
+print(math.max(1, 0/0, 1), math.min(1, 0/0, 2), math.max(0/0, 0/0, 3), math.min(5, 0/0), math.max(1, 2, 0/0), math.min(0/0, 1, 0), math.max(1e308, 0/0, 1))
