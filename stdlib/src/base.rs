@@ -398,7 +398,12 @@ fn tonumber<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     if !(2..=36).contains(&base) {
         return Err(call.arg_error(1, "base out of range"));
     }
-    let n = digits(text.trim_ascii(), base as u32);
+    // (strtoul: a C string, and C's white space)
+    let text = text.split(|c| *c == 0).next().unwrap_or_default();
+    let space = |c: &u8| c.is_ascii_whitespace() || *c == 0x0b;
+    let from = text.iter().position(|c| !space(c)).unwrap_or(text.len());
+    let to = text.iter().rposition(|c| !space(c)).map_or(from, |last| last + 1);
+    let n = digits(&text[from..to], base as u32);
     call.ret(n.map_or(Value::NIL, Value::num))
 }
 

@@ -20,6 +20,9 @@ use std::process::{Command, Stdio};
 use generate::{Coverage, program};
 use vm::{Lent, Stashed, Step, Value, Vm, Wake};
 
+#[global_allocator]
+static ALLOCATOR: vm::Allocator = vm::Allocator;
+
 const HARNESS: &[u8] = include_bytes!("harness.lua");
 /// Programs in one process, and in one machine.
 const BATCH: u64 = 500;
