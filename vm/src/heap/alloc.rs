@@ -209,6 +209,8 @@ unsafe impl GlobalAlloc for Allocator {
             }
         });
     }
+    /// # Safety
+    /// As `GlobalAlloc::realloc` asks: the block came from here, with this layout, and `size` is a valid one.
     unsafe fn realloc(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         // SAFETY: the caller promises that `size` is not zero and does not overflow when rounded up.
         let wanted = unsafe { Layout::from_size_align_unchecked(size, layout.align()) };

@@ -337,7 +337,8 @@ impl<'gc> Exec<'_, 'gc> {
             let error = match error.as_str() {
                 Some(s) if !plain => {
                     let mut text = self.st.position(0);
-                    text.extend_from_slice(s.bytes());
+                    // (up to a zero: it is a C string there)
+                    text.extend(s.bytes().iter().take_while(|c| **c != 0));
                     self.cx.str_vec(text)
                 }
                 _ => error,
