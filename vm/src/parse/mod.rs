@@ -144,7 +144,7 @@ impl Parser<'_> {
     /// Called for every statement and every level.
     fn mind_memory(&mut self) -> Result<(), SyntaxError> {
         self.entered += 1;
-        if self.entered % 1024 == 0 && crate::heap::allocated() > self.most {
+        if self.entered.is_multiple_of(1024) && crate::heap::allocated() > self.most {
             return Err(SyntaxError::no_memory());
         }
         Ok(())
