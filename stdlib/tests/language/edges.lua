@@ -43,3 +43,4 @@ print((coroutine.wrap(function() return (t.x) end)())) print((coroutine.wrap(fun
 print(({ [-0] = 1 })[0], next({ [-0] = 1 })) local z = {} z[-0] = 5 print(next(z)) z = {} rawset(z, -0, 1) print(next(z))
 print(math.max(1, 0/0, 1), math.min(1, 0/0, 2), math.max(0/0, 0/0, 3), math.min(5, 0/0), math.max(1, 2, 0/0), math.min(0/0, 1, 0), math.max(1e308, 0/0, 1))
 for _, s in ipairs{'a', ' a', 'a ', '\ta\n', 'a\0', 'a b', '\va', 'a\f', '0xa', '+0xa', '-0xA', '+-a', 'a\r', '\0', '\rz', ' \t\n\v\f\r1 \t\n\v\f\r'} do print(tonumber(s, 16), tonumber(s, 10), tonumber(s), tonumber(s, 36)) end
+do local buffer = require('string.buffer') local v = buffer.decode('\x04\x1f\x19#\xff') print(v, buffer.decode(buffer.encode(v)) == v) end

@@ -412,7 +412,7 @@ impl<'gc> Value<'gc> {
         unsafe {
             match self.tag() {
                 NIL if self.is_nil() => Kind::Nil,
-                NIL => Kind::Light((self.0.addr() & PAYLOAD) as u32 >> 1),
+                NIL => Kind::Light(((self.0.addr() & PAYLOAD) >> 1) as u32),
                 BOOL => Kind::Bool(self.0.addr() & 1 == 1),
                 ROW => Kind::Row(&*self.0.map_addr(|a| a & PAYLOAD).cast::<Row>()),
                 STR => Kind::Str(self.gc()),
