@@ -13,47 +13,11 @@ use perilune::conf::directives::{Block, TABLES};
 use perilune::conf::{Origin, load};
 use perilune::conn::head::{self, Limits};
 
+use crate::dice::{Dice, rounds};
 use crate::support::{PATIENCE, Server};
 
-/// Numbers out of a number: splitmix64.
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self, sides: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut x = self.0;
-        x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        usize::try_from((x ^ (x >> 31)) % sides as u64).unwrap()
-    }
-    fn one<'a, T: ?Sized>(&mut self, of: &[&'a T]) -> &'a T {
-        of[self.roll(of.len())]
-    }
-    /// Takes bytes away, doubles them, changes them, swaps halves.
-    fn mutate(&mut self, text: &mut Vec<u8>) {
-        for _ in 0..self.roll(4) {
-            if text.is_empty() {
-                return;
-            }
-            let (at, length) = (self.roll(text.len()), self.roll(12) + 1);
-            let end = (at + length).min(text.len());
-            match self.roll(5) {
-                0 => drop(text.drain(at..end)),
-                1 => {
-                    let part = text[at..end].to_vec();
-                    text.splice(at..at, part);
-                }
-                2 => text[at] = self.roll(256) as u8,
-                3 => text.insert(at, b"{};\"'\\$#\r\n\t %:/~"[self.roll(16)]),
-                _ => text.rotate_left(at),
-            }
-        }
-    }
-}
-
-fn rounds(usual: u64) -> u64 {
-    usual * std::env::var("PERILUNE_FUZZ").ok().and_then(|factor| factor.parse().ok()).unwrap_or(1)
-}
+/// Bytes that mean something to a configuration or a request.
+const SPECIAL: &[u8] = b"{};\"'\\$#\r\n\t %:/~";
 
 const WORDS: &[&str] = &[
     "on",
@@ -170,7 +134,7 @@ fn configuration(dice: &mut Dice) -> Vec<u8> {
     }
     out.extend(std::iter::repeat_n(b'}', open));
     if dice.roll(3) == 0 {
-        dice.mutate(&mut out);
+        dice.mutate(&mut out, SPECIAL);
     }
     out
 }
@@ -231,7 +195,7 @@ fn spoilt_configurations_are_judged() {
         let mut dice = Dice(number);
         let mut text = sound[dice.roll(2)].clone().into_bytes();
         for _ in 0..=dice.roll(3) {
-            dice.mutate(&mut text);
+            dice.mutate(&mut text, SPECIAL);
         }
         let _ = judge(&text);
     });
@@ -312,7 +276,7 @@ fn requests(dice: &mut Dice) -> Vec<u8> {
         out.extend_from_slice(dice.one(BODIES).as_bytes());
     }
     if dice.roll(2) == 0 {
-        dice.mutate(&mut out);
+        dice.mutate(&mut out, SPECIAL);
     }
     out
 }

@@ -5,6 +5,8 @@ mod classics;
 mod command;
 mod compatibility;
 mod conf;
+#[path = "../vm/tests/dice/mod.rs"]
+mod dice;
 mod fault_matrix;
 mod faults;
 mod fuzz;

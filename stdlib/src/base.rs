@@ -48,9 +48,15 @@ pub fn open(cx: Cx<'_>) {
 
 fn assert<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     if !call.any(0)?.truthy() {
-        return Err(match call.len() {
+        let message = match call.len() {
             1 => call.cx.str(b"assertion failed!"),
             _ => call.arg(1),
+        };
+        // (as LuaJIT: a message gets the caller's position)
+        return Err(match call.cx.to_str(message) {
+            // (up to a zero: it is a C string there)
+            Some(text) => call.error(text.bytes().split(|c| *c == 0).next().unwrap_or_default()),
+            None => message,
         });
     }
     for i in 0..call.len() {
@@ -108,9 +114,10 @@ fn gcinfo<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
 }
 
 fn error<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
-    let level = call.opt_integer(1, 1)?;
+    let level = call.opt_int(1, 1)?;
     let v = call.arg(0);
-    match v.as_str() {
+    // (a number is a message as well)
+    match call.cx.to_str(v) {
         Some(s) if level > 0 => {
             let mut text = call.position(level as usize);
             text.extend_from_slice(s.bytes());
@@ -194,10 +201,8 @@ fn pcall<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
 }
 
 fn xpcall<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
-    if call.len() < 2 {
-        return Err(call.type_error(1, "function"));
-    }
-    Ok(Outcome::Xpcall)
+    call.any(0)?;
+    if call.arg(1).is_function() { Ok(Outcome::Xpcall) } else { Err(call.type_error(1, "function")) }
 }
 
 /// What print and tostring do with a value that has a `__tostring`: None, if it has none.
@@ -335,7 +340,7 @@ fn rawset<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     call.any(1)?;
     call.any(2)?;
     call.cx.check_growth(t)?;
-    t.set(call.cx.mc, call.arg(1), call.arg(2)).map_err(|bad| call.error(bad.message()))?;
+    t.set(call.cx.mc, call.arg(1), call.arg(2)).map_err(|bad| call.cx.str(bad.message().as_bytes()))?;
     call.ret(Value::table(t))
 }
 
@@ -351,11 +356,11 @@ fn rawlen<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
 fn select<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     let count = call.len() as i64 - 1;
     if let Some(s) = call.arg(0).as_str() {
-        if s.bytes() == b"#" {
+        if s.bytes().first() == Some(&b'#') {
             return call.ret(Value::num(count as f64));
         }
     }
-    let mut n = call.integer(0)?;
+    let mut n = call.int(0)?;
     if n < 0 {
         n += count + 1;
     }
@@ -393,13 +398,19 @@ fn tonumber<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     if !(2..=36).contains(&base) {
         return Err(call.arg_error(1, "base out of range"));
     }
-    let n = digits(text.trim_ascii(), base as u32);
+    // (strtoul: a C string, and C's white space)
+    let text = text.split(|c| *c == 0).next().unwrap_or_default();
+    let space = |c: &u8| c.is_ascii_whitespace() || *c == 0x0b;
+    let from = text.iter().position(|c| !space(c)).unwrap_or(text.len());
+    let to = text.iter().rposition(|c| !space(c)).map_or(from, |last| last + 1);
+    let n = digits(&text[from..to], base as u32);
     call.ret(n.map_or(Value::NIL, Value::num))
 }
 
 fn digits(text: &[u8], base: u32) -> Option<f64> {
     let (negative, text) = match text {
         [b'-', rest @ ..] => (true, rest),
+        [b'+', rest @ ..] => (false, rest),
         _ => (false, text),
     };
     // (0x is allowed in base 16, as strtoul allows it)
@@ -410,11 +421,13 @@ fn digits(text: &[u8], base: u32) -> Option<f64> {
     if text.is_empty() {
         return None;
     }
-    let mut n = 0.0;
+    // (strtoul: 64 bits at most)
+    let mut n = 0u64;
     for c in text {
-        n = n * f64::from(base) + f64::from((*c as char).to_digit(base)?);
+        let digit = (*c as char).to_digit(base)?;
+        n = n.checked_mul(u64::from(base)).and_then(|n| n.checked_add(u64::from(digit))).unwrap_or(u64::MAX);
     }
-    Some(if negative { -n } else { n })
+    Some(if negative { -(n as f64) } else { n as f64 })
 }
 
 /// unpack gives fewer values than this (LUAI_MAXCSTACK).
@@ -422,12 +435,12 @@ const MAX_UNPACK: f64 = 8000.0;
 
 pub fn unpack<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     let t = call.table(0)?;
-    let from = call.opt_number(1, 1.0)?.trunc();
-    let to = if call.is_none_or_nil(2) { t.length() as f64 } else { call.number(2)?.trunc() };
+    let from = call.opt_int(1, 1)? as f64;
+    let to = if call.is_none_or_nil(2) { t.length() as f64 } else { call.int(2)? as f64 };
     if from > to {
         return Ok(Outcome::Return);
     }
-    if (to - from).is_nan() || to - from + 1.0 >= MAX_UNPACK {
+    if to - from + 1.0 >= MAX_UNPACK {
         return Err(call.error("too many results to unpack"));
     }
     call.charge((to - from) as usize);
@@ -483,6 +496,9 @@ fn getfenv<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
 
 fn setfenv<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     let env = call.table(1)?;
+    if call.arg(0).is_nil() {
+        return Err(call.type_error(0, "number"));
+    }
     match function_at(call, 0)? {
         Some(f) => match f.as_closure() {
             Some(c) => {

@@ -21,12 +21,10 @@ pub fn open(cx: Cx<'_>) {
     cx.library("bit", NATIVES);
 }
 
-/// A number modulo 2^32, rounded as LuaJIT's lj_num2bit does (to the nearest, ties to even).
+/// A number modulo 2^32, as LuaJIT's lj_num2bit has it: rounded to the nearest (ties to even) by a sum that leaves the bits at the
+/// end of the mantissa. Beyond 2^51 they are no longer the number's own.
 fn to_bits(n: f64) -> u32 {
-    if !n.is_finite() {
-        return 0;
-    }
-    n.round_ties_even().rem_euclid(4_294_967_296.0) as u32
+    (n + 6_755_399_441_055_744.0).to_bits() as u32
 }
 
 /// An operand: 32 bits, or 64 with the sign they had.
@@ -73,11 +71,12 @@ fn fold<'gc>(call: &mut Call<'_, 'gc>, f: fn(u64, u64) -> u64) -> Reply<'gc> {
 }
 
 fn shift<'gc>(call: &mut Call<'_, 'gc>, short: fn(u32, u32) -> u32, long: fn(u64, u32) -> u64) -> Reply<'gc> {
+    let x = operand(call, 0)?;
     let n = match operand(call, 1)? {
         Operand::Narrow(n) => n,
         Operand::Wide(n, _) => n as u32,
     };
-    match operand(call, 0)? {
+    match x {
         Operand::Narrow(x) => narrow(call, short(x, n & 31)),
         Operand::Wide(x, unsigned) => wide(call, long(x, n & 63), unsigned),
     }
@@ -109,9 +108,10 @@ fn tohex<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
         Operand::Narrow(x) => (u64::from(x), 8),
         Operand::Wide(x, _) => (x, 16),
     };
-    let n = call.opt_integer(1, full)?;
-    let digits = n.unsigned_abs().min(16) as usize;
-    let text = if n < 0 { format!("{x:016X}") } else { format!("{x:016x}") };
-    let v = call.cx.str(&text.as_bytes()[16 - digits..]);
+    let n = if call.is_none(1) { full } else { to_bits(call.number(1)?) as i32 };
+    // (as many digits as are asked for, 254 at most)
+    let digits = n.unsigned_abs().min(254) as usize;
+    let text = if n < 0 { format!("{x:0254X}") } else { format!("{x:0254x}") };
+    let v = call.cx.str(&text.as_bytes()[254 - digits..]);
     call.ret(v)
 }

@@ -41,11 +41,13 @@ fn shift(call: &Call<'_, '_>) -> usize {
 fn traceback<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     let at = shift(call);
     let message = call.arg(at);
-    if !message.is_nil() && call.cx.to_str(message).is_none() {
+    if !call.is_none(at) && call.cx.to_str(message).is_none() {
         return call.ret(message);
     }
     let mut text = Vec::new();
     if vm::native::write_text(message, &mut text) {
+        // (a C string there)
+        text.truncate(text.iter().position(|c| *c == 0).unwrap_or(text.len()));
         text.push(b'\n');
     }
     let lines = match call.arg(0).as_thread() {
@@ -67,17 +69,14 @@ fn getinfo<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     }
     let target = call.arg(at);
     let frame = match target.kind() {
-        Kind::Closure(_) | Kind::Row(_) | Kind::Native(_) => FrameInfo {
-            function: target,
-            closure: target.as_closure(),
-            line: -1,
-            name: None,
-            tail: false,
-            base: 0,
-            pc: 0,
-        },
+        Kind::Closure(_) | Kind::Row(_) | Kind::Native(_) => {
+            FrameInfo { function: target, closure: target.as_closure(), line: -1, name: None, base: 0, pc: 0 }
+        }
         _ => {
-            let level = call.integer(at)?;
+            let Some(level) = vm::native::to_number(target) else {
+                return Err(call.arg_error(at, "function or level expected"));
+            };
+            let level = level as i64;
             let found = match call.arg(0).as_thread() {
                 Some(t) if !Value::thread(t).identical(Value::thread(call.thread())) => {
                     usize::try_from(level).ok().and_then(|l| vm::native::level_of(t, l))
@@ -241,9 +240,9 @@ fn getupvalue<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
 }
 
 fn setupvalue<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
+    call.any(2)?;
     let n = call.integer(1)?;
     call.callable(0)?;
-    call.any(2)?;
     let Some(c) = call.arg(0).as_closure() else { return Ok(Outcome::Return) };
     let Some(at) = usize::try_from(n - 1).ok().filter(|i| *i < c.upvalues.len()) else { return Ok(Outcome::Return) };
     ClosureObj::set_upvalue(c, call.cx.mc, at, call.arg(2));
@@ -296,7 +295,8 @@ fn getfenv<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     let env = match call.any(0)?.kind() {
         Kind::Closure(c) => c.env.get(),
         Kind::Thread(t) => call.cx.thread_env(t),
-        _ => call.cx.globals(),
+        Kind::Row(_) | Kind::Native(_) | Kind::Userdata(_) => call.cx.globals(),
+        _ => return call.ret(Value::NIL),
     };
     call.ret(Value::table(env))
 }

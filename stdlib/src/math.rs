@@ -20,8 +20,8 @@ pub static NATIVES: &[Row] = &[
     row("ldexp", ldexp, "ldexp(m, e) -> m * 2^e"),
     row("log", log, "log(x [, base])"),
     row("log10", |c| one(c, f64::log10), "log10(x)"),
-    row("max", |c| fold(c, |a, b| if b > a { b } else { a }), "max(x, ...)"),
-    row("min", |c| fold(c, |a, b| if b < a { b } else { a }), "min(x, ...)"),
+    row("max", |c| fold(c, |a, b| if a > b { a } else { b }), "max(x, ...)"),
+    row("min", |c| fold(c, |a, b| if a < b { a } else { b }), "min(x, ...)"),
     row("modf", modf, "modf(x) -> whole part, fraction"),
     row("pow", |c| two(c, f64::powf), "pow(x, y)"),
     row("rad", |c| one(c, f64::to_radians), "rad(x): degrees to radians"),
@@ -61,14 +61,11 @@ fn fold<'gc>(call: &mut Call<'_, 'gc>, f: fn(f64, f64) -> f64) -> Reply<'gc> {
 
 fn log<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     let x = call.number(0)?;
-    if call.is_none_or_nil(1) {
+    if call.is_none(1) {
         return call.ret(Value::num(x.ln()));
     }
-    let y = match call.number(1)? {
-        10.0 => x.log10(),
-        2.0 => x.log2(),
-        base => x.ln() / base.ln(),
-    };
+    // (rounded as LuaJIT rounds it)
+    let y = x.log2() * (1.0 / call.number(1)?.log2());
     call.ret(Value::num(y))
 }
 

@@ -4,6 +4,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use vm::value::number::{cut_to_int, cut_to_wide};
 use vm::value::table::TableRef;
 use vm::{Call, Cx, Outcome, Reply, Row, Table, Value, row};
 
@@ -53,8 +54,10 @@ fn clock<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
 }
 
 fn difftime<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
-    let d = call.number(0)? - call.opt_number(1, 0.0)?;
-    call.ret(Value::num(d))
+    // (whole seconds, as a C time_t)
+    let from = cut_to_wide(call.opt_number(1, 0.0)?);
+    let to = cut_to_wide(call.number(0)?);
+    call.ret(Value::num(to as f64 - from as f64))
 }
 
 fn execute<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
@@ -160,12 +163,14 @@ fn time<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     let Some(t) = call.opt_table(0)? else { return call.ret(Value::num(now() as f64)) };
     let field = |name: &str, default: Option<i64>| -> Result<i64, Value<'gc>> {
         match vm::native::to_number(t.field(name.as_bytes())) {
-            Some(n) => Ok(n as i64),
+            // (a C int, cut as C cuts)
+            Some(n) => Ok(i64::from(cut_to_int(n))),
             None => default.ok_or_else(|| call.error(format!("field '{name}' missing in date table"))),
         }
     };
-    let date = days(field("year", None)?, field("month", None)?, field("day", None)?);
-    let local = date * 86_400 + field("hour", Some(12))? * 3600 + field("min", Some(0))? * 60 + field("sec", Some(0))?;
+    let clock = field("sec", Some(0))? + field("min", Some(0))? * 60 + field("hour", Some(12))? * 3600;
+    let (day, month, year) = (field("day", None)?, field("month", None)?, field("year", None)?);
+    let local = days(year, month, day) * 86_400 + clock;
     // The offset of the moment that is meant: asked twice, since it depends on the moment.
     let guess = local - local_offset(local);
     let unix = local - local_offset(guess);

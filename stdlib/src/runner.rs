@@ -50,7 +50,7 @@ pub fn evaluate(vm: &Vm, function: &Stashed, args: &[&[u8]]) -> Result<Vec<Stash
 }
 
 /// What a failed thread left behind; it is buried.
-fn failure(vm: &Vm, id: vm::ThreadId) -> Failure {
+pub fn failure(vm: &Vm, id: vm::ThreadId) -> Failure {
     let failure = vm.enter(|cx| {
         let Some(thread) = cx.thread(id) else { return Failure { message: Vec::new(), traceback: Vec::new() } };
         let error = cx.results_of(thread).and_then(|(_, v)| v.first().copied()).unwrap_or(vm::Value::NIL);

@@ -91,7 +91,15 @@ fn nkeys<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     call.ret(Value::num(n as f64))
 }
 
+/// LuaJIT has written these functions in Lua: arguments that are missing are nil.
+fn pad(call: &mut Call<'_, '_>, n: usize) {
+    if call.len() < n {
+        call.set_len(n);
+    }
+}
+
 fn getn<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
+    pad(call, 1);
     let n = call.table(0)?.length();
     call.ret(Value::num(n as f64))
 }
@@ -111,8 +119,8 @@ fn maxn<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
 fn concat<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     let t = call.table(0)?;
     let sep = call.opt_bytes(1)?.unwrap_or(b"");
-    let from = call.opt_integer(2, 1)?;
-    let to = if call.is_none_or_nil(3) { t.length() as i64 } else { call.integer(3)? };
+    let from = call.opt_int(2, 1)?;
+    let to = if call.is_none_or_nil(3) { t.length() as i64 } else { call.int(3)? };
     let mut out = Vec::new();
     let table = t.borrow();
     let mut i = from;
@@ -174,11 +182,12 @@ fn insert<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
 }
 
 fn remove<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
+    pad(call, 1);
     let t = call.table(0)?;
     let n = t.length();
-    if call.len() < 2 {
+    if call.is_none_or_nil(1) {
         if n == 0 {
-            return call.ret(Value::NIL);
+            return Ok(Outcome::Return);
         }
         let v = t.get_int(n);
         t.set_int(call.cx.mc, n, Value::NIL);
@@ -186,7 +195,7 @@ fn remove<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     }
     let at = call.integer(1)?;
     if at < 1 || at > n as i64 {
-        return call.ret(Value::NIL);
+        return Ok(Outcome::Return);
     }
     let at = at as usize;
     call.charge((n - at) / 8);
@@ -206,6 +215,7 @@ fn remove<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
 }
 
 fn move_<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
+    pad(call, 4);
     let from = call.table(0)?;
     let (f, e, t) = (call.integer(1)?, call.integer(2)?, call.integer(3)?);
     let to = call.opt_table(4)?.unwrap_or(from);
@@ -274,6 +284,7 @@ impl Sequence for Each {
 }
 
 fn foreach<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
+    pad(call, 2);
     call.table(0)?;
     call.callable(1)?;
     call.set_len(3);
@@ -282,6 +293,7 @@ fn foreach<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
 }
 
 fn foreachi<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
+    pad(call, 2);
     call.table(0)?;
     call.callable(1)?;
     call.set_len(3);
@@ -378,11 +390,12 @@ impl Sort {
                     };
                     if f.is_nil() {
                         let (x, y) = (b.type_name(), a.type_name());
-                        return Err(call.error(if x == y {
+                        let message = if x == y {
                             format!("attempt to compare two {x} values")
                         } else {
                             format!("attempt to compare {x} with {y}")
-                        }));
+                        };
+                        return Err(call.cx.str(message.as_bytes()));
                     }
                     call.push(f);
                 } else {

@@ -63,7 +63,7 @@ fn check(source: &str, end: &str) {
     let shown: String = source.chars().take(80).collect();
     assert!(run.end.contains(end), "{shown}\n  ended with: {}\n  not: {end}", run.end);
     assert!(run.peak < 64 * MIB, "{shown}\n  had {} MiB", run.peak / MIB);
-    assert!(run.seconds < 20.0, "{shown}\n  took {} s", run.seconds);
+    assert!(run.seconds < 120.0, "{shown}\n  took {} s", run.seconds);
 }
 
 #[test]
@@ -160,7 +160,7 @@ fn endless_programs_run_out_of_fuel() {
     let check = |source: &str| {
         let run = run(source, 64 * MIB, 2_000_000);
         assert_eq!(run.end, "out of fuel", "{source}");
-        assert!(run.seconds < 5.0, "{source}\n  took {} s", run.seconds);
+        assert!(run.seconds < 60.0, "{source}\n  took {} s", run.seconds);
     };
     check("while true do end");
     check("repeat until false");
@@ -208,7 +208,7 @@ fn compile_bombs_load_or_fail_soon() {
         assert!(message.contains(end), "{shown}\n  {message}\n  not {end}");
         assert!(used < size * 20 + MIB, "{shown}\n  {used} bytes for {size}");
         // (a debug build on a busy machine)
-        assert!(began.elapsed().as_secs_f64() < 20.0, "{shown}");
+        assert!(began.elapsed().as_secs_f64() < 120.0, "{shown}");
     };
     let many = 1_000_000;
     check("x = 1\n".repeat(10 * MIB / 6), "fine");
@@ -257,6 +257,12 @@ fn a_killed_thread_catches_nothing() {
     assert!(matches!(step, Step::Gone));
 }
 
+/// Bytes of this process that are in memory, where the system tells.
+fn resident() -> usize {
+    let pages = std::fs::read_to_string("/proc/self/statm").ok();
+    pages.and_then(|text| text.split(' ').nth(1)?.parse::<usize>().ok()).unwrap_or(0) * 4096
+}
+
 /// Scripts of every kind, each in a machine of its own with a random cap on memory and fuel: whatever ends them, nothing is left,
 /// and the next script is right. `KILLS=100000` runs more of them.
 #[test]
@@ -289,20 +295,26 @@ fn killed_scripts_leave_nothing() {
     // (what is made once a process is there after the first)
     run(HUNGRY[0], 4 * MIB, 100_000);
     let before = vm::allocated();
+    let (mut full, mut tired, mut deep, mut most, mut half_way) = (0, 0, 0, 0, 0);
     for i in 0..count {
         let source = HUNGRY[chance(HUNGRY.len() as u64) as usize];
         // (small caps more often than large ones: each power of two is as likely as the next)
         let room = 1usize << (12 + chance(15));
         let cap = (empty + room + chance(room as u64) as usize).min(64 << 20);
-        let end = run(source, cap, 1000 + chance(2_000_000) as i64);
-        assert!(
-            end.end.contains("not enough memory")
-                || end.end.contains("out of fuel")
-                || end.end.contains("stack overflow"),
-            "{source} with {cap}: {}",
-            end.end
-        );
+        // (fuel likewise: a thousand units to four million)
+        let turns = 1u64 << (10 + chance(12));
+        let end = run(source, cap, (turns + chance(turns)) as i64);
+        match end.end.as_str() {
+            text if text.contains("not enough memory") => full += 1,
+            text if text.contains("out of fuel") => tired += 1,
+            text if text.contains("stack overflow") => deep += 1,
+            text => panic!("{source} with {cap}: {text}"),
+        }
+        most = most.max(end.peak);
         drop(end);
+        if i == count / 2 {
+            half_way = resident();
+        }
         if i % 64 == 0 {
             check(
                 "local t = {} for i = 1, 100 do t[i] = i * i end assert(#t == 100 and t[7] == 49) error('right', 0)",
@@ -311,6 +323,11 @@ fn killed_scripts_leave_nothing() {
             assert_eq!(vm::allocated(), before, "after {source} with {cap}");
         }
     }
+    println!("{full} ended by memory, {tired} by fuel, {deep} by the stack; the largest had {most} bytes");
+    assert!(full > count / 4 && tired > count / 8 && most > 24 * MIB, "{full} {tired} {deep} {most}");
+    println!("{} MiB resident half-way, {} at the end", half_way / MIB, resident() / MIB);
+    // (a size of blocks keeps what it once had: that takes a while to settle)
+    assert!(count < 10_000 || resident() < half_way + 16 * MIB);
 }
 
 /// Threads that have ended are used again, but not under the eyes of Lua: one that it has kept stays dead, with an environment of

@@ -423,8 +423,14 @@ impl<'gc> Cx<'gc> {
         if source.first() == Some(&0x1b) {
             return Err(self.str(b"bytecode is refused: only Lua source can be loaded"));
         }
-        match crate::compile::compile(source, chunk_name) {
+        let shared = &self.root.shared;
+        let most = match shared.memory_limit.get() {
+            0 => isize::MAX,
+            limit => shared.baseline.get().saturating_add(isize::try_from(limit).unwrap_or(isize::MAX)),
+        };
+        match crate::compile::compile_at(source, chunk_name, 1, most) {
             Ok(proto) => Ok(self.closure(&proto, env)),
+            Err(e) if e.is_no_memory() => Err(self.root.no_memory),
             Err(e) => Err(self.str_vec(e.message)),
         }
     }

@@ -12,7 +12,7 @@ use gc_arena::metrics::Pacing;
 use gc_arena::{Arena, Rootable};
 
 use crate::context::{Cx, Due, Root, Shared, Stashed};
-use crate::heap;
+use crate::heap::{self, Turn, Zeal};
 use crate::interp;
 use crate::native::{Parked, Until};
 use crate::thread::ThreadId;
@@ -66,6 +66,7 @@ pub struct Vm {
     /// The weak tables that the collector has come across.
     weak: RefCell<weak::List>,
     shared: Rc<Shared>,
+    zeal: Zeal,
 }
 
 /// The collector's debt is counted in objects; so many bytes weigh as much as one.
@@ -114,6 +115,18 @@ fn end_marking(arena: &mut Arena<Rootable![Root<'_>]>) {
     }
 }
 
+/// Sets the debt.
+fn owe(arena: &Arena<Rootable![Root<'_>]>, work: f64) {
+    let mut more = work;
+    // A sleeping arena has credit that it does not tell.
+    while arena.metrics().allocation_debt() < work && more < 1e15 {
+        arena.metrics().adjust_debt(more);
+        more *= 2.0;
+    }
+    let owed = arena.metrics().allocation_debt();
+    arena.metrics().adjust_debt(work - owed);
+}
+
 impl Vm {
     /// An empty machine: no library is registered.
     pub fn new() -> Vm {
@@ -131,6 +144,7 @@ impl Vm {
             graves: RefCell::default(),
             limit: Cell::new(0),
             after_collection: Cell::new(0),
+            zeal: Zeal::new(),
         }
     }
 
@@ -149,6 +163,9 @@ impl Vm {
             Due::Nothing => {}
             Due::Full => self.collect_all(),
             Due::Step(work) => self.step(work),
+        }
+        if self.zeal.is_on() {
+            self.be_zealous();
         }
         result
     }
@@ -192,7 +209,8 @@ impl Vm {
     ) -> (ThreadId, Step) {
         let Lent { host, phase, fuel } = lent;
         let behind = self.arena.borrow().metrics().allocation_debt() > STEP;
-        let kept = if behind { (*fuel - SHORT_SLICE).max(0) } else { 0 };
+        let most = if self.zeal.is_on() { self.zeal.fuel() } else { SHORT_SLICE };
+        let kept = if behind || self.zeal.is_on() { (*fuel - most).max(0) } else { 0 };
         *fuel -= kept;
         let (id, step) = self.enter(|cx| run(cx, Lent { host, phase, fuel: &mut *fuel }));
         *fuel += kept;
@@ -277,14 +295,7 @@ impl Vm {
     /// So many objects' worth of collection; notes whether a cycle ended.
     fn step(&self, work: u32) {
         self.collecting(|arena| {
-            let (work, mut more) = (f64::from(work), f64::from(work));
-            // A sleeping arena has credit that it does not tell.
-            while arena.metrics().allocation_debt() < work && more < 1e15 {
-                arena.metrics().adjust_debt(more);
-                more *= 2.0;
-            }
-            let owed = arena.metrics().allocation_debt();
-            arena.metrics().adjust_debt(work - owed);
+            owe(arena, f64::from(work));
             if arena.collection_phase() != CollectionPhase::Sweeping && arena.mark_debt().is_some() {
                 end_marking(arena);
             }
@@ -299,6 +310,36 @@ impl Vm {
             }
             self.shared.cycle_done.set(sleeping);
         });
+    }
+    /// For tests: from now on slices are tiny, and the collector has a random turn after each (`heap/zeal.rs`). 0 ends it.
+    pub fn set_zeal(&self, seed: u64) {
+        self.zeal.set(seed);
+    }
+    #[cold]
+    fn be_zealous(&self) {
+        let turn = self.zeal.turn(self.objects());
+        let turn_of = |arena: &mut Arena<Rootable![Root<'_>]>| {
+            let sweeping = arena.collection_phase() == CollectionPhase::Sweeping;
+            match turn {
+                Turn::Some(work) if sweeping => {
+                    owe(arena, work);
+                    arena.cycle_debt();
+                }
+                Turn::Some(work) => {
+                    owe(arena, work);
+                    // (what is marked in full stays so: the next turn may find it like this)
+                    let _ = arena.mark_debt();
+                }
+                Turn::Phase | Turn::EndMarking if sweeping => arena.finish_cycle(),
+                Turn::Phase => drop(arena.finish_marking()),
+                _ => end_marking(arena),
+            }
+        };
+        match turn {
+            Turn::Nothing => {}
+            Turn::Full => self.collect_all(),
+            _ => self.collecting(turn_of),
+        }
     }
     fn collecting(&self, f: impl FnOnce(&mut Arena<Rootable![Root<'_>]>)) {
         weak::collecting(&mut self.weak.borrow_mut(), || f(&mut self.arena.borrow_mut()));

@@ -1,20 +1,12 @@
-//! Whatever bytes come in, the compiler answers, and what it makes is sound.
+//! Whatever bytes come in, the compiler answers, and what it makes is sound. PERILUNE_FUZZ=FACTOR makes that many times as many.
 #![allow(clippy::unwrap_used)]
+
+mod dice;
 
 use std::fs;
 use std::path::Path;
 
-/// A small generator of repeatable chance.
-struct Chance(u64);
-
-impl Chance {
-    fn below(&mut self, n: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 % n as u64) as usize
-    }
-}
+use dice::{Dice, rounds};
 
 /// Must not panic; what compiles must verify.
 fn check(source: &[u8]) {
@@ -38,9 +30,9 @@ fn corpus() -> Vec<Vec<u8>> {
 
 #[test]
 fn random_bytes() {
-    let mut chance = Chance(0x9e37_79b9_7f4a_7c15);
-    for _ in 0..20_000 {
-        let source: Vec<u8> = (0..chance.below(40)).map(|_| chance.below(256) as u8).collect();
+    let mut dice = Dice(0x9e37_79b9_7f4a_7c15);
+    for _ in 0..rounds(20_000) {
+        let source: Vec<u8> = (0..dice.roll(40)).map(|_| dice.roll(256) as u8).collect();
         check(&source);
     }
 }
@@ -56,19 +48,19 @@ fn truncated_sources() {
 
 #[test]
 fn damaged_sources() {
-    let mut chance = Chance(0x2545_f491_4f6c_dd1d);
+    let mut dice = Dice(0x2545_f491_4f6c_dd1d);
     let corpus = corpus();
-    for _ in 0..10_000 {
-        let mut source = corpus[chance.below(corpus.len())].clone();
-        for _ in 0..1 + chance.below(4) {
-            let at = chance.below(source.len());
-            match chance.below(3) {
-                0 => source[at] = chance.below(256) as u8,
+    for _ in 0..rounds(10_000) {
+        let mut source = corpus[dice.roll(corpus.len())].clone();
+        for _ in 0..1 + dice.roll(4) {
+            let at = dice.roll(source.len());
+            match dice.roll(3) {
+                0 => source[at] = dice.roll(256) as u8,
                 1 => drop(source.remove(at)),
                 _ => {
-                    let other = &corpus[chance.below(corpus.len())];
-                    let from = chance.below(other.len());
-                    let to = (from + chance.below(30)).min(other.len());
+                    let other = &corpus[dice.roll(corpus.len())];
+                    let from = dice.roll(other.len());
+                    let to = (from + dice.roll(30)).min(other.len());
                     source.splice(at..at, other[from..to].iter().copied());
                 }
             }
@@ -85,9 +77,9 @@ fn token_soup() {
         ")", "{", "}", "[", "]", ",", ";", ":", ".", "..", "...", "=", "==", "~=", "<", "<=", ">", ">=", "+", "-", "*",
         "/", "%", "^", "#", "::", "\n",
     ];
-    let mut chance = Chance(0x1234_5678_9abc_def1);
-    for _ in 0..30_000 {
-        let words: Vec<&str> = (0..chance.below(30)).map(|_| WORDS[chance.below(WORDS.len())]).collect();
+    let mut dice = Dice(0x1234_5678_9abc_def1);
+    for _ in 0..rounds(30_000) {
+        let words: Vec<&str> = (0..dice.roll(30)).map(|_| WORDS[dice.roll(WORDS.len())]).collect();
         check(words.join(" ").as_bytes());
     }
 }
@@ -95,10 +87,10 @@ fn token_soup() {
 /// Programs that are right by construction, so that code generation is reached every time.
 #[test]
 fn random_programs() {
-    let mut chance = Chance(0xdead_beef_cafe_f00d);
-    for _ in 0..5_000 {
+    let mut dice = Dice(0xdead_beef_cafe_f00d);
+    for _ in 0..rounds(5_000) {
         let mut source = String::from("local a, b, c, d = ...\n");
-        block(&mut chance, 3, &mut source);
+        block(&mut dice, 3, &mut source);
         if let Err(error) = vm::compile::compile(source.as_bytes(), b"=fuzz") {
             panic!("{}\n{source}", error.message.escape_ascii());
         }
@@ -106,142 +98,142 @@ fn random_programs() {
     }
 }
 
-fn block(chance: &mut Chance, depth: usize, out: &mut String) {
-    for _ in 0..chance.below(5) {
-        statement(chance, depth, out);
+fn block(dice: &mut Dice, depth: usize, out: &mut String) {
+    for _ in 0..dice.roll(5) {
+        statement(dice, depth, out);
         out.push('\n');
     }
 }
 
-fn name(chance: &mut Chance) -> &'static str {
-    ["a", "b", "c", "d", "g", "h"][chance.below(6)]
+fn name(dice: &mut Dice) -> &'static str {
+    ["a", "b", "c", "d", "g", "h"][dice.roll(6)]
 }
 
-fn statement(chance: &mut Chance, depth: usize, out: &mut String) {
+fn statement(dice: &mut Dice, depth: usize, out: &mut String) {
     let nested = depth > 0;
-    match chance.below(if nested { 14 } else { 6 }) {
+    match dice.roll(if nested { 14 } else { 6 }) {
         0 | 1 => {
-            place(chance, depth, out);
+            place(dice, depth, out);
             out.push_str(" = ");
-            expression(chance, 3, out);
+            expression(dice, 3, out);
         }
         2 => {
-            place(chance, depth, out);
+            place(dice, depth, out);
             out.push_str(", ");
-            place(chance, depth, out);
+            place(dice, depth, out);
             out.push_str(" = ");
-            list(chance, out);
+            list(dice, out);
         }
         3 => {
-            out.push_str(&format!("local {}, {} = ", name(chance), name(chance)));
-            list(chance, out);
+            out.push_str(&format!("local {}, {} = ", name(dice), name(dice)));
+            list(dice, out);
         }
         4 => {
-            out.push_str(&format!("{}(", name(chance)));
-            list(chance, out);
+            out.push_str(&format!("{}(", name(dice)));
+            list(dice, out);
             out.push(')');
         }
-        5 => out.push_str(&format!("local {}", name(chance))),
-        6 | 7 => wrapped(chance, depth, out, "if ", true, " then\n", "end"),
-        8 => wrapped(chance, depth, out, "while ", true, " do\n", "end"),
+        5 => out.push_str(&format!("local {}", name(dice))),
+        6 | 7 => wrapped(dice, depth, out, "if ", true, " then\n", "end"),
+        8 => wrapped(dice, depth, out, "while ", true, " do\n", "end"),
         9 => {
             out.push_str("repeat\n");
-            block(chance, depth - 1, out);
+            block(dice, depth - 1, out);
             out.push_str("until ");
-            expression(chance, 3, out);
+            expression(dice, 3, out);
         }
         10 => {
-            out.push_str(&format!("for {} = 1, ", name(chance)));
-            wrapped(chance, depth, out, "", true, " do\n", "end");
+            out.push_str(&format!("for {} = 1, ", name(dice)));
+            wrapped(dice, depth, out, "", true, " do\n", "end");
         }
         11 => {
-            out.push_str(&format!("for {}, {} in ", name(chance), name(chance)));
-            wrapped(chance, depth, out, "", true, " do\n", "end");
+            out.push_str(&format!("for {}, {} in ", name(dice), name(dice)));
+            wrapped(dice, depth, out, "", true, " do\n", "end");
         }
         12 => {
-            let name = name(chance);
-            wrapped(chance, depth, out, &format!("local function {name}(a, b, ...)\n"), false, "", "end");
+            let name = name(dice);
+            wrapped(dice, depth, out, &format!("local function {name}(a, b, ...)\n"), false, "", "end");
         }
         _ => {
             out.push_str("do\n");
-            block(chance, depth - 1, out);
+            block(dice, depth - 1, out);
             out.push_str("if a then return ");
-            list(chance, out);
+            list(dice, out);
             out.push_str(" end\nend");
         }
     }
 }
 
-fn wrapped(chance: &mut Chance, depth: usize, out: &mut String, open: &str, condition: bool, then: &str, end: &str) {
+fn wrapped(dice: &mut Dice, depth: usize, out: &mut String, open: &str, condition: bool, then: &str, end: &str) {
     out.push_str(open);
     if condition {
-        expression(chance, 3, out);
+        expression(dice, 3, out);
     }
     out.push_str(then);
-    block(chance, depth - 1, out);
+    block(dice, depth - 1, out);
     out.push_str(end);
 }
 
-fn place(chance: &mut Chance, depth: usize, out: &mut String) {
-    out.push_str(name(chance));
-    match chance.below(4) {
+fn place(dice: &mut Dice, depth: usize, out: &mut String) {
+    out.push_str(name(dice));
+    match dice.roll(4) {
         0 => out.push_str(".x"),
         1 => {
             out.push('[');
-            expression(chance, depth.min(2), out);
+            expression(dice, depth.min(2), out);
             out.push(']');
         }
         _ => {}
     }
 }
 
-fn list(chance: &mut Chance, out: &mut String) {
-    expression(chance, 2, out);
-    for _ in 0..chance.below(3) {
+fn list(dice: &mut Dice, out: &mut String) {
+    expression(dice, 2, out);
+    for _ in 0..dice.roll(3) {
         out.push_str(", ");
-        expression(chance, 2, out);
+        expression(dice, 2, out);
     }
 }
 
-fn expression(chance: &mut Chance, depth: usize, out: &mut String) {
+fn expression(dice: &mut Dice, depth: usize, out: &mut String) {
     const OPERATORS: &[&str] =
         &["+", "-", "*", "/", "%", "^", "..", "<", "<=", ">", ">=", "==", "~=", "and", "or", "and", "or"];
     if depth == 0 {
         let leaves = ["nil", "true", "false", "1", "2.5", "300", "'s'", "a", "b", "c", "d", "g", "{}"];
-        return out.push_str(leaves[chance.below(leaves.len())]);
+        return out.push_str(leaves[dice.roll(leaves.len())]);
     }
-    match chance.below(10) {
+    match dice.roll(10) {
         0..=4 => {
             out.push('(');
-            expression(chance, depth - 1, out);
-            out.push_str(&format!(" {} ", OPERATORS[chance.below(OPERATORS.len())]));
-            expression(chance, depth - 1, out);
+            expression(dice, depth - 1, out);
+            out.push_str(&format!(" {} ", OPERATORS[dice.roll(OPERATORS.len())]));
+            expression(dice, depth - 1, out);
             out.push(')');
         }
         5 => {
-            out.push_str(["not ", "- ", "#"][chance.below(3)]);
-            expression(chance, depth - 1, out);
+            out.push_str(["not ", "- ", "#"][dice.roll(3)]);
+            expression(dice, depth - 1, out);
         }
         6 => {
-            out.push_str(&format!("{}(", name(chance)));
-            expression(chance, depth - 1, out);
+            out.push_str(&format!("{}(", name(dice)));
+            expression(dice, depth - 1, out);
             out.push(')');
         }
         7 => {
             out.push_str("{ ");
-            expression(chance, depth - 1, out);
+            expression(dice, depth - 1, out);
             out.push_str(", x = ");
-            expression(chance, depth - 1, out);
+            expression(dice, depth - 1, out);
             out.push_str(" }");
         }
         8 => {
-            out.push_str(&format!("function(b) {} = b return ", name(chance)));
-            expression(chance, depth - 1, out);
+            out.push_str(&format!("function(b) {} = b return ", name(dice)));
+            expression(dice, depth - 1, out);
             out.push_str(" end");
         }
         _ => {
-            out.push_str(&format!("{}:m(", name(chance)));
-            expression(chance, depth - 1, out);
+            out.push_str(&format!("{}:m(", name(dice)));
+            expression(dice, depth - 1, out);
             out.push_str(").x");
         }
     }

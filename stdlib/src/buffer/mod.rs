@@ -183,6 +183,9 @@ impl Put {
             self.next += 1;
             let v = call.arg(i);
             if let Some(other) = buffer_of(v) {
+                if std::rc::Rc::ptr_eq(&other, &buffer) {
+                    return Err(call.arg_error(i, "cannot put buffer into itself"));
+                }
                 let bytes = other.borrow().contents().to_vec();
                 call.reserve(bytes.len() * 2)?;
                 buffer.borrow_mut().append(&bytes);

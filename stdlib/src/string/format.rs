@@ -1,5 +1,5 @@
 //! `string.format`: C's conversions, as far as Lua has them, without C.
-use vm::value::number::write_general;
+use vm::value::number::{fixed, scientific, write_general};
 
 /// One conversion's flags, width and precision.
 #[derive(Clone, Copy, Debug, Default)]
@@ -14,8 +14,9 @@ pub struct Spec {
 }
 
 impl Spec {
-    /// Parses what stands between `%` and the conversion letter: (spec, bytes used).
-    pub fn parse(text: &[u8]) -> Result<(Spec, usize), &'static str> {
+    /// Parses what stands between `%` and the conversion letter: (spec, bytes used). Width and precision have two digits at most: a
+    /// third one is taken for the letter, and refused.
+    pub fn parse(text: &[u8]) -> (Spec, usize) {
         let mut spec = Spec::default();
         let mut at = 0;
         while let Some(c) = text.get(at) {
@@ -28,9 +29,6 @@ impl Spec {
                 _ => break,
             }
             at += 1;
-            if at > 5 {
-                return Err("invalid format (repeated flags)");
-            }
         }
         let digits = |at: &mut usize| {
             let from = *at;
@@ -39,18 +37,14 @@ impl Spec {
                 n = n * 10 + usize::from(d - b'0');
                 *at += 1;
             }
-            (n, text.get(*at).is_some_and(u8::is_ascii_digit))
+            n
         };
-        let (width, long) = digits(&mut at);
-        spec.width = width;
-        let mut too_long = long;
+        spec.width = digits(&mut at);
         if text.get(at) == Some(&b'.') {
             at += 1;
-            let (precision, long) = digits(&mut at);
-            spec.precision = Some(precision);
-            too_long |= long;
+            spec.precision = Some(digits(&mut at));
         }
-        if too_long { Err("invalid format (width or precision too long)") } else { Ok((spec, at)) }
+        (spec, at)
     }
 
     fn pad(&self, out: &mut Vec<u8>, sign: &[u8], digits: &[u8], zeros: bool) {
@@ -174,7 +168,7 @@ fn write_integer(mut n: u64, radix: u64, letter: u8, out: &mut Digits) {
 /// `%f` of a number that is not negative.
 fn write_fixed(n: f64, precision: usize, out: &mut Vec<u8>) {
     let Some(scaled) = scaled(n, precision) else {
-        out.extend_from_slice(format!("{n:.precision$}").as_bytes());
+        out.extend_from_slice(fixed(n, precision).as_bytes());
         return;
     };
     let mut digits = Digits::new();
@@ -189,7 +183,7 @@ fn write_fixed(n: f64, precision: usize, out: &mut Vec<u8>) {
     }
 }
 
-/// `n` times ten to the power of `precision`, rounded to the nearest integer (to the even one of two), where 128 bits are
+/// `n` times ten to the power of `precision`, rounded to the nearest integer (of two the larger one), where 128 bits are
 /// enough to tell exactly.
 fn scaled(n: f64, precision: usize) -> Option<u64> {
     const POWERS: [u64; 16] = {
@@ -216,14 +210,11 @@ fn scaled(n: f64, precision: usize) -> Option<u64> {
     let shift = exponent.unsigned_abs();
     let (quotient, rest) = (product >> shift, product & ((1 << shift) - 1));
     let half = 1u128 << (shift - 1);
-    let up = rest > half || rest == half && quotient & 1 == 1;
-    u64::try_from(quotient + u128::from(up)).ok()
+    u64::try_from(quotient + u128::from(rest >= half)).ok()
 }
 
 fn write_exponent(n: f64, precision: usize, point: bool, out: &mut Vec<u8>) {
-    let text = format!("{n:.precision$e}");
-    let (mantissa, exponent) = text.split_once('e').unwrap_or((&text, "0"));
-    let exponent: i32 = exponent.parse().unwrap_or(0);
+    let (mantissa, exponent) = scientific(n, precision);
     out.extend_from_slice(mantissa.as_bytes());
     if point && precision == 0 {
         out.push(b'.');
@@ -233,13 +224,12 @@ fn write_exponent(n: f64, precision: usize, point: bool, out: &mut Vec<u8>) {
 
 /// `%#g`: trailing zeros stay.
 fn write_general_full(n: f64, precision: usize, out: &mut Vec<u8>) {
-    let text = format!("{n:.*e}", precision - 1);
-    let exponent: i32 = text.split_once('e').and_then(|(_, e)| e.parse().ok()).unwrap_or(0);
+    let (_, exponent) = scientific(n, precision - 1);
     if exponent < -4 || exponent >= precision as i32 {
         write_exponent(n, precision - 1, true, out);
     } else {
         let decimals = (precision as i32 - 1 - exponent).max(0) as usize;
-        out.extend_from_slice(format!("{n:.decimals$}").as_bytes());
+        out.extend_from_slice(fixed(n, decimals).as_bytes());
         if decimals == 0 {
             out.push(b'.');
         }
@@ -255,8 +245,10 @@ fn write_hex(n: f64, precision: Option<usize>, point: bool, out: &mut Vec<u8>) {
     if n == 0.0 {
         (exponent, lead) = (0, 0);
     } else if exponent == 0 {
-        exponent = -1022;
-        lead = 0;
+        // (a small number without a leading one gets one)
+        let shift = mantissa.leading_zeros() - 11;
+        exponent = -1022 - shift as i32;
+        mantissa = mantissa << shift & ((1 << 52) - 1);
     } else {
         exponent -= 1023;
     }
@@ -266,7 +258,7 @@ fn write_hex(n: f64, precision: Option<usize>, point: bool, out: &mut Vec<u8>) {
         let half = 1u64 << (drop - 1);
         let rest = full & ((1 << drop) - 1);
         let mut kept = full >> drop;
-        if rest > half || rest == half && kept & 1 == 1 {
+        if rest >= half {
             kept += 1;
         }
         let full = kept << drop;
@@ -311,9 +303,9 @@ pub fn write_quoted(bytes: &[u8], out: &mut Vec<u8>) {
 
 #[cfg(test)]
 mod tests {
-    use super::write_fixed;
+    use super::{fixed, write_fixed};
 
-    /// The quick way and the library's say the same, ties and carries included.
+    /// The quick way and the library's say the same, carries included, and ties (which the library is told to round up).
     #[test]
     fn fixed_digits_are_exact() {
         let mut state = 0x9E37_79B9_7F4A_7C15_u64;
@@ -329,7 +321,7 @@ mod tests {
             for precision in [0, 1, 2, 3, 6, 14, 15, 16, 20] {
                 let mut text = Vec::new();
                 write_fixed(n, precision, &mut text);
-                assert_eq!(String::from_utf8_lossy(&text), format!("{n:.precision$}"), "{n:e} with {precision}");
+                assert_eq!(String::from_utf8_lossy(&text), fixed(n, precision), "{n:e} with {precision}");
             }
         }
     }

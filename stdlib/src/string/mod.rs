@@ -5,6 +5,7 @@ mod pattern;
 use smallvec::SmallVec;
 use vm::context::Meta;
 use vm::value::Kind;
+use vm::value::number::{TWO_TO_63, cut_to_wide};
 use vm::value::table::TableRef;
 use vm::{Call, Cx, Outcome, Reply, Row, Sequence, Value, row};
 
@@ -55,7 +56,7 @@ fn range(i: i64, j: i64, len: usize) -> std::ops::Range<usize> {
 
 fn byte<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     let s = call.bytes(0)?;
-    let i = call.opt_integer(1, 1)?;
+    let i = call.opt_int(1, 1)?;
     if call.len() < 3 && i > 0 {
         // One character, the usual case.
         if let Some(c) = s.get(i as usize - 1) {
@@ -63,7 +64,7 @@ fn byte<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
         }
         return Ok(Outcome::Return);
     }
-    let j = call.opt_integer(2, position(i, s.len()))?;
+    let j = call.opt_int(2, position(i, s.len()))?;
     let range = range(i, j, s.len());
     if range.len() > 100_000 {
         return Err(call.error("string slice too long"));
@@ -78,7 +79,7 @@ fn byte<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
 fn char<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     let mut out = SmallVec::<[u8; 32]>::new();
     for i in 0..call.len() {
-        match u8::try_from(call.integer(i)?) {
+        match u8::try_from(call.int(i)?) {
             Ok(c) => out.push(c),
             Err(_) => return Err(call.arg_error(i, "invalid value")),
         }
@@ -125,7 +126,7 @@ fn reverse<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
 
 fn sub<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     let s = call.bytes(0)?;
-    let range = range(call.integer(1)?, call.opt_integer(2, -1)?, s.len());
+    let range = range(call.int(1)?, call.opt_int(2, -1)?, s.len());
     if range.len() == s.len() {
         if call.arg(0).as_str().is_some() {
             return call.ret(call.arg(0));
@@ -138,7 +139,7 @@ fn sub<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
 
 fn rep<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     let s = call.bytes(0)?;
-    let n = call.integer(1)?.max(0) as usize;
+    let n = usize::try_from(call.int(1)?).unwrap_or(0);
     let sep = call.opt_bytes(2)?.unwrap_or(b"");
     let total = (s.len() + sep.len()).checked_mul(n).filter(|t| *t < MAX_STRING);
     let Some(total) = total else { return Err(call.error("resulting string too large")) };
@@ -225,7 +226,7 @@ fn find_plain(hay: &[u8], needle: &[u8]) -> Option<usize> {
 
 fn find_or_match<'gc>(call: &mut Call<'_, 'gc>, find: bool) -> Reply<'gc> {
     let (s, pat) = (call.bytes(0)?, call.bytes(1)?);
-    let init = position(call.opt_integer(2, 1)?, s.len()).max(1) as usize - 1;
+    let init = position(call.opt_int(2, 1)?, s.len()).max(1) as usize - 1;
     if init > s.len() {
         return call.ret(Value::NIL);
     }
@@ -298,12 +299,10 @@ fn gsub<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
         call.arg(2).kind(),
         Kind::Num(_) | Kind::Str(_) | Kind::Table(_) | Kind::Closure(_) | Kind::Row(_) | Kind::Native(_)
     ) {
-        return Err(call.type_error(2, "string/function/table"));
+        return Err(call.arg_error(2, "string/function/table expected"));
     }
-    let max = match call.opt_number(3, f64::INFINITY)? {
-        n if n < 0.0 => 0,
-        n => n.min((s.len() + 1) as f64) as usize,
-    };
+    let most = s.len() + 1;
+    let max = usize::try_from(call.opt_int(3, most as i64)?).unwrap_or(0).min(most);
     Box::new(Gsub { out: Vec::new(), at: 0, count: 0, max, pending: None }).go(call)
 }
 
@@ -396,7 +395,8 @@ impl Gsub {
                     };
                 }
                 Some(c) => self.out.push(*c),
-                None => return Err(call.error("invalid use of '%' in replacement string")),
+                // (LuaJIT reads the zero behind the string)
+                None => self.out.push(0),
             }
             rest = &rest[(at + 2).min(rest.len())..];
         }
@@ -470,7 +470,7 @@ struct Format {
     /// Bytes of the format used up, arguments used up.
     at: usize,
     arg: usize,
-    pending: Option<Spec>,
+    pending: Option<(Spec, u8)>,
 }
 
 /// `string.format`, for natives that format.
@@ -482,6 +482,23 @@ fn format<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
 }
 
 impl Format {
+    /// `%s` or `%q`.
+    fn text<'gc>(
+        &mut self,
+        call: &mut Call<'_, 'gc>,
+        spec: Spec,
+        conversion: u8,
+        text: &[u8],
+    ) -> Result<(), Value<'gc>> {
+        if conversion == b'q' {
+            call.reserve(text.len() * 2)?;
+            format::write_quoted(text, &mut self.out);
+        } else {
+            call.reserve(text.len())?;
+            spec.string(text, &mut self.out);
+        }
+        Ok(())
+    }
     fn go<'gc>(mut self, call: &mut Call<'_, 'gc>) -> Reply<'gc> {
         let fmt = call.bytes(0)?;
         while let Some(at) = memchr::memchr(b'%', &fmt[self.at..]) {
@@ -492,7 +509,7 @@ impl Format {
                 self.at += 1;
                 continue;
             }
-            let (spec, used) = Spec::parse(&fmt[self.at..]).map_err(|e| call.error(e))?;
+            let (mut spec, used) = Spec::parse(&fmt[self.at..]);
             let conversion = fmt.get(self.at + used).copied().unwrap_or(0);
             let shown = &fmt[self.at..(self.at + used + 1).min(fmt.len())];
             self.at += used + 1;
@@ -503,19 +520,20 @@ impl Format {
             }
             match conversion {
                 b'c' => {
-                    let c = call.number(i)? as i64 as u8;
+                    let c = call.int(i)? as u8;
+                    spec.precision = None;
                     spec.string(&[c], &mut self.out);
                 }
                 b'd' | b'i' => match call.arg(i).kind() {
                     Kind::Int64(n) => spec.signed(n.bits as i64, &mut self.out),
-                    _ => spec.signed(call.number(i)? as i64, &mut self.out),
+                    _ => spec.signed(cut_to_wide(call.number(i)?), &mut self.out),
                 },
                 b'u' | b'o' | b'x' | b'X' => {
                     let n = match call.arg(i).kind() {
                         Kind::Int64(n) => n.bits,
                         _ => match call.number(i)? {
-                            n if n < 0.0 => n as i64 as u64,
-                            n => n as u64,
+                            n if n >= TWO_TO_63 => cut_to_wide(n - TWO_TO_63 - TWO_TO_63) as u64,
+                            n => cut_to_wide(n) as u64,
                         },
                     };
                     spec.unsigned(n, conversion, &mut self.out);
@@ -523,30 +541,18 @@ impl Format {
                 b'e' | b'E' | b'f' | b'F' | b'g' | b'G' | b'a' | b'A' => {
                     spec.float(call.number(i)?, conversion, &mut self.out);
                 }
-                b'q' => {
-                    let s = call.bytes(i)?;
-                    call.reserve(s.len() * 2)?;
-                    format::write_quoted(s, &mut self.out);
-                }
                 b'p' => {
                     let v = call.arg(i);
-                    let text = format!("{:#014x}", v.address());
+                    let text = if v.is_gc() { format!("{:#014x}", v.address()) } else { "NULL".to_string() };
                     spec.string(text.as_bytes(), &mut self.out);
                 }
-                b's' => {
+                b's' | b'q' => {
                     let v = call.arg(i);
-                    if let Some(s) = v.as_str() {
-                        call.reserve(s.len())?;
-                        spec.string(Call::as_bytes(s), &mut self.out);
-                        continue;
-                    }
                     match crate::base::text_of(call, v) {
-                        Ok(text) => {
-                            call.reserve(text.len())?;
-                            spec.string(&text, &mut self.out);
-                        }
+                        _ if let Some(s) = v.as_str() => self.text(call, spec, conversion, Call::as_bytes(s))?,
+                        Ok(text) => self.text(call, spec, conversion, &text)?,
                         Err(f) => {
-                            self.pending = Some(spec);
+                            self.pending = Some((spec, conversion));
                             call.push(f);
                             call.push(v);
                             return Ok(Outcome::Call(Box::new(self)));
@@ -554,6 +560,7 @@ impl Format {
                     }
                 }
                 _ => {
+                    let shown = if conversion < b' ' { &shown[..used] } else { shown };
                     return Err(call.error([b"invalid option '%", shown, b"' to 'format'"].concat()));
                 }
             }
@@ -571,8 +578,8 @@ impl Sequence for Format {
             return Err(call.error("'tostring' must return a string"));
         };
         call.clear();
-        if let Some(spec) = self.pending.take() {
-            spec.string(text.bytes(), &mut self.out);
+        if let Some((spec, conversion)) = self.pending.take() {
+            self.text(call, spec, conversion, text.bytes())?;
         }
         self.go(call)
     }

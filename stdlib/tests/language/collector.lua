@@ -49,10 +49,12 @@ collectgarbage()
 
 do
   local order = ''
+  local all = {}
   for i = 1, 3 do
-    local p = newproxy(true)
-    getmetatable(p).__gc = function() order = order .. i end
+    all[i] = newproxy(true)
+    getmetatable(all[i]).__gc = function() order = order .. i end
   end
+  all = nil
   collectgarbage()
   print('the youngest first', order)
 end

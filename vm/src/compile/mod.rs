@@ -30,16 +30,24 @@ impl SyntaxError {
         message.extend_from_slice(text);
         SyntaxError { message }
     }
+    pub(crate) fn no_memory() -> SyntaxError {
+        SyntaxError { message: b"not enough memory".to_vec() }
+    }
+    /// The tree would have taken more memory than there is.
+    pub(crate) fn is_no_memory(&self) -> bool {
+        self.message == b"not enough memory"
+    }
 }
 
 /// Compiles a chunk; the result is its main function, which takes `...`.
 pub fn compile(source: &[u8], chunk_name: &[u8]) -> Result<Rc<Proto>, SyntaxError> {
-    compile_at(source, chunk_name, 1)
+    compile_at(source, chunk_name, 1, isize::MAX)
 }
 
-/// As `compile`, with the first line numbered `first_line`.
-pub fn compile_at(source: &[u8], chunk_name: &[u8], first_line: u32) -> Result<Rc<Proto>, SyntaxError> {
-    let chunk = parse::parse(source, chunk_name, first_line)?;
+/// As `compile`, with the first line numbered `first_line`; fails with "not enough memory" when the thread's allocated bytes exceed
+/// `most`.
+pub fn compile_at(source: &[u8], chunk_name: &[u8], first_line: u32, most: isize) -> Result<Rc<Proto>, SyntaxError> {
+    let chunk = parse::parse(source, chunk_name, first_line, most)?;
     let Some(main) = chunk.functions.last() else {
         return Err(SyntaxError::at(chunk_name, first_line, b"empty chunk"));
     };

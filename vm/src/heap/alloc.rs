@@ -61,6 +61,8 @@ const LARGEST: usize = 8192;
 /// 0 is unused; then FINE / CLASS fine ones; then 1, 2, 4 and 8 KiB.
 const CLASSES: usize = FINE / CLASS + 1 + 4;
 const CHUNK: usize = 64 * 1024;
+/// What freed memory is overwritten with, for zeal.
+const DEAD: u8 = 0xdb;
 
 struct Heap {
     free: [*mut u8; CLASSES],
@@ -152,7 +154,7 @@ impl Heap {
 #[inline(always)]
 fn class_of(layout: &Layout) -> Option<usize> {
     let size = layout.size();
-    if layout.align() > CLASS || size > LARGEST {
+    if layout.align() > CLASS || size > LARGEST || cfg!(feature = "zeal") {
         return None;
     }
     Some(if size <= FINE {
@@ -197,16 +199,23 @@ unsafe impl GlobalAlloc for Allocator {
                     *block.cast::<*mut u8>() = *head;
                     *head = block;
                 },
-                // SAFETY: blocks of this size came from the system.
-                None => unsafe { System.dealloc(block, layout) },
+                // SAFETY: blocks of this size came from the system, and are as large as their layouts say.
+                None => unsafe {
+                    if cfg!(feature = "zeal") {
+                        block.write_bytes(DEAD, layout.size());
+                    }
+                    System.dealloc(block, layout);
+                },
             }
         });
     }
+    /// # Safety
+    /// As `GlobalAlloc::realloc` asks: the block came from here, with this layout, and `size` is a valid one.
     unsafe fn realloc(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         // SAFETY: the caller promises that `size` is not zero and does not overflow when rounded up.
         let wanted = unsafe { Layout::from_size_align_unchecked(size, layout.align()) };
         match (class_of(&layout), class_of(&wanted)) {
-            (None, None) => {
+            (None, None) if !cfg!(feature = "zeal") => {
                 HEAP.with(|h| {
                     // SAFETY: as in `alloc`.
                     unsafe { (*h.get()).live += size as isize - layout.size() as isize }
@@ -234,7 +243,7 @@ unsafe impl GlobalAlloc for Allocator {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(feature = "zeal")))]
 mod tests {
     use super::*;
 

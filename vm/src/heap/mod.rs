@@ -1,4 +1,6 @@
 //! Memory: the allocator and its counter, and when to collect.
 mod alloc;
+mod zeal;
 
 pub use alloc::{Allocator, allocated, retire};
+pub(crate) use zeal::{Turn, Zeal};

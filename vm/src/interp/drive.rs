@@ -166,7 +166,6 @@ impl<'gc> Exec<'_, 'gc> {
             func: func as u32,
             nret,
             kind: FrameKind::Lua,
-            tail: false,
         });
         Ok(())
     }
@@ -185,15 +184,7 @@ impl<'gc> Exec<'_, 'gc> {
     }
 
     pub(super) fn push_native(&mut self, kind: FrameKind, base: usize, nargs: usize, dst: usize, nret: i16) {
-        self.st.frames.push(Frame {
-            closure: None,
-            pc: nargs as u32,
-            base: base as u32,
-            func: dst as u32,
-            nret,
-            kind,
-            tail: false,
-        });
+        self.st.frames.push(Frame { closure: None, pc: nargs as u32, base: base as u32, func: dst as u32, nret, kind });
     }
 
     pub(super) fn replied(
@@ -291,7 +282,7 @@ impl<'gc> Exec<'_, 'gc> {
                 // A host with phases words it as OpenResty does.
                 Status::Running if self.lent.phase != 0 => Some("cannot resume running coroutine"),
                 Status::Normal if self.lent.phase != 0 => Some("cannot resume normal coroutine"),
-                Status::Running | Status::Normal => Some("cannot resume non-suspended coroutine"),
+                Status::Running | Status::Normal => Some("cannot resume running coroutine"),
                 Status::Done | Status::Failed => Some("cannot resume dead coroutine"),
             },
         };
@@ -346,7 +337,8 @@ impl<'gc> Exec<'_, 'gc> {
             let error = match error.as_str() {
                 Some(s) if !plain => {
                     let mut text = self.st.position(0);
-                    text.extend_from_slice(s.bytes());
+                    // (up to a zero: it is a C string there)
+                    text.extend(s.bytes().iter().take_while(|c| **c != 0));
                     self.cx.str_vec(text)
                 }
                 _ => error,

@@ -282,7 +282,6 @@ impl<'gc> Exec<'_, 'gc> {
                         func: func as u32,
                         nret: want,
                         kind: FrameKind::Lua,
-                        tail: false,
                     });
                     self.st.frames.set_len(frames + 1);
                 }
@@ -739,7 +738,6 @@ impl<'gc> Exec<'_, 'gc> {
                     match self.st.stack[func].as_closure() {
                         Some(callee) => match self.push_lua(callee, func, n, f.nret) {
                             Ok(()) => {
-                                frame!().tail = true;
                                 enter!();
                             }
                             Err(error) => flow!(self.drive(Act::Throw(error))),

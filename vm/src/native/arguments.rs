@@ -34,6 +34,16 @@ impl<'gc> Call<'_, 'gc> {
     pub fn integer(&self, i: usize) -> Result<i64, Value<'gc>> {
         Ok(self.number(i)? as i64)
     }
+    /// A number cut to 32 bits, as LuaJIT's own functions do: what does not fit is the smallest one.
+    #[inline]
+    pub fn int(&self, i: usize) -> Result<i64, Value<'gc>> {
+        let n = self.number(i)?;
+        Ok(i64::from(if n > -2_147_483_649.0 && n < 2_147_483_648.0 { n as i32 } else { i32::MIN }))
+    }
+    #[inline]
+    pub fn opt_int(&self, i: usize, default: i64) -> Result<i64, Value<'gc>> {
+        if self.is_none_or_nil(i) { Ok(default) } else { self.int(i) }
+    }
     #[inline]
     pub fn opt_integer(&self, i: usize, default: i64) -> Result<i64, Value<'gc>> {
         if self.is_none_or_nil(i) { Ok(default) } else { self.integer(i) }

@@ -13,7 +13,6 @@ pub struct FrameInfo<'gc> {
     /// -1 for natives.
     pub line: i64,
     pub name: Option<(NameKind, Vec<u8>)>,
-    pub tail: bool,
     /// Where its registers are; for `getlocal`.
     pub base: usize,
     pub pc: usize,
@@ -31,14 +30,13 @@ impl<'gc> Frame<'gc> {
     fn info(&self, state: &State<'gc>, below: Option<&Frame<'gc>>) -> FrameInfo<'gc> {
         let name = below.and_then(|b| {
             let closure = b.closure?;
-            if self.tail { None } else { function_name(&closure.proto.info, b.at()) }
+            function_name(&closure.proto.info, b.at())
         });
         FrameInfo {
             function: state.stack.get(self.func as usize).copied().unwrap_or(Value::NIL),
             closure: self.closure,
             line: self.line().map_or(-1, i64::from),
             name,
-            tail: self.tail,
             base: self.base as usize,
             pc: self.at(),
         }
@@ -70,13 +68,16 @@ impl<'gc> State<'gc> {
             _ => Vec::new(),
         }
     }
-    /// The lines of a traceback, each begun by a newline and a tab; from `level` frames below the top on.
-    pub(crate) fn traceback(&self, level: usize, out: &mut Vec<u8>) {
-        let count = self.frames.len();
+    /// The lines of a traceback, each begun by a newline and a tab; from a level on. `own`: so many levels (a running native) lie
+    /// above the frames.
+    pub(crate) fn traceback(&self, level: usize, own: usize, out: &mut Vec<u8>) {
+        let seen = |at: &usize| !matches!(self.frames[*at].kind, FrameKind::Handler | FrameKind::Pending);
+        let shown: Vec<usize> = (0..self.frames.len()).rev().filter(seen).collect();
+        let count = shown.len() + own;
         let mut skipped = false;
-        for (nth, at) in (0..count.saturating_sub(level)).rev().enumerate() {
-            // As LuaJIT: the first 12 and the last 10 levels.
-            if nth >= 12 && at >= 10 {
+        for (nth, at) in (own..).zip(shown).skip_while(|(nth, _)| *nth < level) {
+            // As LuaJIT: the first 12 levels and the last 10 of more than 23.
+            if nth >= 12 && nth + 10 < count && count > 23 {
                 if !skipped {
                     out.extend_from_slice(b"\n\t...");
                     skipped = true;
@@ -84,9 +85,7 @@ impl<'gc> State<'gc> {
                 continue;
             }
             let below = at.checked_sub(1).and_then(|i| self.frames.get(i));
-            if !matches!(self.frames[at].kind, FrameKind::Handler | FrameKind::Pending) {
-                write_frame(&self.frames[at].info(self, below), out);
-            }
+            write_frame(&self.frames[at].info(self, below), out);
         }
     }
 }
@@ -140,8 +139,11 @@ impl<'gc> Call<'_, 'gc> {
                 function: self.state.stack[self.base - 1],
                 closure: None,
                 line: -1,
-                name: None,
-                tail: false,
+                // (by its own name, unless an operator called it)
+                name: self.state.frames.last().and_then(|f| {
+                    let named = function_name(&f.closure?.proto.info, f.at())?;
+                    (named.0 == NameKind::Metamethod).then_some(named)
+                }),
                 base: self.base,
                 pc: 0,
             }),
@@ -168,7 +170,7 @@ impl<'gc> Call<'_, 'gc> {
                 write_frame(&info, &mut out);
             }
         }
-        self.state.traceback(level.saturating_sub(1), &mut out);
+        self.state.traceback(level, 1, &mut out);
         out
     }
 }
@@ -176,7 +178,7 @@ impl<'gc> Call<'_, 'gc> {
 /// The traceback of a coroutine that does not run now.
 pub fn traceback_of(thread: crate::thread::Thread<'_>, level: usize) -> Vec<u8> {
     let mut out = b"stack traceback:".to_vec();
-    thread.borrow().state.traceback(level, &mut out);
+    thread.borrow().state.traceback(level, 0, &mut out);
     out
 }
 

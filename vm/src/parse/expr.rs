@@ -46,6 +46,9 @@ pub(super) enum Primary {
     Other,
 }
 
+/// A list's values lie in registers side by side: one of more has none of them left.
+const MAX_LIST: usize = 255;
+
 impl Parser<'_> {
     pub(super) fn expr(&mut self) -> Result<ExprId, SyntaxError> {
         self.binary(0)
@@ -59,11 +62,15 @@ impl Parser<'_> {
 
     /// `a, b, c`; each but the last ends with the comma taken.
     pub(super) fn expr_list(&mut self) -> Result<Vec<Operand>, SyntaxError> {
-        let mut list = Vec::new();
+        // (most lists have one element, and a chunk may have millions of lists)
+        let mut list = Vec::with_capacity(1);
         loop {
             let expr = self.expr()?;
             let more = self.accept(Token::Comma)?;
             list.push(Operand { expr, line: self.lexer.last_line });
+            if list.len() > MAX_LIST {
+                return Err(self.lexer.error_at(self.lexer.line, b"function or expression too complex"));
+            }
             if !more {
                 return Ok(list);
             }
@@ -96,7 +103,12 @@ impl Parser<'_> {
         if let (Expr::Number(a), Expr::Number(b)) = (self.at(left.expr), self.at(right.expr))
             && let Some(n) = fold(op, *a, *b)
         {
-            return self.add(Expr::Number(n));
+            // (a chain of numbers takes the place of one)
+            if right.expr.0 as usize + 1 == self.exprs.len() {
+                self.exprs.pop();
+            }
+            *self.at_mut(left.expr) = Expr::Number(n);
+            return left.expr;
         }
         let step = Step { op, right: right.expr, line: right.line };
         if let Expr::Chain { steps, .. } = self.at_mut(left.expr) {
@@ -202,7 +214,7 @@ impl Parser<'_> {
             }
             _ => return Err(self.error("unexpected symbol")),
         };
-        let mut suffixes = Vec::new();
+        let mut suffixes = Vec::with_capacity(1);
         loop {
             let base_line = self.lexer.last_line;
             let suffix = match self.token() {

@@ -16,7 +16,8 @@ use crate::lex::{Lexer, Token};
 /// Nested expressions, blocks and functions of a chunk; LuaJIT's limit.
 const MAX_DEPTH: usize = 200;
 
-pub fn parse(source: &[u8], chunk_name: &[u8], first_line: u32) -> Result<Chunk, SyntaxError> {
+/// `most`: how far the thread's allocated bytes may rise meanwhile.
+pub fn parse(source: &[u8], chunk_name: &[u8], first_line: u32, most: isize) -> Result<Chunk, SyntaxError> {
     let mut parser = Parser {
         lexer: Lexer::new(source, chunk_name, first_line),
         exprs: Vec::new(),
@@ -24,6 +25,8 @@ pub fn parse(source: &[u8], chunk_name: &[u8], first_line: u32) -> Result<Chunk,
         scopes: vec![Scope::new(0, true)],
         bindings: Bindings::default(),
         depth: 0,
+        entered: 0,
+        most,
     };
     parser.lexer.advance()?;
     parser.open_block();
@@ -47,6 +50,9 @@ struct Parser<'s> {
     scopes: Vec<Scope>,
     bindings: Bindings,
     depth: usize,
+    /// How often `mind_memory` was called, and when it has to fail.
+    entered: usize,
+    most: isize,
 }
 
 impl Parser<'_> {
@@ -131,6 +137,15 @@ impl Parser<'_> {
         self.depth += 1;
         if self.depth >= MAX_DEPTH {
             return Err(self.lexer.error_at(self.lexer.line, b"chunk has too many syntax levels"));
+        }
+        self.mind_memory()
+    }
+
+    /// Called for every statement and every level.
+    fn mind_memory(&mut self) -> Result<(), SyntaxError> {
+        self.entered += 1;
+        if self.entered.is_multiple_of(1024) && crate::heap::allocated() > self.most {
+            return Err(SyntaxError::no_memory());
         }
         Ok(())
     }

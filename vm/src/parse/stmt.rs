@@ -17,6 +17,7 @@ impl Parser<'_> {
         self.enter()?;
         let mut stmts = Vec::new();
         while !self.at_block_end() {
+            self.mind_memory()?;
             let last = self.token() == Token::Return;
             self.statement(&mut stmts)?;
             self.accept(Token::Semicolon)?;
@@ -136,7 +137,7 @@ impl Parser<'_> {
         let name = self.name()?;
         let variable = self.resolve(name)?;
         let base = self.add(variable);
-        let mut suffixes = Vec::new();
+        let mut suffixes = Vec::with_capacity(1);
         let mut is_method = false;
         while !is_method && matches!(self.token(), Token::Dot | Token::Colon) {
             is_method = self.token() == Token::Colon;

@@ -124,7 +124,6 @@ pub(crate) struct Frame<'gc> {
     #[collect(require_static)]
     pub nret: i16,
     pub kind: FrameKind,
-    pub tail: bool,
 }
 
 /// What becomes of a call's results, where it is not a fixed number of registers.

@@ -258,7 +258,8 @@ impl<'gc> TableObj<'gc> {
                 }
             }
             _ => {
-                self.set_hash(Value::num(n), v);
+                // (-0 is 0)
+                self.set_hash(Value::num(n + 0.0), v);
             }
         }
     }

@@ -91,7 +91,7 @@ unsafe impl<'gc> Collect<'gc> for Value<'gc> {
 // compared by content) is only compared as a word, and the entries of a weak table that died are emptied before the sweep.
 unsafe impl<'gc> Collect<'gc> for TableObj<'gc> {
     fn trace<C: Trace<'gc>>(&self, cc: &mut C) {
-        let mode = self.weak.get();
+        let mode = weak::mode(self.weak.get());
         let strong = |v: Value<'gc>| matches!(v.kind(), Kind::Str(_) | Kind::Int64(_));
         for v in &self.arr {
             if mode & weak::VALUES == 0 || strong(*v) {
@@ -146,31 +146,35 @@ pub(crate) mod weak {
         result
     }
 
-    /// Asks a table's metatable whether it is weak, before it is marked through this reference.
+    /// How a table is traced: one that is not in the list is a strong one, whatever its metatable says by now.
+    pub fn mode(noted: u8) -> u8 {
+        if noted & LISTED != 0 { noted } else { 0 }
+    }
+
+    /// Asks a table's metatable whether it is weak, before it is marked through this reference. What a cycle has learned of a weak
+    /// table stays true to its end: values that were passed over once must be looked through in the end, even if the script has
+    /// changed the mode meanwhile.
     #[inline]
     pub fn look_at(table: Table<'_>) {
         let t = table.borrow();
-        match t.meta {
-            None => t.weak.set(t.weak.get() & LISTED),
-            Some(meta) => {
-                let meta = meta.borrow();
-                let bit = 1 << Meta::Mode as u32;
-                if meta.absent.get() & bit != 0 {
-                    return;
-                }
-                let mode = meta.field(b"__mode");
-                if mode.is_nil() {
-                    meta.absent.set(meta.absent.get() | bit);
-                }
-                let has = |c: u8| mode.as_str().is_some_and(|s| s.bytes().contains(&c));
-                let bits = if has(b'k') { KEYS } else { 0 } | if has(b'v') { VALUES } else { 0 };
-                let before = t.weak.get();
-                t.weak.set(bits | before & LISTED);
-                if bits != 0 && before & LISTED == 0 {
-                    t.weak.set(bits | LISTED);
-                    CURRENT.with_borrow_mut(|list| list.0.push(Gc::as_ptr(table).cast()));
-                }
-            }
+        let Some(meta) = t.meta else { return };
+        if t.weak.get() & LISTED != 0 {
+            return;
+        }
+        let meta = meta.borrow();
+        let bit = 1 << Meta::Mode as u32;
+        if meta.absent.get() & bit != 0 {
+            return;
+        }
+        let mode = meta.field(b"__mode");
+        if mode.is_nil() {
+            meta.absent.set(meta.absent.get() | bit);
+        }
+        let has = |c: u8| mode.as_str().is_some_and(|s| s.bytes().contains(&c));
+        let bits = if has(b'k') { KEYS } else { 0 } | if has(b'v') { VALUES } else { 0 };
+        if bits != 0 {
+            t.weak.set(bits | LISTED);
+            CURRENT.with_borrow_mut(|list| list.0.push(Gc::as_ptr(table).cast()));
         }
     }
 
@@ -184,7 +188,7 @@ pub(crate) mod weak {
             let mut t = unsafe { table.as_ref_cell() }.borrow_mut();
             let mode = t.weak.get();
             if last {
-                t.weak.set(mode & !LISTED);
+                t.weak.set(0);
             }
             if mode & VALUES != 0 {
                 for v in t.arr.iter_mut().filter(|v| is_dead(fc, **v)) {
@@ -381,7 +385,7 @@ impl<'gc> Value<'gc> {
         self.0.addr() != NIL << SHIFT && self.0.addr() != BOOL << SHIFT
     }
     #[inline(always)]
-    pub(crate) fn is_gc(self) -> bool {
+    pub fn is_gc(self) -> bool {
         self.tag() >= STR
     }
     /// Of the kinds that share a tag: 64-bit integers are among them.
@@ -408,7 +412,7 @@ impl<'gc> Value<'gc> {
         unsafe {
             match self.tag() {
                 NIL if self.is_nil() => Kind::Nil,
-                NIL => Kind::Light((self.0.addr() & PAYLOAD) as u32 >> 1),
+                NIL => Kind::Light(((self.0.addr() & PAYLOAD) >> 1) as u32),
                 BOOL => Kind::Bool(self.0.addr() & 1 == 1),
                 ROW => Kind::Row(&*self.0.map_addr(|a| a & PAYLOAD).cast::<Row>()),
                 STR => Kind::Str(self.gc()),
