@@ -243,8 +243,8 @@ async fn accept(worker: Rc<Worker>, listener: Listener, listen: usize, log: Rc<P
     }
 }
 
-/// `worker_connections`: whether another client may be served. Where there are too many, the one that has been idle for longest is
-/// let go for it; where none is idle, it is turned away. Listening sockets count as connections, as in nginx, and so does the
+/// `worker_connections`: whether another client may be served. Where there are too many, the oldest connection is asked to go when
+/// it is idle (in nginx it is the one that has been idle for longest); where none is idle, the client is turned away. Listening sockets count as connections, as in nginx, and so does the
 /// way to the parent.
 fn has_room(worker: &Worker, log: &Plain) -> bool {
     let all = worker.main.worker_connections;
