@@ -5,6 +5,9 @@
 pub mod cli;
 pub mod conf;
 pub mod conn;
+#[cfg(test)]
+#[path = "../vm/tests/dice/mod.rs"]
+mod dice;
 pub mod http;
 pub mod log;
 pub mod time;

@@ -13,6 +13,9 @@ pub mod captured;
 mod chance;
 pub mod code;
 mod cosocket;
+#[cfg(test)]
+#[path = "../../vm/tests/dice/mod.rs"]
+mod dice;
 pub mod encoding;
 pub mod gauges;
 pub mod headers;

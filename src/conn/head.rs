@@ -298,6 +298,7 @@ fn trim(line: &[u8]) -> &[u8] {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dice::{Dice, rounds};
 
     fn check(text: &str, expected: &str) {
         let got = match parse(Bytes::copy_from_slice(text.as_bytes()), &Limits::default()) {
@@ -377,15 +378,10 @@ mod tests {
             b"[::1]",
             b"%00",
         ];
-        let mut seed = 0x9e37_79b9_7f4a_7c15u64;
-        let mut random = move |below: usize| {
-            seed ^= seed << 13;
-            seed ^= seed >> 7;
-            seed ^= seed << 17;
-            (seed >> 11) as usize % below
-        };
+        let mut dice = Dice(0);
+        let mut random = move |below: usize| dice.roll(below);
         let (limits, mut accepted) = (Limits { size: 64, ..Limits::default() }, 0);
-        for _ in 0..100_000 {
+        for _ in 0..rounds(100_000) {
             let mut text = [&b"GET / HTTP/1.1\r\nHost: a\r\n"[..], b"POST /a HTTP/1.0\r\n", b""][random(3)].to_vec();
             (0..random(8)).for_each(|_| text.extend_from_slice(PARTS[random(PARTS.len())]));
             let _ = unfinished(&text, 0, &limits);

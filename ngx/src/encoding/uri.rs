@@ -299,7 +299,7 @@ mod tests {
             &["a", "b", "=", "=", "&", "&", "%", "%41", "%0", "+", "%26", "%3d", "é", "[]", "\0", " "];
         let mut chance = crate::chance::Chance::new();
         let mut random = move |below| chance.below(below);
-        for _ in 0..100_000 {
+        for _ in 0..crate::dice::rounds(100_000) {
             let text: String = (0..random(12)).map(|_| PARTS[random(PARTS.len())]).collect();
             let max = random(4);
             for args in [decode_args(text.as_bytes(), max), uri_args(text.as_bytes(), max)] {

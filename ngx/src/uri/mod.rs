@@ -271,7 +271,7 @@ mod tests {
         ];
         let mut chance = crate::chance::Chance::new();
         let mut random = move |below| chance.below(below);
-        for _ in 0..100_000 {
+        for _ in 0..crate::dice::rounds(100_000) {
             let text: String = (0..random(9)).map(|_| PARTS[random(PARTS.len())]).collect();
             let merge = random(2) == 0;
             let _ = Target::parse(text.as_bytes(), merge);
