@@ -119,11 +119,12 @@ fn read<'gc>(call: &mut Call<'_, 'gc>, socket: Rc<Socket>, connected: Rc<Connect
     })
 }
 
-/// In the debug log: the buffer of an earlier read serves again.
+/// In the debug log: the buffer of an earlier read serves again. (In OpenResty it is as large as the directive says.)
 fn tell<'gc>(call: &mut Call<'_, 'gc>, connected: &Connected) -> Result<(), Value<'gc>> {
-    let (room, size) = (connected.buffer.borrow().capacity(), request(call)?.exchange.lua_conf().socket_buffer_size);
-    if room >= size && size > 0 {
-        debug(call, |_| format!("lua reuse free buf memory {room} >= {size}"));
+    let (used, size) =
+        (connected.buffer.borrow().capacity() > 0, request(call)?.exchange.lua_conf().socket_buffer_size);
+    if used {
+        debug(call, |_| format!("lua reuse free buf memory {size} >= {size}"));
     }
     Ok(())
 }
