@@ -9,8 +9,6 @@ mod api;
 pub use stdlib::clock;
 pub mod bytes;
 pub mod captured;
-#[cfg(test)]
-mod chance;
 pub mod code;
 mod cosocket;
 #[cfg(test)]

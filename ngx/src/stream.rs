@@ -38,6 +38,26 @@ macro_rules! either {
     };
 }
 
+/// Reads into a buffer that all of a thread's sockets share, and appends what came: an idle connection needs no room of its own,
+/// and none has to be zeroed for each read. `room`: how much one read takes at most.
+pub fn gather(
+    out: &mut Vec<u8>,
+    room: usize,
+    read: impl FnOnce(&mut [u8]) -> Poll<io::Result<usize>>,
+) -> Poll<io::Result<usize>> {
+    thread_local!(static SHARED: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) });
+    SHARED.with_borrow_mut(|shared| {
+        if shared.len() < room {
+            shared.resize(room, 0);
+        }
+        let read = read(&mut shared[..room]);
+        if let Poll::Ready(Ok(count)) = &read {
+            out.extend_from_slice(&shared[..*count]);
+        }
+        read
+    })
+}
+
 impl Stream {
     /// How many bytes were read; 0: the end.
     pub fn poll_read(&self, cx: &mut Context<'_>, out: &mut [u8]) -> Poll<io::Result<usize>> {

@@ -12,7 +12,7 @@ use ngx::bytes::Bytes;
 use ngx::request::ClientGone;
 
 use super::chunks::{Chunks, Piece};
-use ngx::stream::Stream;
+use ngx::stream::{Stream, gather};
 
 /// How the response body is framed, and what comes after it.
 #[derive(Clone, Copy, Debug)]
@@ -47,7 +47,6 @@ const LARGE: usize = 8 * 1024;
 const SENDFILE: usize = 512 * 1024;
 /// How much is read from the socket at a time.
 const READ: usize = 16 * 1024;
-thread_local!(static READ_BUFFER: RefCell<Vec<u8>> = RefCell::new(vec![0; READ]));
 
 pub struct Wire {
     pub stream: Stream,
@@ -169,14 +168,7 @@ impl Wire {
         let mut input = self.input.borrow_mut();
         let start = self.start.replace(0);
         input.drain(..start);
-        // All connections of a worker read into one buffer: an idle one needs none of its own.
-        let read = READ_BUFFER.with_borrow_mut(|buffer| {
-            let read = self.stream.poll_read(cx, &mut buffer[..]);
-            if let Poll::Ready(Ok(count)) = &read {
-                input.extend_from_slice(&buffer[..*count]);
-            }
-            read
-        });
+        let read = gather(&mut input, READ, |part| self.stream.poll_read(cx, part));
         match ready!(read) {
             Ok(0) => {
                 self.eof.set(true);

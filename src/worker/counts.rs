@@ -44,7 +44,9 @@ impl Counts {
         self.sum(|busy| &busy.writing)
     }
     pub fn requests(&self) -> u64 {
-        self.sum(|busy| &busy.requests) + self.busy.lock().unwrap_or_else(PoisonError::into_inner).1
+        // (one look: a worker that ends meanwhile is to count once)
+        let busy = self.busy.lock().unwrap_or_else(PoisonError::into_inner);
+        busy.0.iter().map(|worker| worker.requests.get()).sum::<u64>() + busy.1
     }
     fn sum(&self, which: fn(&Busy) -> &Gauge) -> u64 {
         let busy = self.busy.lock().unwrap_or_else(PoisonError::into_inner);

@@ -2,11 +2,12 @@
 //!
 //! Bytes land in the connection's buffer; a read takes its part off the front when it is complete. A read that fails takes what
 //! there is: that is the partial result.
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::io;
 use std::task::{Context, Poll, ready};
 
 use super::{Connected, Failure};
+use crate::stream::gather;
 
 /// What one read waits for.
 #[derive(Clone, Debug)]
@@ -32,8 +33,6 @@ pub(crate) struct Until {
 }
 
 const CHUNK: usize = 4096;
-
-thread_local!(static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) });
 
 impl Connected {
     fn unread(&self) -> usize {
@@ -74,17 +73,7 @@ impl Connected {
         let used = buffer.len();
         // (larger reads for larger bodies)
         let room = CHUNK.max(used.min(256 * 1024));
-        // (into a buffer that all sockets share: room of one's own would have to be zeroed each time)
-        let read = SCRATCH.with_borrow_mut(|scratch| {
-            if scratch.len() < room {
-                scratch.resize(room, 0);
-            }
-            let read = self.stream.poll_read(cx, &mut scratch[..room]);
-            if let Poll::Ready(Ok(count)) = &read {
-                buffer.extend_from_slice(&scratch[..*count]);
-            }
-            read
-        });
+        let read = gather(&mut buffer, room, |part| self.stream.poll_read(cx, part));
         match ready!(read) {
             Ok(0) => {
                 self.eof.set(true);

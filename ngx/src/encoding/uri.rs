@@ -297,8 +297,8 @@ mod tests {
     fn generated_args() {
         const PARTS: &[&str] =
             &["a", "b", "=", "=", "&", "&", "%", "%41", "%0", "+", "%26", "%3d", "é", "[]", "\0", " "];
-        let mut chance = crate::chance::Chance::new();
-        let mut random = move |below| chance.below(below);
+        let mut dice = crate::dice::Dice(0);
+        let mut random = move |below| dice.roll(below);
         for _ in 0..crate::dice::rounds(100_000) {
             let text: String = (0..random(12)).map(|_| PARTS[random(PARTS.len())]).collect();
             let max = random(4);

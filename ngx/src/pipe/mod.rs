@@ -162,7 +162,7 @@ impl Waiting {
                 told.await;
             }
         };
-        let end = stream::within(self.0.wait_timeout.get(), ended).await?;
+        let end = crate::cosocket::within(self.0.wait_timeout.get(), ended).await?;
         self.0.close();
         Some(end)
     }

@@ -2,12 +2,11 @@
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::rc::Rc;
-use std::time::Duration;
 
 use tokio::net::unix::pipe::{Receiver, Sender};
 use tokio::sync::Notify;
 
-use crate::cosocket::Pattern;
+use crate::cosocket::{Pattern, within};
 
 /// Why a read or a write ended early.
 #[derive(Clone, Debug, PartialEq)]
@@ -34,14 +33,6 @@ impl Broken {
             _ => Broken::Io(stdlib::io_error(error)),
         }
     }
-}
-
-/// Runs for so many milliseconds at most (0: for ever).
-pub(super) async fn within<T>(limit: u64, job: impl Future<Output = T>) -> Option<T> {
-    if limit == 0 {
-        return Some(job.await);
-    }
-    crate::alarm::within(Duration::from_millis(limit), job).await
 }
 
 /// What both directions have: the pipe until it is shut, and who uses it.

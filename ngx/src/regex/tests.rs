@@ -820,8 +820,8 @@ fn random_patterns_do_not_panic() {
         "\\1",
         "DEFINE)",
     ];
-    let mut chance = crate::chance::Chance::new();
-    let mut random = move |below| chance.below(below);
+    let mut dice = crate::dice::Dice(0);
+    let mut random = move |below| dice.roll(below);
     let letters = ["", "i", "u", "iu", "x", "J", "mU", "D", "L"];
     for _ in 0..20_000 {
         let pattern: String = (0..random(12)).map(|_| PARTS[random(PARTS.len())]).collect();

@@ -55,20 +55,20 @@ mod tests {
     use super::der::{Certificate, RevocationList};
     use super::verify::{Revoked, Rules, Trust};
     use super::{Chain, Key};
-    use crate::chance::Chance;
+    use crate::dice::Dice;
 
     const FILES: [&str; 8] =
         ["good.crt", "chain.crt", "version1.crt", "self.crt", "rsa.crt", "ca.crl", "good.key", "rsa.key"];
 
     /// Some bytes of it are others, or missing, or double.
-    fn spoil(bytes: &[u8], chance: &mut Chance) -> Vec<u8> {
+    fn spoil(bytes: &[u8], dice: &mut Dice) -> Vec<u8> {
         let mut bytes = bytes.to_vec();
-        for _ in 0..=chance.below(3) {
-            let at = chance.below(bytes.len().max(1));
-            match (bytes.get(at).copied(), chance.below(8)) {
+        for _ in 0..=dice.roll(3) {
+            let at = dice.roll(bytes.len().max(1));
+            match (bytes.get(at).copied(), dice.roll(8)) {
                 (None, _) => bytes.push(48),
-                (Some(byte), 0..3) => bytes[at] = byte ^ 1 << chance.below(8),
-                (Some(_), 3..6) => bytes[at] = chance.below(256) as u8,
+                (Some(byte), 0..3) => bytes[at] = byte ^ 1 << dice.roll(8),
+                (Some(_), 3..6) => bytes[at] = dice.roll(256) as u8,
                 (Some(byte), 6) => bytes.insert(at, byte),
                 (Some(_), _) => bytes.truncate(at),
             }
@@ -79,7 +79,7 @@ mod tests {
     /// What is no certificate any more, or another one than it was, is refused or judged; it never panics.
     #[test]
     fn spoiled_files() {
-        let mut chance = Chance::new();
+        let mut dice = Dice(0);
         let read = |name: &str| std::fs::read(format!("{}/../tests/tls/{name}", env!("CARGO_MANIFEST_DIR")));
         let good = Chain::from_pem(&read("chain.crt").unwrap_or_default()).unwrap_or(Chain(Vec::new()));
         assert_eq!(good.0.len(), 2);
@@ -91,9 +91,9 @@ mod tests {
                 rustls::pki_types::pem::SliceIter::<(rustls::pki_types::pem::SectionKind, Vec<u8>)>::new(&text);
             let der: Vec<u8> = sections.filter_map(Result::ok).flat_map(|(_, der)| der).collect();
             for _ in 0..1500 {
-                let text = spoil(&text, &mut chance);
+                let text = spoil(&text, &mut dice);
                 let _ = (Chain::from_pem(&text), Key::from_pem(&text), key_pem_to_der(&text));
-                let der = spoil(&der, &mut chance);
+                let der = spoil(&der, &mut dice);
                 let _ = (Key::from_der(&der), RevocationList::read(&der).is_some());
                 if let Some(certificate) = Certificate::read(&der) {
                     let _ = (certificate.names(), certificate.may_issue());

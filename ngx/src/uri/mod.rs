@@ -269,8 +269,8 @@ mod tests {
             "/", "/", ".", "..", "/../", "/./", "a", "%2e", "%2F", "%25", "%3f", "%", "%0", "%00", "?", "#", "//",
             "http://h", ":80", "é",
         ];
-        let mut chance = crate::chance::Chance::new();
-        let mut random = move |below| chance.below(below);
+        let mut dice = crate::dice::Dice(0);
+        let mut random = move |below| dice.roll(below);
         for _ in 0..crate::dice::rounds(100_000) {
             let text: String = (0..random(9)).map(|_| PARTS[random(PARTS.len())]).collect();
             let merge = random(2) == 0;
