@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream, UdpSocket};
 
-use crate::support::{Server, missing};
+use crate::support::{Server, free_port, missing};
 
 /// A server with a library under its usual name, and a location for each snippet.
 fn server(name: &str, source: &str, port: u16, rows: &[(&str, &str)]) -> Server {
@@ -143,8 +143,9 @@ fn answer(question: &[u8], datagram: bool) -> Option<Vec<u8>> {
 }
 
 fn name_server() -> u16 {
-    let udp = UdpSocket::bind("127.0.0.1:0").unwrap();
-    let port = udp.local_addr().unwrap().port();
+    // (one port for both: of those that the kernel gives away, the second could be taken)
+    let port = free_port();
+    let udp = UdpSocket::bind(("127.0.0.1", port)).unwrap();
     let tcp = TcpListener::bind(("127.0.0.1", port)).unwrap();
     std::thread::spawn(move || {
         let mut question = [0; 512];
