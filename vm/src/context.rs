@@ -308,11 +308,9 @@ impl<'gc> Cx<'gc> {
         Value::thread(thread)
     }
     /// What a thread that has ended ran on is kept for the next one.
-    pub(crate) fn recycle(self, state: State<'gc>) {
+    pub(crate) fn recycle(self, mut state: State<'gc>) {
         let mut spare = self.root.spare_states.borrow_mut(self.mc);
-        if spare.len() < MAX_SPARE_STATES
-            && let Some(state) = state.emptied()
-        {
+        if spare.len() < MAX_SPARE_STATES && state.empty() {
             spare.push(state);
         }
     }
@@ -413,6 +411,25 @@ impl<'gc> Cx<'gc> {
             meta.absent.set(meta.absent.get() | bit);
         }
         v
+    }
+    /// `__index` of a metatable: of all events the one that is asked for most.
+    #[inline(always)]
+    pub(crate) fn index_of(self, meta: Option<Table<'gc>>) -> Value<'gc> {
+        let Some(meta) = meta else { return Value::NIL };
+        let name = self.root.meta_names[Meta::Index as usize];
+        let known = meta.borrow();
+        match known.nodes.get(known.index_at.get() as usize) {
+            Some(node) if node.key.identical(Value::str(name)) => node.val,
+            _ => self.find_index(meta),
+        }
+    }
+    #[inline(never)]
+    fn find_index(self, meta: Table<'gc>) -> Value<'gc> {
+        let found = meta.borrow().find_str(self.root.meta_names[Meta::Index as usize]);
+        if let Some(at) = found.and_then(|at| u32::try_from(at).ok()) {
+            meta.borrow().index_at.set(at);
+        }
+        self.meta_of(Some(meta), Meta::Index)
     }
     pub fn metamethod(self, v: Value<'gc>, event: Meta) -> Value<'gc> {
         self.meta_of(self.metatable(v), event)
@@ -592,7 +609,7 @@ impl<'gc> Cx<'gc> {
         let mut t = thread.borrow_mut(self.mc);
         t.id = Some(id);
         t.spawned = true;
-        t.state.stack.extend_from_slice(args);
+        t.set_arguments(args);
         drop(t);
         (id, thread)
     }
@@ -607,12 +624,13 @@ impl<'gc> Cx<'gc> {
             t.id = None;
             if t.status == crate::thread::Status::Done {
                 t.results = 0;
-                let state = std::mem::take(&mut t.state);
                 let mut spare = self.root.spare_threads.borrow_mut(self.mc);
                 if t.exposed || spare.len() >= MAX_SPARE_STATES {
-                    self.recycle(state);
+                    self.recycle(std::mem::take(&mut t.state));
                 } else {
-                    t.state = state.emptied().unwrap_or_else(State::small);
+                    if !t.state.empty() {
+                        t.state = State::small();
+                    }
                     spare.push(thread);
                 }
             }

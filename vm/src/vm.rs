@@ -189,18 +189,28 @@ impl Vm {
     pub fn run(&self, id: ThreadId, wake: Wake, lent: Lent<'_>) -> Step {
         self.slice(lent, |cx, lent| (id, interp::run(cx, id, wake, lent))).1
     }
-    /// `start` and the first slice of `run` in one; `made` learns of the thread between the two.
+    /// `start` and the first slice of `run` in one; `made` learns of the thread between the two. None: the thread was done with
+    /// its first slice and the host has no more use for it (`over`), so it is buried already.
     pub fn begin(
         &self,
         function: &Stashed,
         lent: Lent<'_>,
         made: impl FnOnce(&mut dyn Any, ThreadId),
-    ) -> (ThreadId, Step) {
-        self.slice(lent, |cx, lent| {
+        over: impl FnOnce(&mut dyn Any) -> bool,
+    ) -> Option<(ThreadId, Step)> {
+        let mut buried = false;
+        let begun = self.slice(lent, |cx, lent| {
             let (id, _) = cx.spawn(cx.fetch(function), &[]);
             made(lent.host, id);
-            (id, interp::run(cx, id, Wake::Go, lent))
-        })
+            let Lent { host, phase, fuel } = lent;
+            let step = interp::run(cx, id, Wake::Go, Lent { host: &mut *host, phase, fuel });
+            if matches!(step, Step::Done) && over(host) {
+                cx.bury(id);
+                buried = true;
+            }
+            (id, step)
+        });
+        (!buried).then_some(begun)
     }
     fn slice(
         &self,
@@ -231,8 +241,9 @@ impl Vm {
             self.collect_all();
             self.after_collection.set(self.memory());
         }
-        self.after_collection.set(self.after_collection.get().min(self.memory()));
-        if self.memory() > limit {
+        let used = self.memory();
+        self.after_collection.set(self.after_collection.get().min(used));
+        if used > limit {
             self.shared.exhausted.set(Some(id));
         }
     }

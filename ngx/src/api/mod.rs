@@ -50,15 +50,9 @@ pub(crate) const CLIENT: Phases = 1 << 30;
 pub const NULL: u32 = 0;
 
 /// The request at hand.
+#[inline]
 pub(crate) fn request<'c, 'gc>(call: &'c mut Call<'_, 'gc>) -> Result<&'c mut Request, Value<'gc>> {
-    // (asked twice, since the borrow checker cannot let go of a borrow that is returned in one branch only)
-    if call.host::<Request>().is_none() {
-        return Err(call.error("no request found"));
-    }
-    match call.host::<Request>() {
-        Some(request) => Ok(request),
-        None => unreachable!("it was there a moment ago"),
-    }
+    call.host_or("no request found")
 }
 
 /// The worker whose Lua runs.

@@ -12,6 +12,9 @@ use crate::vm::Step;
 /// So often one light thread may catch "not enough memory".
 const MAX_MEMORY_ERRORS: u32 = 16;
 
+/// So many results a native can push without a look at the stack's size.
+pub(super) const NATIVE_ROOM: usize = 8;
+
 static NOTHING: Row = crate::native::row("nothing", |_| Ok(Outcome::Return), "nothing() -> nothing");
 
 /// How the interpreter loop goes on.
@@ -131,7 +134,7 @@ impl<'gc> Exec<'_, 'gc> {
             });
             return (Err(error), nargs, 0);
         }
-        self.st.ensure(base + nargs + 8);
+        self.st.ensure(base + nargs + NATIVE_ROOM);
         self.with_call(base, nargs, 0, row.native)
     }
 

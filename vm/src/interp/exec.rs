@@ -482,7 +482,7 @@ impl<'gc> Exec<'_, 'gc> {
                         // SAFETY: rule 4.
                         let t = unsafe { peek(t) };
                         if t.meta.is_some() && t.find_str(name).is_none() {
-                            if let Some(class) = self.cx.meta_of(t.meta, crate::context::Meta::Index).as_table() {
+                            if let Some(class) = self.cx.index_of(t.meta).as_table() {
                                 if let Some(v) = cached!(class, key, ic) {
                                     SET!(a, v);
                                     continue;
@@ -491,7 +491,7 @@ impl<'gc> Exec<'_, 'gc> {
                         }
                     } else if o.as_str().is_some() {
                         let strings = self.cx.root.type_metas.get().string;
-                        if let Some(methods) = self.cx.meta_of(strings, crate::context::Meta::Index).as_table() {
+                        if let Some(methods) = self.cx.index_of(strings).as_table() {
                             if let Some(v) = cached!(methods, key, ic) {
                                 SET!(a, v);
                                 continue;

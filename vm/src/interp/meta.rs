@@ -6,7 +6,7 @@
 use gc_arena::Gc;
 
 use super::Exec;
-use super::drive::{Act, Flow};
+use super::drive::{Act, Flow, NATIVE_ROOM};
 use crate::code::Op;
 use crate::context::Meta;
 use crate::native::{Outcome, to_number, write_text};
@@ -78,14 +78,19 @@ impl<'gc> Exec<'_, 'gc> {
 
     /// `stack[dst] := handler(o, key)`. A native that answers at once, as most do, needs no `finish`.
     fn call_index(&mut self, handler: Value<'gc>, o: Value<'gc>, key: Value<'gc>, dst: usize) -> Act<'gc> {
-        let act = self.call_meta(handler, &[o, key], Value::NIL);
-        let (Some(row), &Act::Call { func, nargs, nret }) = (handler.as_any_row(), &act) else { return act };
-        let (reply, nargs, nres) = self.run_row(row, func + 1, nargs);
-        if let Ok(Outcome::Return) = reply {
-            let v = if nres > 0 { self.st.stack[func + 1 + nargs] } else { Value::NIL };
-            return self.put(dst, v);
+        let Some(row) = handler.as_any_row() else { return self.call_meta(handler, &[o, key], Value::NIL) };
+        let func = self.st.end() + 1;
+        self.st.ensure(func + 3 + NATIVE_ROOM);
+        self.st.stack[func - 1..func + 3].copy_from_slice(&[Value::NIL, handler, o, key]);
+        self.fuel -= 1;
+        let (reply, nargs, nres) = self.run_row(row, func + 1, 2);
+        match reply {
+            Ok(Outcome::Return) => {
+                let v = if nres > 0 { self.st.stack[func + 1 + nargs] } else { Value::NIL };
+                self.put(dst, v)
+            }
+            reply => self.replied(func + 1, nargs, nres, func, nret::FINISH, reply),
         }
-        self.replied(func + 1, nargs, nres, func, nret, reply)
     }
 
     /// `stack[dst] := o[key]`.
@@ -102,7 +107,7 @@ impl<'gc> Exec<'_, 'gc> {
                     if !v.is_nil() {
                         return self.put(dst, v);
                     }
-                    let handler = self.cx.meta_of(meta, Meta::Index);
+                    let handler = self.cx.index_of(meta);
                     if handler.is_nil() {
                         return self.put(dst, Value::NIL);
                     }
@@ -141,7 +146,7 @@ impl<'gc> Exec<'_, 'gc> {
                 }
             } else {
                 let meta = t.borrow().meta;
-                let handler = self.cx.meta_of(meta, Meta::Index);
+                let handler = self.cx.index_of(meta);
                 if handler.is_nil() {
                     return self.put(dst, Value::NIL);
                 }

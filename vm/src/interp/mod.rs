@@ -48,7 +48,7 @@ impl<'gc> Exec<'_, 'gc> {
     fn enter(&mut self, wake: Wake) -> Step {
         let flow = if self.cur.borrow().is_fresh() {
             self.cur.borrow_mut(self.cx.mc).status = Status::Running;
-            let nargs = self.st.stack.len() - 1;
+            let nargs = self.st.top - 1;
             self.drive(Act::Call { func: 0, nargs, nret: crate::thread::nret::THREAD })
         } else {
             self.cur.borrow_mut(self.cx.mc).status = Status::Running;

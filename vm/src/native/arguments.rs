@@ -1,6 +1,8 @@
 //! Checked arguments, with the errors of Lua's auxiliary library.
 use super::Call;
 use crate::code::names::{NameKind, function_name};
+use crate::context::Cx;
+use crate::thread::State;
 use crate::value::number::{parse_number, write_number};
 use crate::value::{Kind, Str, Table, Value};
 
@@ -125,10 +127,15 @@ impl<'gc> Call<'_, 'gc> {
     }
     /// An error message with the position of the Lua function that called this native, if one did.
     pub fn error(&self, message: impl AsRef<[u8]>) -> Value<'gc> {
-        let mut text = self.position(1);
-        text.extend_from_slice(message.as_ref());
-        self.cx.str_vec(text)
+        error_at(self.cx, self.state, message.as_ref())
     }
+}
+
+#[cold]
+pub(super) fn error_at<'gc>(cx: Cx<'gc>, state: &State<'gc>, message: &[u8]) -> Value<'gc> {
+    let mut text = state.position(0);
+    text.extend_from_slice(message);
+    cx.str_vec(text)
 }
 
 /// As arithmetic converts: numbers, and strings that are numbers.

@@ -296,6 +296,14 @@ impl<'a, 'gc> Call<'a, 'gc> {
     pub fn host<T: 'static>(&mut self) -> Option<&mut T> {
         self.host.downcast_mut::<T>()
     }
+    /// The same, or an error in these words.
+    #[inline]
+    pub fn host_or<T: 'static>(&mut self, words: &str) -> Result<&mut T, Value<'gc>> {
+        match self.host.downcast_mut::<T>() {
+            Some(host) => Ok(host),
+            None => Err(arguments::error_at(self.cx, self.state, words.as_bytes())),
+        }
+    }
     /// The phase the host said it is in.
     pub fn phase(&self) -> u32 {
         self.phase

@@ -84,7 +84,7 @@ pub struct State<'gc> {
     /// The native sequences of the frames of kind `Sequence`, in their order.
     #[collect(require_static)]
     pub(crate) sequences: Vec<Box<dyn Sequence>>,
-    /// The end of a list whose length is known at run time only.
+    /// The end of a list whose length is known at run time only. Before the first call: of the function and its arguments.
     #[collect(require_static)]
     pub(crate) top: usize,
 }
@@ -148,6 +148,7 @@ impl<'gc> ThreadObj<'gc> {
     /// A coroutine that will call `function` when it is first resumed.
     pub(crate) fn new(mc: &Mutation<'gc>, mut state: State<'gc>, function: Value<'gc>) -> Thread<'gc> {
         state.stack.push(function);
+        state.top = 1;
         Gc::new(
             mc,
             RefLock::new(ThreadObj {
@@ -163,13 +164,25 @@ impl<'gc> ThreadObj<'gc> {
             }),
         )
     }
-    /// Makes a thread that has ended, and that Lua has never seen, a fresh one that will call `function`.
+    /// Makes a thread that has ended, and that Lua has never seen, a fresh one that will call `function`. It has the stack that
+    /// the last one has had.
     pub(crate) fn revive(&mut self, function: Value<'gc>) {
         self.status = Status::Suspended;
         self.resumer = None;
         self.active = None;
         self.rare = None;
-        self.state.stack.push(function);
+        let stack = &mut self.state.stack;
+        stack.resize(stack.capacity(), Value::NIL);
+        self.state.ensure(1);
+        self.state.stack[0] = function;
+        self.state.top = 1;
+    }
+    /// The arguments of its first call.
+    pub(crate) fn set_arguments(&mut self, args: &[Value<'gc>]) {
+        let top = 1 + args.len();
+        self.state.ensure(top);
+        self.state.stack[1..top].copy_from_slice(args);
+        self.state.top = top;
     }
     pub(crate) fn rare(&self) -> Option<&Rare<'gc>> {
         self.rare.as_deref()
@@ -204,14 +217,14 @@ impl<'gc> State<'gc> {
         State { stack: Vec::with_capacity(8), frames: Vec::with_capacity(2), ..State::default() }
     }
     /// Empties it for another thread, if it is small enough to be kept for one.
-    pub(crate) fn emptied(mut self) -> Option<State<'gc>> {
-        if self.stack.capacity() > 256 || self.frames.capacity() > 64 || !self.sequences.is_empty() {
-            return None;
+    pub(crate) fn empty(&mut self) -> bool {
+        let small = self.stack.capacity() <= 256 && self.frames.capacity() <= 64 && self.sequences.is_empty();
+        if small {
+            self.stack.clear();
+            self.frames.clear();
+            self.top = 0;
         }
-        self.stack.clear();
-        self.frames.clear();
-        self.top = 0;
-        Some(self)
+        small
     }
     /// Makes sure that slots below `end` exist.
     #[inline(always)]

@@ -35,6 +35,8 @@ pub struct TableObj<'gc> {
     pub(crate) used: u32,
     /// As a metatable: bit i says that metamethod i is known to be absent. Cleared whenever a key may have come.
     pub(crate) absent: Cell<u32>,
+    /// As a metatable: where `__index` was found last.
+    pub(crate) index_at: Cell<u32>,
     /// As the collector last saw its metatable's `__mode`; bits of `value::weak`.
     pub(crate) weak: Cell<u8>,
     pub(crate) meta: Option<Table<'gc>>,
@@ -96,13 +98,20 @@ impl<'gc> TableObj<'gc> {
         self.meta
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn find_str(&self, key: Str<'gc>) -> Option<usize> {
-        if self.nodes.is_empty() {
-            return None;
+        // (without slots there is no node at any index)
+        let mask = self.nodes.len().wrapping_sub(1);
+        let i = key.hash() as usize & mask;
+        let node = self.nodes.get(i)?;
+        // The first look decides nearly always.
+        if node.key.identical(Value::str(key)) {
+            return Some(i);
         }
-        let mask = self.nodes.len() - 1;
-        let mut i = key.hash() as usize & mask;
+        if node.key.is_nil() { None } else { self.probe_str(key, i, mask) }
+    }
+    #[inline(never)]
+    fn probe_str(&self, key: Str<'gc>, mut i: usize, mask: usize) -> Option<usize> {
         loop {
             let node = &self.nodes[i];
             if let Some(s) = node.key.as_str() {
