@@ -1,18 +1,13 @@
-//! The clock, read once per use; texts in nginx's formats are remembered per second and thread.
+//! Times as texts in nginx's formats, remembered per second and thread.
 
 use std::cell::RefCell;
 use std::sync::LazyLock;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use ngx::clock::{self, Zone};
+pub use ngx::now::unix_ms as now_ms;
 
 /// Local time, as the system has it.
 pub static ZONE: LazyLock<Zone> = LazyLock::new(Zone::local);
-
-/// Milliseconds since 1970.
-pub fn now_ms() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| u64::try_from(d.as_millis()).unwrap_or(0))
-}
 
 /// `Sat, 21 Nov 2026 22:42:01 GMT`
 pub fn http_date(unix: i64) -> String {

@@ -46,7 +46,7 @@ impl Alarm {
 /// As `tokio::time::sleep`; to be polled inside a `LocalSet`.
 pub fn sleep(time: Duration) -> Alarm {
     // (as the runtime: what is too far away to be a time is thirty years away)
-    let now = Instant::now();
+    let now = Instant::from_std(crate::now::instant());
     Alarm::at(now.checked_add(time).unwrap_or(now + Duration::from_secs(86_400 * 365 * 30)))
 }
 

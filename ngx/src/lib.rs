@@ -18,6 +18,7 @@ pub mod encoding;
 pub mod gauges;
 pub mod headers;
 pub mod log;
+pub mod now;
 pub mod phase;
 mod pipe;
 pub mod regex;

@@ -8,6 +8,7 @@ pub mod head;
 pub mod lent;
 pub mod line;
 pub mod proxy;
+mod turn;
 pub mod wire;
 
 use std::future::Future;
@@ -170,7 +171,7 @@ async fn after(wire: &Wire) -> bool {
         return false;
     }
     let whole = wire.whole();
-    if wire.drained(true).await.is_err() || !whole {
+    if !wire.is_later() && wire.drained(true).await.is_err() || !whole {
         return false;
     }
     if reply.keep_alive && reply.framing != wire::Framing::Close {
@@ -203,7 +204,7 @@ async fn next_head(
     {
         return next;
     }
-    let mut since = Instant::now();
+    let mut since = Instant::from_std(ngx::now::instant());
     let mut begun = !wire.with_input(<[u8]>::is_empty);
     let mut reading = begun.then(|| Reading::new(&waiting.busy));
     // (the alarm is not touched per request unless it would be late)
@@ -229,7 +230,7 @@ async fn next_head(
             while alarm.as_mut().poll(cx).is_ready() {
                 let deadline = since + limit(begun);
                 let deadline = leaving.filter(|_| !begun).map_or(deadline, |last| last.min(deadline));
-                if deadline <= Instant::now() {
+                if deadline <= Instant::from_std(ngx::now::instant()) {
                     let late = || Next::Refused(wire.with_input(Bad::timed_out));
                     return Poll::Ready(Some(if begun { late() } else { Next::Over }));
                 }
@@ -247,7 +248,7 @@ async fn next_head(
         if !begun && !wire.with_input(<[u8]>::is_empty) {
             begun = true;
             reading.get_or_insert_with(|| Reading::new(&waiting.busy));
-            since = Instant::now();
+            since = Instant::from_std(ngx::now::instant());
             if since + limit(true) < alarm.deadline() {
                 alarm.as_mut().reset(since + limit(true));
             }

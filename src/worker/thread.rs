@@ -49,8 +49,8 @@ const HELPERS: usize = 2;
 
 /// The thread's whole life.
 pub fn run(job: Job) {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(HELPERS).build();
-    let runtime = match runtime {
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    let runtime = match ngx::now::follow(builder.enable_all().max_blocking_threads(HELPERS)).build() {
         Ok(runtime) => runtime,
         Err(error) => {
             let _ = job.started.send(Err((Level::Emerg, format!("cannot make a runtime: {error}"))));

@@ -5,10 +5,10 @@ use vm::value::table::TableRef;
 use vm::{Call, Cx, Outcome, Reply, Row, Value};
 
 use super::ngx_table::{meta, warn};
-use super::time::unix_ms;
 use super::{header, re, req, request, row_in, semaphore, ssl, worker};
 use crate::encoding;
 use crate::log::Level;
+use crate::now::unix_ms;
 use crate::phase::{ANY, Phase, WITH_REQUEST};
 
 static BASE64: &[Row] = &[

@@ -8,7 +8,7 @@ use vm::value::table::TableRef;
 use vm::{Call, Cx, Outcome, Reply, Row, Value};
 
 use super::row_in;
-use super::time::unix_ms;
+use crate::now::unix_ms;
 use crate::phase::ANY;
 use crate::shdict::{self, End, Mode, Zone};
 use crate::worker::Worker;

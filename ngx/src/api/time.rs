@@ -1,12 +1,13 @@
 //! ngx.sleep and the clock.
 use std::rc::Rc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use vm::{Call, Outcome, Reply, Row, Value, What};
 
 use super::{row_in, worker};
 use crate::clock;
 use crate::log::{Level, Log};
+use crate::now::{self, unix_ms};
 use crate::phase::{ANY, WAITING};
 use crate::request::Request;
 
@@ -14,7 +15,12 @@ pub static NATIVES: &[Row] = &[
     row_in("sleep", sleep, WAITING, "ngx.sleep(seconds): waits without blocking"),
     row_in("now", now, ANY, "ngx.now() -> seconds since the epoch, with milliseconds"),
     row_in("time", time, ANY, "ngx.time() -> seconds since the epoch"),
-    row_in("update_time", update_time, ANY, "ngx.update_time(): the clock is never stale here"),
+    row_in(
+        "update_time",
+        update_time,
+        ANY,
+        "ngx.update_time(): the time that ngx.now and the others give is read anew",
+    ),
     row_in("today", today, ANY, "ngx.today() -> yyyy-mm-dd, local time"),
     row_in("localtime", localtime, ANY, "ngx.localtime() -> yyyy-mm-dd hh:mm:ss, local time"),
     row_in("utctime", utctime, ANY, "ngx.utctime() -> yyyy-mm-dd hh:mm:ss, UTC"),
@@ -22,11 +28,6 @@ pub static NATIVES: &[Row] = &[
     row_in("http_time", http_time, ANY, "ngx.http_time(sec) -> as a header value"),
     row_in("parse_http_time", parse_http_time, ANY, "ngx.parse_http_time(str) -> seconds or nil"),
 ];
-
-/// Milliseconds since the epoch.
-pub(crate) fn unix_ms() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX))
-}
 
 /// Waits. The runtime's timer rounds a deadline up to its next millisecond, and then waits for that one to be over: short waits
 /// would take a millisecond more than in nginx, so that much is taken off.
@@ -95,6 +96,7 @@ fn time<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
 }
 
 fn update_time<'gc>(_: &mut Call<'_, 'gc>) -> Reply<'gc> {
+    now::update();
     Ok(Outcome::Return)
 }
 

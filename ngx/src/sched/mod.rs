@@ -96,24 +96,31 @@ impl Run {
                 request.lua.threads.current = Some(id);
             }
         };
-        let begun = catch_unwind(AssertUnwindSafe(|| {
-            worker.vm.begin(function, Lent { host: request, phase, fuel: &mut turn }, made)
-        }));
-        let Ok((id, step)) = begun else {
-            worker.poison(request);
-            request.lua.threads = outer;
-            return PhaseEnd::Failed;
+        let over = |host: &mut dyn Any| {
+            host.downcast_mut::<Request>().is_some_and(|request| {
+                let threads = &request.lua.threads;
+                threads.list.is_empty() && threads.killed.is_empty() && !output_due(request)
+            })
         };
-        let threads = &request.lua.threads;
-        if matches!(step, Step::Done) && threads.list.is_empty() && threads.killed.is_empty() && !output_due(request) {
-            worker.vm.bury(id);
-            worker.vm.collect(DEBT);
-            let gauges = &worker.setup.gauges;
-            gauges.scripts.add(1);
-            gauges.memory.set(worker.vm.memory() as u64);
-            request.lua.threads = outer;
-            return request.finish.take().map_or(PhaseEnd::Done, PhaseEnd::Finish);
-        }
+        let begun = catch_unwind(AssertUnwindSafe(|| {
+            worker.vm.begin(function, Lent { host: request, phase, fuel: &mut turn }, made, over)
+        }));
+        let (id, step) = match begun {
+            Ok(Some(waiting)) => waiting,
+            Ok(None) => {
+                worker.vm.collect(DEBT);
+                let gauges = &worker.setup.gauges;
+                gauges.scripts.add(1);
+                gauges.memory.set(worker.vm.memory() as u64);
+                request.lua.threads = outer;
+                return request.finish.take().map_or(PhaseEnd::Done, PhaseEnd::Finish);
+            }
+            Err(_) => {
+                worker.poison(request);
+                request.lua.threads = outer;
+                return PhaseEnd::Failed;
+            }
+        };
         let mut run = Run::new(worker.clone(), id);
         (run.first, run.turn) = (Some(First::Stepped(step)), turn);
         let going_on = async move {
@@ -248,6 +255,7 @@ impl Run {
     async fn pause(&mut self) {
         self.turn = TURN;
         tokio::task::yield_now().await;
+        crate::now::update();
         // A thread that never waits must not keep the others from being woken.
         while let Some((woken, wait)) = self.parked.now().await {
             self.wake(woken, wait);

@@ -70,7 +70,9 @@ fn stamp() -> u64 {
     thread_local! {
         static LAST: Cell<u64> = const { Cell::new(0) };
     }
-    let now = u64::try_from(START.get_or_init(Instant::now).elapsed().as_nanos()).unwrap_or(u64::MAX);
+    let now = crate::now::instant();
+    let age = now.saturating_duration_since(*START.get_or_init(|| now));
+    let now = u64::try_from(age.as_nanos()).unwrap_or(u64::MAX);
     LAST.with(|last| {
         last.set(now.max(last.get() + 1));
         last.get()
