@@ -5,6 +5,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::io::{self, IoSlice};
+use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -73,6 +74,8 @@ pub struct Wire {
     send_timeout: Cell<Duration>,
     /// How long the connection may wait for its next request.
     pub keepalive: Cell<Duration>,
+    /// The response waits for the end of the turn.
+    later: Cell<bool>,
     /// The request's head was there when the one before was answered.
     pub pipelined: Cell<bool>,
 }
@@ -105,6 +108,7 @@ impl Wire {
             gone: Cell::new(false),
             send_timeout: Cell::new(Duration::from_secs(60)),
             keepalive: Cell::new(Duration::from_secs(75)),
+            later: Cell::new(false),
             pipelined: Cell::new(false),
         }
     }
@@ -379,16 +383,43 @@ impl Wire {
         }
         Ok(())
     }
-    /// Nothing follows but these trailer lines; what there is goes out now, as far as the kernel takes it.
-    pub fn end(&self, trailers: &[u8]) {
+    /// Nothing follows but these trailer lines. A small response on a connection that stays goes out at the end of the turn, any
+    /// other one now, as far as the kernel takes it.
+    pub fn end(self: &Rc<Self>, trailers: &[u8]) {
         if !self.ended.replace(true) {
             if self.reply.get().is_some_and(|reply| reply.framing == Framing::Chunked) {
                 self.append(b"0\r\n");
                 self.append(trailers);
                 self.append(b"\r\n");
             }
-            // (a failure shows at the next look at `gone`)
-            let _ = self.write_now();
+            let stays = self.reply.get().is_some_and(|reply| reply.keep_alive) && !self.pipelined.get();
+            if stays && self.out.borrow().waiting < LARGE && !self.gone.get() {
+                self.later.set(true);
+                super::turn::write(self.clone());
+            } else {
+                // (a failure shows at the next look at `gone`)
+                let _ = self.write_now();
+            }
+        }
+    }
+    /// Whether the response goes out at the end of the turn.
+    pub fn is_later(&self) -> bool {
+        self.later.get()
+    }
+    /// The turn is over.
+    pub fn turn_over(self: Rc<Self>) {
+        self.later.set(false);
+        match self.write_now() {
+            Ok(true) => self.shrink(),
+            Ok(false) => {
+                tokio::task::spawn_local(async move {
+                    if self.drained(true).await.is_err() {
+                        self.stream.shutdown_write();
+                    }
+                });
+            }
+            // The connection's task will find that it broke.
+            Err(ClientGone) => {}
         }
     }
     /// The response came to its end, and is as long as its head says: the client knows where the next one begins.

@@ -1,5 +1,7 @@
 //! Responses on their way out: through the filters, the head's text in nginx's order, the framing.
 
+use std::rc::Rc;
+
 use std::io::Write;
 
 use ngx::bytes::Bytes;
@@ -128,7 +130,7 @@ fn commit(live: &Live, request: &mut Request) {
 async fn write(
     live: &Live,
     request: &mut Request,
-    wire: &crate::conn::wire::Wire,
+    wire: &Rc<crate::conn::wire::Wire>,
     flush: bool,
     last: bool,
 ) -> Result<(), ClientGone> {
