@@ -73,8 +73,8 @@ pub struct Vm {
 const BYTES_A_UNIT: f64 = 96.0;
 /// Between two cycles the heap grows by this part of what is alive; the cycle itself lets it grow by about two thirds more.
 const SLEEP: f64 = 0.28;
-/// Or by so many objects, where little is alive.
-const MIN_SLEEP: usize = 32_768;
+/// Or by so many objects, where little is alive: few enough that the next ones come into memory that the cache still has.
+const MIN_SLEEP: usize = 4096;
 /// Of its debt the collector pays so much at a time: marking costs 100 ns or more an object where the heap is large.
 const STEP: f64 = 1000.0;
 /// A slice's fuel while it owes more than that.
