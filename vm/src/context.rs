@@ -191,6 +191,8 @@ impl<'gc> Root<'gc> {
 const MAX_INTERNED: u32 = 100_000;
 /// So many empty stacks are kept.
 const MAX_SPARE_STATES: usize = 32;
+/// So many light threads that have ended are kept for the next ones: a host may have that many at a time, again and again.
+const MAX_SPARE_THREADS: usize = 1024;
 
 impl<'gc> Cx<'gc> {
     pub fn globals(self) -> Table<'gc> {
@@ -625,7 +627,7 @@ impl<'gc> Cx<'gc> {
             if t.status == crate::thread::Status::Done {
                 t.results = 0;
                 let mut spare = self.root.spare_threads.borrow_mut(self.mc);
-                if t.exposed || spare.len() >= MAX_SPARE_STATES {
+                if t.exposed || spare.len() >= MAX_SPARE_THREADS {
                     self.recycle(std::mem::take(&mut t.state));
                 } else {
                     if !t.state.empty() {
