@@ -98,12 +98,12 @@ struct Require {
 }
 
 fn require<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
-    let name = call.bytes(0)?;
+    let name = call.str(0)?;
     let loaded = registered(call, b"package.loaded")?;
-    let found = loaded.field(name);
+    let found = loaded.borrow().get_str(name);
     if found.truthy() {
         if found.identical(Value::light(LOADING)) {
-            let shown = String::from_utf8_lossy(name);
+            let shown = String::from_utf8_lossy(name.bytes());
             return Err(call.error(format!("loop or previous error loading module '{shown}'")));
         }
         return call.ret(found);
@@ -112,7 +112,6 @@ fn require<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     if loaders.as_table().is_none() {
         return Err(call.error("'package.loaders' must be a table"));
     }
-    let name = call.str(0)?;
     call.set_len(2);
     call.set_arg(0, Value::str(name));
     call.set_arg(1, loaders);

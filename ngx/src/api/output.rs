@@ -111,7 +111,26 @@ pub(crate) fn write_list(t: Table<'_>, out: &mut Vec<u8>, strict: bool, depth: u
     if depth > MAX_DEPTH {
         return Err("too many nested tables".into());
     }
-    // Every key must be a positive integer; holes count as nil.
+    let length = match t.borrow().list_len() {
+        Some(length) => length,
+        None => array_len(t)?,
+    };
+    for i in 1..=length {
+        let v = t.get_int(i);
+        match v.kind() {
+            Kind::Table(inner) => write_list(inner, out, strict, depth + 1)?,
+            Kind::Nil | Kind::Bool(_) | Kind::Light(_) if strict => {
+                return Err(format!("bad data type {} found", v.type_name()));
+            }
+            _ if write_scalar(v, out) => {}
+            _ => return Err(format!("bad data type {} found", v.type_name())),
+        }
+    }
+    Ok(())
+}
+
+/// The largest key. Every key must be a positive integer; holes count as nil.
+fn array_len(t: Table<'_>) -> Result<usize, String> {
     let mut max = 0.0;
     let mut key = Value::NIL;
     while let Ok(Some((k, _))) = t.next(key) {
@@ -124,18 +143,7 @@ pub(crate) fn write_list(t: Table<'_>, out: &mut Vec<u8>, strict: bool, depth: u
     if max > (t.borrow().count() * 2 + 1000) as f64 {
         return Err("non-array table found".into());
     }
-    for i in 1..=max as usize {
-        let v = t.get_int(i);
-        match v.kind() {
-            Kind::Table(inner) => write_list(inner, out, strict, depth + 1)?,
-            Kind::Nil | Kind::Bool(_) | Kind::Light(_) if strict => {
-                return Err(format!("bad data type {} found", v.type_name()));
-            }
-            _ if write_scalar(v, out) => {}
-            _ => return Err(format!("bad data type {} found", v.type_name())),
-        }
-    }
-    Ok(())
+    Ok(max as usize)
 }
 
 /// Why nothing can be sent.

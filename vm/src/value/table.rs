@@ -164,6 +164,10 @@ impl<'gc> TableObj<'gc> {
             None => Value::NIL,
         }
     }
+    /// How many items there are, where there is nothing but items (holes among them count).
+    pub fn list_len(&self) -> Option<usize> {
+        (self.used == 0).then_some(self.arr.len())
+    }
     /// A field by its name, without making a string value of it.
     pub fn field(&self, name: &[u8]) -> Value<'gc> {
         self.get_bytes(name)
