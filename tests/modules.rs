@@ -443,10 +443,11 @@ fn symbolic_links_can_be_refused() {
     std::os::unix::fs::symlink("file", html.join("link")).unwrap();
     std::os::unix::fs::symlink("real", html.join("sub")).unwrap();
     // (somebody else's: what the link points to is root's, the link is nobody's)
-    let others = rustix::process::geteuid().is_root();
-    if others {
-        std::os::unix::fs::symlink("file", html.join("theirs")).unwrap();
-        std::os::unix::fs::lchown(html.join("theirs"), Some(65534), Some(65534)).unwrap();
+    std::os::unix::fs::symlink("file", html.join("theirs")).unwrap();
+    let others = std::os::unix::fs::lchown(html.join("theirs"), Some(65534), Some(65534)).is_ok();
+    if !others {
+        eprintln!("SKIPPED: only root can make links that are somebody else's");
+        std::fs::remove_file(html.join("theirs")).unwrap();
     }
     let brief = |path: &str| ask(&server, path).split(' ').next().unwrap_or_default().to_string();
     for (path, status) in [

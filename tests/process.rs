@@ -3,7 +3,7 @@
 use std::io::{Read, Write};
 
 use crate::support::load::Client;
-use crate::support::{Prefix, Server, free_port, until};
+use crate::support::{Prefix, Server, free_port, signal, until};
 
 const ECHO: &str = "server { listen 127.0.0.1:PORT; return 200 one; }";
 
@@ -170,22 +170,16 @@ fn a_parent_supervises_the_server() {
 #[test]
 fn a_killed_server_is_replaced() {
     let server = Server::with_main("worker_processes 2;", PID, &[]);
-    for signal in ["KILL", "ABRT"] {
+    for name in ["KILL", "ABRT"] {
         let before = serving(&server);
-        assert!(
-            std::process::Command::new("kill")
-                .args([format!("-{signal}"), before.to_string()])
-                .status()
-                .unwrap()
-                .success()
-        );
+        signal(before, name);
         // (until the kernel has taken the old one down, it may still be the one that accepts)
         until("another server", || {
             let stream = std::net::TcpStream::connect(("127.0.0.1", server.port));
             assert!(stream.is_ok(), "refused: {stream:?}\n{}", server.log());
             !matches!(serving(&server), now if now == before || now == 0)
         });
-        let number = match signal {
+        let number = match name {
             "KILL" => 9,
             _ => 6,
         };
@@ -389,13 +383,12 @@ fn winch_rests_until_hup() {
         &format!("pid logs/nginx.pid; error_log logs/error.log notice; events {{}} http {{ {http} }}"),
     );
     assert!(prefix.command(&[]).status().unwrap().success());
-    let pid = prefix.read("logs/nginx.pid").trim().to_string();
-    let kill =
-        |signal: &str| assert!(std::process::Command::new("kill").args([signal, &pid]).status().unwrap().success());
-    kill("-WINCH");
+    let pid = prefix.read("logs/nginx.pid").trim().parse().unwrap();
+    let kill = |name: &str| signal(pid, name);
+    kill("WINCH");
     until("the server is gone", || prefix.read("logs/error.log").contains("exited with code 0"));
     assert!(prefix.read("logs/error.log").contains("signal 28 (SIGWINCH) received, stop accepting connections"));
-    kill("-HUP");
+    kill("HUP");
     let answered = || {
         let mut stream = std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
         stream.write_all(b"GET / HTTP/1.0\r\n\r\n").unwrap();
@@ -403,7 +396,7 @@ fn winch_rests_until_hup() {
         stream.read_to_string(&mut text).is_ok() && text.ends_with("one")
     };
     until("another serves", answered);
-    kill("-QUIT");
+    kill("QUIT");
     until("the pid file is gone", || prefix.read("logs/nginx.pid").is_empty());
 }
 

@@ -15,6 +15,7 @@ use std::process::ExitCode;
 
 use ngx::log::Level;
 
+use crate::conf::names::Names;
 use crate::conf::{self, Origin};
 use crate::log::{self, ErrorLog, LogFile, Plain};
 use crate::worker::{daemon, master, pid, server};
@@ -162,6 +163,7 @@ fn origin(flags: &Flags) -> Origin {
         globals: flags.globals.clone(),
         text: None,
         snapshot: None,
+        names: Names::System,
     }
 }
 

@@ -15,6 +15,8 @@ pub struct Peer {
     /// A port where nobody listens, which is nobody else's either.
     pub closed: u16,
     _taken: Socket,
+    /// The same for datagrams.
+    pub shut: u16,
     /// A port where connections are not taken until `open`.
     pub full: u16,
     open: Arc<AtomicBool>,
@@ -40,7 +42,7 @@ impl Peer {
         let taken = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
         taken.bind(&"127.0.0.1:0".parse::<std::net::SocketAddr>().unwrap().into()).unwrap();
         let closed = taken.local_addr().unwrap().as_socket().unwrap().port();
-        Peer { tcp, udp, closed, _taken: taken, full, open }
+        Peer { tcp, udp, closed, _taken: taken, shut: super::free_port(), full, open }
     }
     /// What waits for the gate goes on; or the gate is shut again.
     pub fn open(&self, open: bool) {

@@ -16,6 +16,15 @@ use super::peer::wait_for;
 /// Where the certificates are.
 pub const CERTIFICATES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/tls");
 
+/// Whether this processor can do it; says so where it cannot.
+pub fn supported() -> bool {
+    let supported = ngx::tls::is_supported();
+    if !supported {
+        eprintln!("SKIPPED: this processor is none that TLS can be had with");
+    }
+    supported
+}
+
 pub fn pem(name: &str) -> String {
     std::fs::read_to_string(format!("{CERTIFICATES}/{name}")).unwrap()
 }
@@ -61,6 +70,9 @@ impl TlsPeer {
             handshakes: Arc::default(),
             open: Arc::default(),
         };
+        if !supported() {
+            return peer;
+        }
         let config = Arc::new(config(&kind));
         let (connections, handshakes, gate) = (peer.connections.clone(), peer.handshakes.clone(), peer.open.clone());
         std::thread::spawn(move || {
