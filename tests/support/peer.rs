@@ -50,6 +50,8 @@ fn accept(listener: &TcpListener, over: &AtomicBool, each: impl Fn(TcpStream) + 
     SockRef::from(listener).set_read_timeout(LOOK).unwrap();
     while !over.load(Ordering::SeqCst) {
         if let Ok((stream, _)) = listener.accept() {
+            // (it has inherited the listener's)
+            stream.set_read_timeout(None).unwrap();
             let each = each.clone();
             std::thread::spawn(move || each(stream));
         }
