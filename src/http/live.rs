@@ -14,9 +14,10 @@ use ngx::request::{
     SubrequestResult, TempFile,
 };
 
+use super::phases::Next;
 use super::subrequest::{self, Captured};
 use super::{filter, response, vars};
-use crate::conf::regex::Captures;
+use crate::conf::regex::{Captures, Exceeded};
 use crate::conf::settings::Settings;
 use crate::conf::tree::{Http, Location, LocationId, Server, VarKind};
 use crate::conn::lent;
@@ -187,6 +188,11 @@ impl Live {
     pub fn log(&self, connection: u64) -> Rc<dyn Log> {
         let (worker, location) = (self.worker.clone(), self.at.get());
         Rc::new(crate::log::ForRequest::new(worker, location, self.server, self.listen, connection))
+    }
+    /// A pattern of the configuration was too much for this request.
+    pub fn exceeded(&self, request: &Request, exceeded: &Exceeded) -> Next {
+        self.say(request, Level::Alert, &exceeded.0);
+        Next::Status(500)
     }
     pub fn say(&self, request: &Request, level: Level, message: &str) {
         request.log.write(level, message.as_bytes(), Some(request));

@@ -161,7 +161,10 @@ async fn server_rewrite(live: &Live, request: &mut Request) -> Next {
 }
 
 fn find_location(live: &Live, request: &mut Request) -> Next {
-    let found = route::location(live.http(), live.server, &request.uri);
+    let found = match route::location(live.http(), live.server, &request.uri) {
+        Ok(found) => found,
+        Err(exceeded) => return live.exceeded(request, &exceeded),
+    };
     let (location, captures) = found.unwrap_or((live.server().root, None));
     live.enter(request, location);
     let location = live.location();
