@@ -3,6 +3,7 @@
 use std::io::{Read, Write};
 
 use crate::support::load::Client;
+use crate::support::peer::Peer;
 use crate::support::{Prefix, Server, free_port, signal, until};
 
 const ECHO: &str = "server { listen 127.0.0.1:PORT; return 200 one; }";
@@ -373,6 +374,47 @@ fn connections_are_limited() {
     few.write("conf/nginx.conf", "events { worker_connections 2; } http { server { listen 81; listen 82; } }");
     let said = String::from_utf8_lossy(&few.run(&["-t"]).stderr).into_owned();
     assert!(said.contains("[emerg] 2 worker_connections are not enough for 2 listening sockets\n"), "{said}");
+}
+
+/// What Lua opens counts, too: beyond `worker_connections` there is no more to be had, and what is closed can be had again.
+#[test]
+fn sockets_of_lua_are_limited() {
+    let peer = Peer::start();
+    let http = r#"lua_socket_log_errors off; server { listen 127.0.0.1:PORT;
+        location /sockets { content_by_lua_block {
+            local held, udp = {}, ngx.var.arg_udp
+            for i = 1, 7 do
+                local s = udp and ngx.socket.udp() or ngx.socket.tcp()
+                local ok, err = s[udp and "setpeername" or "connect"](s, "127.0.0.1", PEER)
+                ngx.print(ok or err, " ")
+                held[i] = ok and s
+            end
+            for _, s in pairs(held) do if s then s:close() end end
+        } }
+        location /pool { content_by_lua_block {
+            for i = 1, 7 do
+                local s = ngx.socket.tcp()
+                local ok, err = s:connect("127.0.0.1", PEER, { pool = "p" .. i })
+                ngx.print(ok and s:setkeepalive(0) or err, " ")
+            end
+        } } }"#
+        .replace("PEER", &peer.tcp.to_string());
+    // One listens, one is for the parent, one asks, and five are left.
+    let conf = format!(
+        "daemon off; user root; pid logs/nginx.pid; error_log logs/error.log info; events {{ worker_connections 8; }} http {{ {http} }}"
+    );
+    let server = Server::with_conf(&conf, &[], &[]);
+    let some = "1 1 1 1 1 error error ";
+    for path in ["/sockets", "/sockets?udp=1", "/sockets"] {
+        assert_eq!(server.body(path), some, "{path}\n{}", server.log());
+    }
+    assert_eq!(server.log().matches("[alert]").count(), 6, "{}", server.log());
+    let line =
+        "8 worker_connections are not enough, client: 127.0.0.1, server: , request: \"GET /sockets?udp=1 HTTP/1.0\"";
+    assert!(server.log().contains(line), "{}", server.log());
+    // Connections that wait in a pool keep their places.
+    assert_eq!(server.body("/pool"), some);
+    assert_eq!(server.body("/sockets"), "error ".repeat(7));
 }
 
 /// WINCH lets a daemon's server go with its last request; the parent stays, and HUP brings another.

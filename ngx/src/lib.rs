@@ -21,6 +21,7 @@ pub mod log;
 pub mod now;
 pub mod phase;
 mod pipe;
+pub mod places;
 pub mod regex;
 pub mod request;
 pub mod resolver;
