@@ -118,6 +118,85 @@ fn a_body_that_does_not_come() {
     assert_eq!(server.log().matches("ended: client aborted abc").count(), 1, "{}", server.log());
 }
 
+/// A form that comes in parts, read as the libraries for uploads do it: up to the boundary, a header a line, the body in pieces
+/// that never are longer than asked for, with part of a boundary in it, however the bytes come in.
+const FORM: &str = r#"
+    local boundary = ngx.req.get_headers().content_type:match('boundary=(.*)')
+    local sock = assert(ngx.req.socket())
+    sock:settimeout(60000)
+    local out, size = {}, tonumber(ngx.var.arg_size)
+    local function note(...) out[#out + 1] = table.concat({ ... }, ' ') end
+    local to_part, to_next = sock:receiveuntil('--' .. boundary), sock:receiveuntil('\r\n--' .. boundary)
+    -- (what stands before the first boundary belongs to nobody)
+    repeat local data = assert(to_part(size)) until #data < size
+    if #(to_part(size) or '') > 0 then note('more') end
+    while true do
+        local tail = assert(sock:receive(2))
+        if tail == '--' then break end
+        if tail ~= '\r\n' then note('odd', tail) break end
+        for line in function() return assert(sock:receive()) end do
+            if line == '' then break end
+            note('header', line)
+        end
+        local body, longest = {}, 0
+        while true do
+            local data, err = to_next(size)
+            if err then note('error', err) break end
+            if not data then break end
+            body[#body + 1], longest = data, math.max(longest, #data)
+        end
+        body = table.concat(body)
+        note('body', #body, ngx.md5(body), longest <= size and 'in pieces' or 'too long')
+    end
+    local rest, err = sock:receive('*a')
+    note('rest', tostring(rest))
+    ngx.header.content_length = #table.concat(out, '\n')
+    ngx.print(table.concat(out, '\n'))
+"#;
+
+#[test]
+fn forms_are_read_in_pieces() {
+    let server = server(&[("/form", FORM)]);
+    let file: String = (0..3000).map(|n| ["x", "\r\n", "-", "--bou", "\r\n--bound", "\n"][n % 6]).collect();
+    let parts = [("name=\"a\"", "value"), ("name=\"f\"; filename=\"f.bin\"", &file), ("name=\"e\"", "")];
+    let mut body = "preface\r\n".to_string();
+    for (what, text) in parts {
+        body.push_str(&format!("--boundary\r\nContent-Disposition: form-data; {what}\r\n\r\n{text}\r\n"));
+    }
+    body.push_str("--boundary--\r\nafterwards");
+    let text = |bytes: &str| format!("{} {}", bytes.len(), digest(bytes));
+    let mut expected = String::new();
+    for (what, bytes) in parts {
+        expected.push_str(&format!("header Content-Disposition: form-data; {what}\nbody {} in pieces\n", text(bytes)));
+    }
+    expected.push_str("rest \r\nafterwards");
+    let head = |size: usize| {
+        format!(
+            "POST /form?size={size} HTTP/1.1\r\nHost: h\r\nConnection: close\r\nContent-Type: multipart/form-data; boundary=boundary\r\nContent-Length: {}\r\n\r\n",
+            body.len()
+        )
+    };
+    for size in [1, 7, 10, 4096] {
+        // At once; and in pieces that end in the middle of boundaries.
+        for piece in [body.len(), 5] {
+            let mut client = TcpStream::connect(("127.0.0.1", server.port)).unwrap();
+            client.set_nodelay(true).unwrap();
+            client.write_all(head(size).as_bytes()).unwrap();
+            body.as_bytes().chunks(piece).for_each(|piece| client.write_all(piece).unwrap());
+            let mut answer = String::new();
+            client.read_to_string(&mut answer).unwrap();
+            let (_, answer) = answer.split_once("\r\n\r\n").unwrap();
+            assert_eq!(answer, expected, "{size} {piece}\n{}", server.log());
+        }
+    }
+}
+
+/// MD5 in hexadecimal digits.
+fn digest(text: &str) -> String {
+    use md5::Digest;
+    md5::Md5::digest(text).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 const UPGRADE: &str = "GET /raw HTTP/1.1\r\nHost: localhost\r\nUpgrade: mine\r\n\r\n";
 
 #[test]

@@ -32,6 +32,7 @@ pub mod stream;
 pub mod thread_pool;
 mod timers;
 pub mod tls;
+pub mod trace;
 pub mod uri;
 pub mod worker;
 

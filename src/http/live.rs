@@ -13,6 +13,7 @@ use ngx::request::{
     Body, BodyError, ClientGone, Downstream, Exchange, Local, LuaConf, NoVariable, Request, SubrequestOptions,
     SubrequestResult, TempFile,
 };
+use ngx::trace::{self, Word};
 
 use super::phases::Next;
 use super::subrequest::{self, Captured};
@@ -309,7 +310,7 @@ impl Exchange for Live {
     }
 
     fn send<'a>(&'a self, request: &'a mut Request, flush: bool, last: bool) -> Local<'a, Result<(), ClientGone>> {
-        Box::pin(response::send_lua(self, request, flush, last))
+        Box::pin(trace::over(Word::Respond, trace::note(String::new), response::send_lua(self, request, flush, last)))
     }
 
     fn variable(&self, request: &Request, name: &[u8]) -> Result<Option<Vec<u8>>, NoVariable> {
@@ -383,7 +384,7 @@ impl Exchange for Live {
 impl Live {
     /// Sends what the server's own handlers have pending.
     pub async fn reply(&self, request: &mut Request, flush: bool, last: bool) -> Result<(), ClientGone> {
-        response::send(self, request, flush, last).await
+        trace::over(Word::Respond, trace::note(String::new), response::send(self, request, flush, last)).await
     }
 
     /// Part of a file as response body, past all filters; the head is out.

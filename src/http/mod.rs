@@ -25,6 +25,7 @@ use ngx::headers::Headers;
 use ngx::log::Level;
 use ngx::phase::Phase;
 use ngx::request::{Body, Connection, Output, Request, ResponseHead};
+use ngx::trace::{self, Word};
 
 use crate::conf::value::Value;
 use crate::conn::Head;
@@ -36,7 +37,18 @@ use crate::worker::Worker;
 use live::Live;
 
 /// Handles one request; the response goes out over the wire.
-pub async fn serve(worker: Rc<Worker>, wire: Rc<Wire>, client: Rc<Connection>, listen: usize, head: Box<Head>) {
+pub fn serve(
+    worker: Rc<Worker>,
+    wire: Rc<Wire>,
+    client: Rc<Connection>,
+    listen: usize,
+    head: Box<Head>,
+) -> impl Future<Output = ()> {
+    let line = trace::note(|| String::from_utf8_lossy(&head.request_line).into_owned());
+    trace::over(Word::Request, line, handle(worker, wire, client, listen, head))
+}
+
+async fn handle(worker: Rc<Worker>, wire: Rc<Wire>, client: Rc<Connection>, listen: usize, head: Box<Head>) {
     let head = *head;
     let target = uri::split(&head.target);
     let host = match (target.host, head.headers.first(b"host")) {

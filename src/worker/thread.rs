@@ -17,6 +17,7 @@ use super::{Counts, Worker, vm};
 use crate::conf::tree::{Http, Main};
 use crate::log::Plain;
 use ngx::stream::Stream;
+use ngx::trace::{self, Word};
 
 /// What the server wants of a worker.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -225,6 +226,8 @@ async fn accept(worker: Rc<Worker>, listener: Listener, listen: usize, log: Rc<P
                     continue;
                 };
                 let stream = stream.at(place);
+                let from = trace::note(|| String::from_utf8_lossy(&client.remote_addr).into_owned());
+                trace::at(Word::Accept, from);
                 let open = Open::new(worker.counts.clone());
                 worker.open.set(worker.open.get() + 1);
                 let worker = worker.clone();
