@@ -50,6 +50,11 @@ impl Lines {
 struct Note(String);
 
 impl Visit for Note {
+    fn record_str(&mut self, field: &Field, value: &str) {
+        if field.name() == "note" {
+            self.0 = value.to_string();
+        }
+    }
     fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
         if field.name() == "note" {
             self.0 = format!("{value:?}");
