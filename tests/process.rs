@@ -346,6 +346,16 @@ fn connections_are_limited() {
     );
     let server = Server::with_conf(&conf, &[], &[]);
     let mut idle: Vec<Client> = (0..3).map(|_| Client::new(server.port)).collect();
+    // (the first two once more, so that the third has been idle for longest)
+    for at in [0, 1, 2, 0, 1] {
+        idle[at].send("/");
+        assert_eq!(idle[at].answer(), (200, "one".into()));
+    }
+    let mut fourth = Client::new(server.port);
+    fourth.send("/");
+    assert_eq!(fourth.answer(), (200, "one".into()));
+    assert!(idle[2].ends(), "{}", server.log());
+    idle[2] = fourth;
     for client in &mut idle {
         client.send("/");
         assert_eq!(client.answer(), (200, "one".into()));

@@ -41,6 +41,10 @@ impl Places {
             Place(self.clone())
         })
     }
+    /// Whether it will soon matter who goes first: less than a sixteenth is free.
+    pub fn are_scarce(&self) -> bool {
+        self.taken.get().saturating_mul(16) > self.most.saturating_mul(15)
+    }
     /// What the log says where there is none left.
     pub fn words(&self) -> String {
         format!("{} worker_connections are not enough", self.all)

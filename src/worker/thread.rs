@@ -249,8 +249,8 @@ async fn accept(worker: Rc<Worker>, listener: Listener, listen: usize, log: Rc<P
     }
 }
 
-/// Where there are too many connections, the oldest idle client is asked to go (in nginx it is the one that has been idle for
-/// longest); whether there was one.
+/// Where there are too many connections, the client that has been idle for longest is asked to go: the first in the queue of those
+/// who wait for `quit`, where each stands since it came, or since its last request once places became scarce. Whether there was one.
 fn make_room(worker: &Worker, log: &Plain) -> bool {
     let idle = worker.open.get() > worker.active.get();
     if idle {
