@@ -64,18 +64,21 @@ mod seams {
 mod seams {
     use super::Word;
 
-    pub type Note = ();
+    /// Nothing.
+    pub struct Note;
 
     #[inline(always)]
-    pub fn note(_: impl FnOnce() -> String) -> Note {}
+    pub fn note(_: impl FnOnce() -> String) -> Note {
+        Note
+    }
     #[inline(always)]
-    pub fn at(_: Word, (): Note) {}
+    pub fn at(_: Word, _: Note) {}
     #[inline(always)]
-    pub fn during<T>(_: Word, (): Note, job: impl FnOnce() -> T) -> T {
+    pub fn during<T>(_: Word, _: Note, job: impl FnOnce() -> T) -> T {
         job()
     }
     #[inline(always)]
-    pub fn over<J: Future>(_: Word, (): Note, job: J) -> J {
+    pub fn over<J: Future>(_: Word, _: Note, job: J) -> J {
         job
     }
 }
