@@ -36,7 +36,7 @@ fn producer_and_consumer_over_a_semaphore() {
         "local sema, queue, out = require('ngx.semaphore').new(), {}, {}
          local consumer = ngx.thread.spawn(function()
              while true do
-                 assert(sema:wait(10))
+                 assert(sema:wait(60))
                  local item = table.remove(queue, 1)
                  if item == 'end' then return #out end
                  out[#out + 1] = item
@@ -60,7 +60,7 @@ fn ten_threads_three_at_a_time() {
          local now, most, threads, order = 0, 0, {}, {}
          for i = 1, 10 do
              threads[i] = ngx.thread.spawn(function()
-                 assert(sema:wait(10))
+                 assert(sema:wait(60))
                  now = now + 1 most = math.max(most, now) order[#order + 1] = i
                  ngx.sleep(0.002)
                  now = now - 1
@@ -90,7 +90,7 @@ fn two_fetches_at_once_and_the_first_of_two() {
              local ok1, one = ngx.thread.wait(a)
              local ok2, two = ngx.thread.wait(b)
              ngx.say(ok1, ' ', one, ' ', ok2, ' ', two)
-             local slow = ngx.thread.spawn(function() ngx.sleep(30) return 'slow' end)
+             local slow = ngx.thread.spawn(function() ngx.sleep(600) return 'slow' end)
              local fast = ngx.thread.spawn(fetch, 'fast')
              ngx.say(ngx.thread.wait(slow, fast))
              ngx.say(ngx.thread.kill(slow))"

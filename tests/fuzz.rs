@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use ngx::bytes::Bytes;
 use perilune::conf::directives::{Block, TABLES};
+use perilune::conf::names::Names;
 use perilune::conf::{Origin, load};
 use perilune::conn::head::{self, Limits};
 
@@ -170,6 +171,8 @@ fn judge(text: &[u8]) -> Result<(), String> {
         globals: None,
         text: None,
         snapshot: Some(Arc::from([(path, text.to_vec())])),
+        // (made-up names are nothing to ask real name servers for)
+        names: Names::Nobody,
     };
     load(&origin, &mut Vec::new()).map(drop)
 }

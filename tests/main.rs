@@ -29,6 +29,8 @@ mod support;
 mod tidy;
 mod tls;
 mod tls_conf;
+#[cfg(feature = "trace")]
+mod trace;
 mod waiting;
 mod waiting_everywhere;
 mod wire;

@@ -3,7 +3,8 @@
 use std::io::{Read, Write};
 
 use crate::support::load::Client;
-use crate::support::{Prefix, Server, free_port, until};
+use crate::support::peer::Peer;
+use crate::support::{Prefix, Server, free_port, signal, until};
 
 const ECHO: &str = "server { listen 127.0.0.1:PORT; return 200 one; }";
 
@@ -70,13 +71,14 @@ fn usr1_reopens_the_logs() {
 fn other_signals_are_noted_only() {
     let server = Server::start(ECHO, &[]);
     for (signal, line) in [
-        ("ALRM", "signal 14 (SIGALRM) received"),
-        ("IO", "signal 29 (SIGIO) received"),
-        ("USR2", "signal 12 (SIGUSR2) received, ignoring"),
-        ("WINCH", "signal 28 (SIGWINCH) received, ignoring"),
+        ("ALRM", "signal 14 (SIGALRM) received from PID\n"),
+        ("IO", "signal 29 (SIGIO) received from PID\n"),
+        ("USR2", "signal 12 (SIGUSR2) received from PID, ignoring\n"),
+        ("WINCH", "signal 28 (SIGWINCH) received from PID, ignoring\n"),
     ] {
+        let line = line.replace("PID", &std::process::id().to_string());
         server.signal(signal);
-        until(signal, || server.log().contains(line));
+        until(signal, || server.log().contains(&line));
     }
     assert!(!server.body("/").is_empty());
 }
@@ -170,27 +172,21 @@ fn a_parent_supervises_the_server() {
 #[test]
 fn a_killed_server_is_replaced() {
     let server = Server::with_main("worker_processes 2;", PID, &[]);
-    for signal in ["KILL", "ABRT"] {
+    for name in ["KILL", "ABRT"] {
         let before = serving(&server);
-        assert!(
-            std::process::Command::new("kill")
-                .args([format!("-{signal}"), before.to_string()])
-                .status()
-                .unwrap()
-                .success()
-        );
+        signal(before, name);
         // (until the kernel has taken the old one down, it may still be the one that accepts)
         until("another server", || {
             let stream = std::net::TcpStream::connect(("127.0.0.1", server.port));
             assert!(stream.is_ok(), "refused: {stream:?}\n{}", server.log());
             !matches!(serving(&server), now if now == before || now == 0)
         });
-        let number = match signal {
+        let number = match name {
             "KILL" => 9,
             _ => 6,
         };
         let log = server.log();
-        assert!(log.contains("signal 17 (SIGCHLD) received"), "{log}");
+        assert!(log.contains(&format!("signal 17 (SIGCHLD) received from {before}\n")), "{log}");
         assert!(
             log.contains("[alert] ") && log.contains(&format!("worker process {before} exited on signal {number}")),
             "{log}"
@@ -213,13 +209,13 @@ fn a_reload_keeps_the_server_and_its_dictionaries() {
     assert_eq!(first[1], second[1], "the process is the same");
     assert!(second[2].parse::<u32>().unwrap() > 2, "{second:?}");
     // Other limits need another process.
-    server.prefix.write("conf/nginx.conf", &format!("worker_rlimit_nofile 777; {conf}"));
+    server.prefix.write("conf/nginx.conf", &format!("worker_rlimit_nofile 777; {}", conf.replace("one ", "three ")));
     server.signal("HUP");
-    // (until it has its order, the old one accepts too)
+    // (until they have their orders, the old ones accept too)
     let third = std::cell::RefCell::new(String::new());
     until("another process", || {
         *third.borrow_mut() = server.body("/");
-        third.borrow().starts_with("one ")
+        third.borrow().starts_with("three ")
     });
     let third = words(&third.borrow());
     assert_ne!(second[1], third[1]);
@@ -302,7 +298,8 @@ fn a_server_ends_with_its_parent() {
         let status = std::fs::read_to_string(format!("/proc/{child}/status")).unwrap_or_default();
         status.is_empty() || status.contains("State:\tZ")
     });
-    assert!(std::net::TcpListener::bind(("127.0.0.1", server.port)).is_ok());
+    // (its first thread may be gone before the others, and what they have open)
+    until("the port is free", || std::net::TcpListener::bind(("127.0.0.1", server.port)).is_ok());
 }
 
 /// What `env` names, and TZ, is there for Lua; with a parent or without one.
@@ -349,6 +346,16 @@ fn connections_are_limited() {
     );
     let server = Server::with_conf(&conf, &[], &[]);
     let mut idle: Vec<Client> = (0..3).map(|_| Client::new(server.port)).collect();
+    // (the first two once more, so that the third has been idle for longest)
+    for at in [0, 1, 2, 0, 1] {
+        idle[at].send("/");
+        assert_eq!(idle[at].answer(), (200, "one".into()));
+    }
+    let mut fourth = Client::new(server.port);
+    fourth.send("/");
+    assert_eq!(fourth.answer(), (200, "one".into()));
+    assert!(idle[2].ends(), "{}", server.log());
+    idle[2] = fourth;
     for client in &mut idle {
         client.send("/");
         assert_eq!(client.answer(), (200, "one".into()));
@@ -379,6 +386,47 @@ fn connections_are_limited() {
     assert!(said.contains("[emerg] 2 worker_connections are not enough for 2 listening sockets\n"), "{said}");
 }
 
+/// What Lua opens counts, too: beyond `worker_connections` there is no more to be had, and what is closed can be had again.
+#[test]
+fn sockets_of_lua_are_limited() {
+    let peer = Peer::start();
+    let http = r#"lua_socket_log_errors off; server { listen 127.0.0.1:PORT;
+        location /sockets { content_by_lua_block {
+            local held, udp = {}, ngx.var.arg_udp
+            for i = 1, 7 do
+                local s = udp and ngx.socket.udp() or ngx.socket.tcp()
+                local ok, err = s[udp and "setpeername" or "connect"](s, "127.0.0.1", PEER)
+                ngx.print(ok or err, " ")
+                held[i] = ok and s
+            end
+            for _, s in pairs(held) do if s then s:close() end end
+        } }
+        location /pool { content_by_lua_block {
+            for i = 1, 7 do
+                local s = ngx.socket.tcp()
+                local ok, err = s:connect("127.0.0.1", PEER, { pool = "p" .. i })
+                ngx.print(ok and s:setkeepalive(0) or err, " ")
+            end
+        } } }"#
+        .replace("PEER", &peer.tcp.to_string());
+    // One listens, one is for the parent, one asks, and five are left.
+    let conf = format!(
+        "daemon off; user root; pid logs/nginx.pid; error_log logs/error.log info; events {{ worker_connections 8; }} http {{ {http} }}"
+    );
+    let server = Server::with_conf(&conf, &[], &[]);
+    let some = "1 1 1 1 1 error error ";
+    for path in ["/sockets", "/sockets?udp=1", "/sockets"] {
+        assert_eq!(server.body(path), some, "{path}\n{}", server.log());
+    }
+    assert_eq!(server.log().matches("[alert]").count(), 6, "{}", server.log());
+    let line =
+        "8 worker_connections are not enough, client: 127.0.0.1, server: , request: \"GET /sockets?udp=1 HTTP/1.0\"";
+    assert!(server.log().contains(line), "{}", server.log());
+    // Connections that wait in a pool keep their places.
+    assert_eq!(server.body("/pool"), some);
+    assert_eq!(server.body("/sockets"), "error ".repeat(7));
+}
+
 /// WINCH lets a daemon's server go with its last request; the parent stays, and HUP brings another.
 #[test]
 fn winch_rests_until_hup() {
@@ -389,13 +437,13 @@ fn winch_rests_until_hup() {
         &format!("pid logs/nginx.pid; error_log logs/error.log notice; events {{}} http {{ {http} }}"),
     );
     assert!(prefix.command(&[]).status().unwrap().success());
-    let pid = prefix.read("logs/nginx.pid").trim().to_string();
-    let kill =
-        |signal: &str| assert!(std::process::Command::new("kill").args([signal, &pid]).status().unwrap().success());
-    kill("-WINCH");
+    let pid = prefix.read("logs/nginx.pid").trim().parse().unwrap();
+    let kill = |name: &str| signal(pid, name);
+    kill("WINCH");
     until("the server is gone", || prefix.read("logs/error.log").contains("exited with code 0"));
-    assert!(prefix.read("logs/error.log").contains("signal 28 (SIGWINCH) received, stop accepting connections"));
-    kill("-HUP");
+    let line = format!("signal 28 (SIGWINCH) received from {}, stop accepting connections\n", std::process::id());
+    assert!(prefix.read("logs/error.log").contains(&line));
+    kill("HUP");
     let answered = || {
         let mut stream = std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
         stream.write_all(b"GET / HTTP/1.0\r\n\r\n").unwrap();
@@ -403,8 +451,24 @@ fn winch_rests_until_hup() {
         stream.read_to_string(&mut text).is_ok() && text.ends_with("one")
     };
     until("another serves", answered);
-    kill("-QUIT");
+    kill("QUIT");
     until("the pid file is gone", || prefix.read("logs/nginx.pid").is_empty());
+}
+
+/// The server's signals are blocked in its threads; the programs that Lua starts have theirs.
+#[test]
+fn started_programs_have_all_signals() {
+    let http = r#"server { listen 127.0.0.1:PORT; location / { content_by_lua_block {
+        for line in io.lines("/proc/thread-self/status") do if line:find("^SigBlk") then ngx.say(line) end end
+        local command = "grep SigBlk /proc/self/status"
+        ngx.print(io.popen(command):read("*a"))
+        ngx.print(require("ngx.pipe").spawn(command):stdout_read_all())
+    } } }"#;
+    let server = Server::start(http, &[]);
+    let body = server.body("/");
+    let lines: Vec<&str> = body.lines().collect();
+    assert!(lines.len() == 3 && lines[0] != lines[1], "{body}");
+    assert_eq!(lines[1..], ["SigBlk:\t0000000000000000"; 2]);
 }
 
 /// A stop reaches the server that only finishes its requests, too.

@@ -97,7 +97,7 @@ fn memcached() {
     });
     let rows = [
         (
-            "local m = require('resty.memcached'):new() m:set_timeout(10000) ngx.say(m:connect('127.0.0.1', port))
+            "local m = require('resty.memcached'):new() m:set_timeout(60000) ngx.say(m:connect('127.0.0.1', port))
              ngx.say(m:set('dog', 'an animal', 0, 7)) ngx.say(m:get('dog')) ngx.say(m:get('cat')) ngx.say(m:add('dog', 'x'))
              ngx.say(m:set('a b', 'key with a blank')) ngx.say((m:get('a b'))) ngx.say(m:delete('dog'), m:delete('dog'))
              ngx.say(m:set('n', 41)) ngx.say(m:incr('n', 1)) ngx.say(m:incr('none', 1)) ngx.say(m:version())
@@ -180,7 +180,7 @@ fn dns() {
         return;
     }
     const NEW: &str = "local resolver = require('resty.dns.resolver')
-        local r = assert(resolver:new { nameservers = { { '127.0.0.1', port } }, retrans = 1, timeout = 10000 }) ";
+        local r = assert(resolver:new { nameservers = { { '127.0.0.1', port } }, retrans = 1, timeout = 60000 }) ";
     let with = |code: &str| format!("{NEW}{code}");
     let rows = [
         (
@@ -203,7 +203,7 @@ fn dns() {
         // Several at once, each with its own socket.
         (
             with("local t = {} for i = 1, 20 do t[i] = ngx.thread.spawn(function()
-                  local r = resolver:new { nameservers = { { '127.0.0.1', port } } } return r:query(i % 2 == 0 and 'www.example' or 'alias.example') end) end
+                  local r = resolver:new { nameservers = { { '127.0.0.1', port } }, timeout = 60000 } return r:query(i % 2 == 0 and 'www.example' or 'alias.example') end) end
                   local n = 0 for i = 1, 20 do local ok, a = ngx.thread.wait(t[i]) n = n + #a end ngx.say(n)"),
             "40\n",
         ),

@@ -18,12 +18,12 @@ fn start() -> Server {
             } }
             location = /killed { content_by_lua_block {
                 local sema = require('ngx.semaphore').new()
-                local t = ngx.thread.spawn(function() sema:wait(30) end)
+                local t = ngx.thread.spawn(function() sema:wait(600) end)
                 while not go do ngx.sleep(0.001) end
                 ngx.thread.kill(t) ngx.say('done')
             } }
             location = /left { content_by_lua_block {
-                ngx.thread.spawn(function() ngx.sleep(30) end)
+                ngx.thread.spawn(function() ngx.sleep(600) end)
                 while not go do ngx.sleep(0.001) end
                 ngx.say('done') ngx.exit(200)
             } }

@@ -2,42 +2,54 @@
 
 use std::time::Duration;
 
+use rustix::process::{Resource, getrlimit, setrlimit};
+
 use crate::support::{Server, load::Client};
 
 fn start(http: &str) -> Server {
-    // Two thousand sockets, and the other tests' beside them.
-    let mut limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
-    limit.current = limit.maximum;
-    rustix::process::setrlimit(rustix::process::Resource::Nofile, limit).unwrap();
     let conf = format!(
-        "daemon off; worker_processes 1; worker_rlimit_nofile 8192; pid logs/nginx.pid; error_log logs/error.log warn;
-         events {{ worker_connections 4096; }} http {{ {http} }}"
+        "daemon off; worker_processes 1; pid logs/nginx.pid; error_log logs/error.log warn;
+         events {{ worker_connections {}; }} http {{ {http} }}",
+        open_files()
     );
     Server::with_conf(&conf, &[], &[])
 }
 
+/// How many files this program and the servers it starts may each have open: as many as the system lets us have.
+fn open_files() -> u64 {
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    setrlimit(Resource::Nofile, limit).unwrap();
+    limit.current.unwrap_or(4096).min(4096)
+}
+
 #[test]
 fn a_thousand_sleeping_requests_wait_at_once() {
-    const REQUESTS: usize = 1000;
+    // (the other tests have files open, too)
+    let count = usize::try_from(open_files() / 3).map_or(1000, |room| room.min(1000));
+    if count < 1000 {
+        eprintln!("no more than {count} requests, for want of file descriptors");
+    }
     let server = start(
-        "init_by_lua_block { counts = { waiting = 0, most = 0 } }
+        &"init_by_lua_block { counts = { waiting = 0, most = 0 } }
         server {
             listen 127.0.0.1:PORT backlog=2048;
             location = /sleep { content_by_lua_block {
                 counts.waiting = counts.waiting + 1
                 -- Each sleeps until all of them are asleep: if one held up another, none would wake.
                 counts.most = math.max(counts.most, counts.waiting)
-                repeat ngx.sleep(0.1) until counts.most == 1000
+                repeat ngx.sleep(0.1) until counts.most == COUNT
                 counts.waiting = counts.waiting - 1
                 ngx.say(counts.most)
             } }
             location = /waiting { content_by_lua_block { ngx.say(counts.waiting) } }
-        }",
+        }"
+        .replace("COUNT", &count.to_string()),
     );
-    let mut clients: Vec<Client> = (0..REQUESTS).map(|_| Client::new(server.port)).collect();
+    let mut clients: Vec<Client> = (0..count).map(|_| Client::new(server.port)).collect();
     clients.iter_mut().for_each(|client| client.send("/sleep"));
     for client in &mut clients {
-        assert_eq!(client.answer(), (200, format!("{REQUESTS}\n")), "{}", server.log());
+        assert_eq!(client.answer(), (200, format!("{count}\n")), "{}", server.log());
     }
     assert_eq!(server.body("/waiting"), "0\n");
     assert_eq!(server.log(), "");

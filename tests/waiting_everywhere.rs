@@ -27,7 +27,7 @@ local semaphores = setmetatable({}, { __index = function(t, cell)
     return t[cell]
 end })
 function waits.semaphore(cell)
-    assert(semaphores[cell]:wait(20))
+    assert(semaphores[cell]:wait(60))
     return "went on"
 end
 function waits.thread(cell)

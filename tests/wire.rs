@@ -7,7 +7,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::support::Server;
+use crate::support::{PATIENCE, Server};
 
 const CASES: &str = include_str!("wire/cases");
 const CONF: &str = include_str!("wire/nginx.conf");
@@ -130,7 +130,7 @@ fn verdict(port: u16, case: &Case) -> String {
             Ok(count) if count > 0 => data.extend_from_slice(&buffer[..count]),
             Err(error) if matches!(error.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut) => {
                 let verdict = told(&data, "open");
-                if verdict == case.expected() || started.elapsed() > Duration::from_secs(20) {
+                if verdict == case.expected() || started.elapsed() > PATIENCE {
                     return verdict;
                 }
             }

@@ -176,12 +176,13 @@ mod tests {
         for _ in 0..2 {
             run(async {
                 let order = Rc::new(RefCell::new(Vec::new()));
+                let now = Instant::now();
                 let jobs: Vec<_> = [30u64, 5, 20, 0, 10]
                     .into_iter()
                     .map(|ms| {
                         let order = order.clone();
                         tokio::task::spawn_local(async move {
-                            sleep(Duration::from_millis(ms)).await;
+                            Alarm::at(now + Duration::from_millis(ms)).await;
                             order.borrow_mut().push(ms);
                         })
                     })

@@ -21,6 +21,7 @@ pub mod log;
 pub mod now;
 pub mod phase;
 mod pipe;
+pub mod places;
 pub mod regex;
 pub mod request;
 pub mod resolver;
@@ -31,6 +32,7 @@ pub mod stream;
 pub mod thread_pool;
 mod timers;
 pub mod tls;
+pub mod trace;
 pub mod uri;
 pub mod worker;
 

@@ -11,7 +11,15 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream, tcp, unix};
 
-pub enum Stream {
+use crate::places::Place;
+
+pub struct Stream {
+    kind: Kind,
+    /// Among the worker's connections.
+    _place: Option<Place>,
+}
+
+enum Kind {
     Tcp(RefCell<tcp::OwnedReadHalf>, tcp::OwnedWriteHalf),
     Unix(RefCell<unix::OwnedReadHalf>, unix::OwnedWriteHalf),
 }
@@ -19,21 +27,21 @@ pub enum Stream {
 impl From<TcpStream> for Stream {
     fn from(stream: TcpStream) -> Stream {
         let (read, write) = stream.into_split();
-        Stream::Tcp(RefCell::new(read), write)
+        Stream { kind: Kind::Tcp(RefCell::new(read), write), _place: None }
     }
 }
 impl From<UnixStream> for Stream {
     fn from(stream: UnixStream) -> Stream {
         let (read, write) = stream.into_split();
-        Stream::Unix(RefCell::new(read), write)
+        Stream { kind: Kind::Unix(RefCell::new(read), write), _place: None }
     }
 }
 
 macro_rules! either {
     ($self:expr, $stream:ident => $do:expr) => {
-        match $self {
-            Stream::Tcp(_, $stream) => $do,
-            Stream::Unix(_, $stream) => $do,
+        match &$self.kind {
+            Kind::Tcp(_, $stream) => $do,
+            Kind::Unix(_, $stream) => $do,
         }
     };
 }
@@ -59,12 +67,17 @@ pub fn gather(
 }
 
 impl Stream {
+    /// With the place it takes until it is closed.
+    pub fn at(mut self, place: Place) -> Stream {
+        self._place = Some(place);
+        self
+    }
     /// How many bytes were read; 0: the end.
     pub fn poll_read(&self, cx: &mut Context<'_>, out: &mut [u8]) -> Poll<io::Result<usize>> {
         let mut out = ReadBuf::new(out);
-        let polled = match self {
-            Stream::Tcp(read, _) => Pin::new(&mut *read.borrow_mut()).poll_read(cx, &mut out),
-            Stream::Unix(read, _) => Pin::new(&mut *read.borrow_mut()).poll_read(cx, &mut out),
+        let polled = match &self.kind {
+            Kind::Tcp(read, _) => Pin::new(&mut *read.borrow_mut()).poll_read(cx, &mut out),
+            Kind::Unix(read, _) => Pin::new(&mut *read.borrow_mut()).poll_read(cx, &mut out),
         };
         polled.map_ok(|()| out.filled().len())
     }
@@ -103,7 +116,7 @@ impl Stream {
         loop {
             match either!(self, stream => stream.as_ref().ready(Interest::READABLE).await) {
                 Ok(ready) if !ready.is_read_closed() && !ready.is_error() => {
-                    tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+                    crate::alarm::sleep(std::time::Duration::from_millis(50)).await;
                 }
                 _ => return,
             }
@@ -123,6 +136,6 @@ impl Stream {
                 }
             }
         };
-        let _ = tokio::time::timeout(until, drain).await;
+        let _ = crate::alarm::within(until, drain).await;
     }
 }

@@ -12,6 +12,7 @@ use crate::code::{Code, Source};
 use crate::gauges::Gauges;
 use crate::log::{Level, Log};
 use crate::phase::Phase;
+use crate::places::Places;
 use crate::request::{Finish, LuaConf, Request};
 use crate::resolver::Resolver;
 use crate::sched::Run;
@@ -53,6 +54,8 @@ pub struct Setup {
     pub regex_match_limit: u64,
     /// What the machines of one worker are doing.
     pub gauges: Arc<Gauges>,
+    /// `worker_connections`.
+    pub places: Rc<Places>,
     /// Bytes one VM may use; 0: no limit.
     pub memory_limit: usize,
 }

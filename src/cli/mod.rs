@@ -15,6 +15,7 @@ use std::process::ExitCode;
 
 use ngx::log::Level;
 
+use crate::conf::names::Names;
 use crate::conf::{self, Origin};
 use crate::log::{self, ErrorLog, LogFile, Plain};
 use crate::worker::{daemon, master, pid, server};
@@ -23,6 +24,8 @@ use flags::{Flags, Signal};
 pub fn main() -> ExitCode {
     // One line: the default hook's backtrace costs the worker tens of milliseconds.
     std::panic::set_hook(Box::new(|panic| eprintln!("perilune: {panic}")));
+    #[cfg(feature = "trace")]
+    log::trace::begin();
     let args: Vec<String> = std::env::args_os().skip(1).map(|arg| arg.to_string_lossy().into_owned()).collect();
     match args.first().map(String::as_str) {
         Some("lua") => return lua::main(&args[1..]),
@@ -162,6 +165,7 @@ fn origin(flags: &Flags) -> Origin {
         globals: flags.globals.clone(),
         text: None,
         snapshot: None,
+        names: Names::System,
     }
 }
 

@@ -14,6 +14,7 @@ use ngx::thread_pool::PoolConf;
 use super::directives::{self, Block, Row, arity, context};
 use super::draft::{HttpDraft, LocationDraft, MapDraft, ServerDraft};
 use super::lex::{Event, Lexer, Word};
+use super::names::Names;
 use super::settings::Settings;
 use super::tree::{Node, Pos};
 use super::value::Value;
@@ -100,6 +101,7 @@ pub struct Builder {
     pub has_http: bool,
     /// Read already: what includes find, instead of the disk.
     pub snapshot: Option<Snapshot>,
+    pub names: Names,
     depth: usize,
 }
 
@@ -127,6 +129,7 @@ impl Builder {
             temp_paths: Vec::new(),
             has_http: false,
             snapshot: None,
+            names: Names::System,
             depth: 0,
         }
     }

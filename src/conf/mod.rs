@@ -6,6 +6,7 @@ pub mod draft;
 pub mod glob;
 pub mod lex;
 mod lua_block;
+pub mod names;
 pub mod regex;
 pub mod scalar;
 pub mod settings;
@@ -36,6 +37,7 @@ pub struct Origin {
     pub text: Option<&'static str>,
     /// What another process has read for this one, instead of what is on the disk.
     pub snapshot: Option<build::Snapshot>,
+    pub names: names::Names,
 }
 
 /// Reads and checks the whole configuration. The error is complete, with its place; warnings go to `notes` either way.
@@ -44,6 +46,7 @@ pub fn load(origin: &Origin, notes: &mut Vec<(Level, String)>) -> Result<Main, S
     let conf_prefix = file.parent().unwrap_or(Path::new("/")).to_path_buf();
     let mut builder = Builder::new(origin.prefix.clone(), conf_prefix);
     builder.snapshot = origin.snapshot.clone();
+    builder.names = origin.names;
     let result = run(&mut builder, origin, &file);
     notes.append(&mut builder.notes);
     result

@@ -17,6 +17,10 @@ pub struct Regex {
 /// The captured texts: group 0 first; None: the group took no part.
 pub type Captures = Vec<Option<Vec<u8>>>;
 
+/// A search that went beyond PCRE's limit: what the log says of it. nginx takes it for a failure, not for "not found".
+#[derive(Clone, Debug, PartialEq)]
+pub struct Exceeded(pub String);
+
 thread_local! {
     /// The memory that searches need.
     static PLACES: RefCell<regex::Captures> = RefCell::default();
@@ -31,22 +35,26 @@ impl Regex {
         Ok(Regex { pattern: String::from_utf8_lossy(pattern).into_owned(), engine: Arc::new(engine), names })
     }
 
-    pub fn matches(&self, subject: &[u8]) -> bool {
-        self.search(subject, |_| ()).is_some()
+    pub fn matches(&self, subject: &[u8]) -> Result<bool, Exceeded> {
+        self.search(subject, |_| ()).map(|found| found.is_some())
     }
 
-    pub fn captures(&self, subject: &[u8]) -> Option<Captures> {
+    pub fn captures(&self, subject: &[u8]) -> Result<Option<Captures>, Exceeded> {
         let text = |(from, to): (usize, usize)| subject.get(from..to).map(<[u8]>::to_vec);
         self.search(subject, |places| {
             (0..self.engine.captures_len()).map(|group| places.span(group).and_then(text)).collect()
         })
     }
 
-    /// A search that goes beyond PCRE's limit has found nothing.
-    fn search<T>(&self, subject: &[u8], found: impl FnOnce(&regex::Captures) -> T) -> Option<T> {
+    fn search<T>(&self, subject: &[u8], found: impl FnOnce(&regex::Captures) -> T) -> Result<Option<T>, Exceeded> {
         PLACES.with_borrow_mut(|places| match self.engine.exec(subject, 0, places, 0) {
-            Ok(true) => Some(found(places)),
-            Ok(false) | Err(_) => None,
+            Ok(true) => Ok(Some(found(places))),
+            Ok(false) => Ok(None),
+            Err(_) => Err(Exceeded(format!(
+                "pcre2_match() failed: -47 on \"{}\" using \"{}\"",
+                String::from_utf8_lossy(subject),
+                self.pattern
+            ))),
         })
     }
 }
@@ -87,15 +95,16 @@ mod tests {
             ("\\.PHP$", "/x.php", None),
         ] {
             let regex = Regex::new(pattern.as_bytes(), false).unwrap_or_else(|error| panic!("{error}"));
-            let shown = regex.captures(subject.as_bytes()).map(|groups| {
+            let found = regex.captures(subject.as_bytes()).unwrap_or_else(|exceeded| panic!("{exceeded:?}"));
+            let shown = found.map(|groups| {
                 let text =
                     |group: Option<Vec<u8>>| group.map_or("-".into(), |g| String::from_utf8_lossy(&g).into_owned());
                 groups.into_iter().map(text).collect::<Vec<_>>().join("|")
             });
             assert_eq!(shown.as_deref(), groups, "{pattern} {subject}");
-            assert_eq!(regex.matches(subject.as_bytes()), groups.is_some());
+            assert_eq!(regex.matches(subject.as_bytes()), Ok(groups.is_some()));
         }
-        assert!(Regex::new(b"\\.PHP$", true).is_ok_and(|regex| regex.matches(b"/x.php")));
+        assert!(Regex::new(b"\\.PHP$", true).is_ok_and(|regex| regex.matches(b"/x.php") == Ok(true)));
     }
 
     #[test]

@@ -137,6 +137,10 @@ pub async fn serve(worker: Rc<Worker>, stream: Stream, client: Rc<Connection>, l
         if !again {
             return;
         }
+        // (whoever has been idle for longest is asked first to make room)
+        if worker.places.are_scarce() {
+            quit.set(worker.quit.notified());
+        }
     }
 }
 

@@ -369,8 +369,8 @@ impl Wire {
                 Ok(0) => return Err(ClientGone),
                 Ok(count) => self.sent.set(self.sent.get() + count as u64),
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
-                    let room = tokio::time::timeout(self.send_timeout.get(), self.stream.writable()).await;
-                    if !matches!(room, Ok(Ok(()))) {
+                    let room = ngx::alarm::within(self.send_timeout.get(), self.stream.writable()).await;
+                    if !matches!(room, Some(Ok(()))) {
                         self.gone.set(true);
                         return Err(ClientGone);
                     }
@@ -490,8 +490,8 @@ impl Wire {
             if self.write_now()? {
                 return Ok(());
             }
-            let room = tokio::time::timeout(self.send_timeout.get(), self.stream.writable()).await;
-            if !matches!(room, Ok(Ok(()))) {
+            let room = ngx::alarm::within(self.send_timeout.get(), self.stream.writable()).await;
+            if !matches!(room, Some(Ok(()))) {
                 self.gone.set(true);
                 return Err(ClientGone);
             }

@@ -57,7 +57,7 @@ pub async fn run(live: &Live, request: &mut Request, commands: &[Echo]) -> Next 
                 let text = live.eval(request, value);
                 let seconds: f64 = std::str::from_utf8(&text).ok().and_then(|text| text.parse().ok()).unwrap_or(0.0);
                 if seconds > 0.0 && seconds < 1e9 {
-                    tokio::time::sleep(Duration::from_secs_f64(seconds)).await;
+                    ngx::alarm::sleep(Duration::from_secs_f64(seconds)).await;
                 }
             }
             Echo::ReadBody => {

@@ -13,10 +13,12 @@ use ngx::request::{
     Body, BodyError, ClientGone, Downstream, Exchange, Local, LuaConf, NoVariable, Request, SubrequestOptions,
     SubrequestResult, TempFile,
 };
+use ngx::trace::{self, Word};
 
+use super::phases::Next;
 use super::subrequest::{self, Captured};
 use super::{filter, response, vars};
-use crate::conf::regex::Captures;
+use crate::conf::regex::{Captures, Exceeded};
 use crate::conf::settings::Settings;
 use crate::conf::tree::{Http, Location, LocationId, Server, VarKind};
 use crate::conn::lent;
@@ -188,6 +190,11 @@ impl Live {
         let (worker, location) = (self.worker.clone(), self.at.get());
         Rc::new(crate::log::ForRequest::new(worker, location, self.server, self.listen, connection))
     }
+    /// A pattern of the configuration was too much for this request.
+    pub fn exceeded(&self, request: &Request, exceeded: &Exceeded) -> Next {
+        self.say(request, Level::Alert, &exceeded.0);
+        Next::Status(500)
+    }
     pub fn say(&self, request: &Request, level: Level, message: &str) {
         request.log.write(level, message.as_bytes(), Some(request));
     }
@@ -303,7 +310,7 @@ impl Exchange for Live {
     }
 
     fn send<'a>(&'a self, request: &'a mut Request, flush: bool, last: bool) -> Local<'a, Result<(), ClientGone>> {
-        Box::pin(response::send_lua(self, request, flush, last))
+        Box::pin(trace::over(Word::Respond, trace::note(String::new), response::send_lua(self, request, flush, last)))
     }
 
     fn variable(&self, request: &Request, name: &[u8]) -> Result<Option<Vec<u8>>, NoVariable> {
@@ -377,7 +384,7 @@ impl Exchange for Live {
 impl Live {
     /// Sends what the server's own handlers have pending.
     pub async fn reply(&self, request: &mut Request, flush: bool, last: bool) -> Result<(), ClientGone> {
-        response::send(self, request, flush, last).await
+        trace::over(Word::Respond, trace::note(String::new), response::send(self, request, flush, last)).await
     }
 
     /// Part of a file as response body, past all filters; the head is out.

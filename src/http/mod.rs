@@ -25,6 +25,7 @@ use ngx::headers::Headers;
 use ngx::log::Level;
 use ngx::phase::Phase;
 use ngx::request::{Body, Connection, Output, Request, ResponseHead};
+use ngx::trace::{self, Word};
 
 use crate::conf::value::Value;
 use crate::conn::Head;
@@ -36,7 +37,18 @@ use crate::worker::Worker;
 use live::Live;
 
 /// Handles one request; the response goes out over the wire.
-pub async fn serve(worker: Rc<Worker>, wire: Rc<Wire>, client: Rc<Connection>, listen: usize, head: Box<Head>) {
+pub fn serve(
+    worker: Rc<Worker>,
+    wire: Rc<Wire>,
+    client: Rc<Connection>,
+    listen: usize,
+    head: Box<Head>,
+) -> impl Future<Output = ()> {
+    let line = trace::note(|| String::from_utf8_lossy(&head.request_line).into_owned());
+    trace::over(Word::Request, line, handle(worker, wire, client, listen, head))
+}
+
+async fn handle(worker: Rc<Worker>, wire: Rc<Wire>, client: Rc<Connection>, listen: usize, head: Box<Head>) {
     let head = *head;
     let target = uri::split(&head.target);
     let host = match (target.host, head.headers.first(b"host")) {
@@ -44,7 +56,9 @@ pub async fn serve(worker: Rc<Worker>, wire: Rc<Wire>, client: Rc<Connection>, l
         (None, Some(host)) => route::host_name(host),
         (None, None) => Vec::new(),
     };
-    let server = route::server(&worker.http.listens[listen], &host);
+    let address = &worker.http.listens[listen];
+    let found = route::server(address, &host);
+    let server = found.as_ref().copied().unwrap_or(address.default);
     let has_body = head.chunked || head.content_length.is_some_and(|length| length > 0);
     let id = worker.next_id();
     let live =
@@ -71,7 +85,10 @@ pub async fn serve(worker: Rc<Worker>, wire: Rc<Wire>, client: Rc<Connection>, l
         ..blank(live.clone(), client)
     };
     keep_server_captures(&live, &mut request);
-    if valid {
+    if let Err(exceeded) = &found {
+        live.say(&request, Level::Alert, &exceeded.0);
+        phases::error_response(&live, &mut request, 500).await;
+    } else if valid {
         phases::run(&live, &mut request).await;
     } else {
         let headers = std::mem::take(&mut request.headers);
@@ -113,7 +130,7 @@ fn keep_server_captures(live: &Live, request: &mut Request) {
     for name in &live.server().names {
         let ServerName::Regex(regex) = name else { continue };
         let captures = regex.captures(&live.host.borrow());
-        if let Some(captures) = captures {
+        if let Ok(Some(captures)) = captures {
             return rewrite::keep_captures(live, request, regex, captures);
         }
     }

@@ -237,6 +237,7 @@ mod tests {
     #[test]
     fn entries_are_believed_looked_at_again_and_forgotten() {
         let directory = std::env::temp_dir().join(format!("perilune-open-files-{}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&directory);
         std::fs::create_dir_all(&directory).unwrap_or_else(|error| panic!("{error}"));
         let path = |name: &str| directory.join(name);
         let write = |name: &str, text: &str| {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use ngx::log::Level;
 use ngx::phase::Phase;
 use ngx::request::{BodyError, Exchange, Finish, Request};
+use ngx::trace::{self, Word};
 use ngx::worker::PhaseEnd;
 
 use super::live::Live;
@@ -73,12 +74,13 @@ async fn run_from(live: &Live, request: &mut Request, mut stage: Phase) {
     let mut cycles = 0;
     loop {
         request.phase = stage;
+        let name = trace::note(|| stage.name().to_string());
         let next = match stage {
-            Phase::ServerRewrite => server_rewrite(live, request).await,
+            Phase::ServerRewrite => trace::over(Word::Phase, name, server_rewrite(live, request)).await,
             Phase::Init => find_location(live, request),
-            Phase::Rewrite => rewrite_phase(live, request).await,
-            Phase::Access => access_phase(live, request).await,
-            _ => content(live, request).await,
+            Phase::Rewrite => trace::over(Word::Phase, name, rewrite_phase(live, request)).await,
+            Phase::Access => trace::over(Word::Phase, name, access_phase(live, request)).await,
+            _ => trace::over(Word::Phase, name, content(live, request)).await,
         };
         stage = match next {
             Next::Go => match stage {
@@ -161,7 +163,10 @@ async fn server_rewrite(live: &Live, request: &mut Request) -> Next {
 }
 
 fn find_location(live: &Live, request: &mut Request) -> Next {
-    let found = route::location(live.http(), live.server, &request.uri);
+    let found = match route::location(live.http(), live.server, &request.uri) {
+        Ok(found) => found,
+        Err(exceeded) => return live.exceeded(request, &exceeded),
+    };
     let (location, captures) = found.unwrap_or((live.server().root, None));
     live.enter(request, location);
     let location = live.location();

@@ -213,7 +213,7 @@ impl Live {
             let behind = sent - (rate.saturating_mul(seconds) + after);
             let wait = (behind * 1000 / rate + 1).clamp(1, 60_000);
             tokio::select! {
-                () = tokio::time::sleep(std::time::Duration::from_millis(wait)) => {}
+                () = ngx::alarm::sleep(std::time::Duration::from_millis(wait)) => {}
                 () = ngx::request::Exchange::client_gone(self) => {
                     if let Some(wire) = &self.wire {
                         wire.gone.set(true);

@@ -5,7 +5,7 @@ use ngx::request::Request;
 
 use super::live::Live;
 use super::phases::Next;
-use crate::conf::regex::{Captures, Regex};
+use crate::conf::regex::{Captures, Exceeded, Regex};
 use crate::conf::tree::{FileTest, Location, Op, RewriteEnd, Test};
 use crate::conf::value::{Piece, Value};
 
@@ -57,7 +57,11 @@ pub async fn run(live: &Live, request: &mut Request, location: &Location) -> Nex
                 };
             }
             Op::Rewrite(rule) => {
-                let Some(captures) = rule.regex.captures(&request.uri) else { continue };
+                let captures = match rule.regex.captures(&request.uri) {
+                    Ok(Some(captures)) => captures,
+                    Ok(None) => continue,
+                    Err(exceeded) => return live.exceeded(request, &exceeded),
+                };
                 keep_captures(live, request, &rule.regex, captures);
                 let target = eval_rewrite(live, request, &rule.to, rule.redirect.is_some());
                 if let Some(status) = rule.redirect {
@@ -84,9 +88,11 @@ pub async fn run(live: &Live, request: &mut Request, location: &Location) -> Nex
             }
             Op::Break => return if changed { Next::Find } else { Next::Go },
             Op::If { test, block } => {
-                if holds(live, request, test)
-                    && let Some(inner) = level.ifs.get(*block)
-                {
+                let holds = match holds(live, request, test) {
+                    Ok(holds) => holds,
+                    Err(exceeded) => return live.exceeded(request, &exceeded),
+                };
+                if holds && let Some(inner) = level.ifs.get(*block) {
                     live.enter(request, *inner);
                     stack.push((live.location(), 0));
                 }
@@ -171,11 +177,11 @@ fn unescape_redirect(text: &[u8]) -> Vec<u8> {
     out
 }
 
-fn holds(live: &Live, request: &mut Request, test: &Test) -> bool {
-    match test {
+fn holds(live: &Live, request: &mut Request, test: &Test) -> Result<bool, Exceeded> {
+    Ok(match test {
         Test::True(value) => !matches!(live.eval(request, value).as_slice(), b"" | b"0"),
         Test::Equal { value, to, not } => (live.eval(request, value) == live.eval(request, to)) != *not,
-        Test::Match { value, regex, not } => match regex.captures(&live.eval(request, value)) {
+        Test::Match { value, regex, not } => match regex.captures(&live.eval(request, value))? {
             Some(captures) => {
                 keep_captures(live, request, regex, captures);
                 !*not
@@ -193,7 +199,7 @@ fn holds(live: &Live, request: &mut Request, test: &Test) -> bool {
             });
             is != *not
         }
-    }
+    })
 }
 
 impl Live {

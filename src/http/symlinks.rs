@@ -83,7 +83,10 @@ mod tests {
 
     #[test]
     fn links_are_refused_where_they_are_looked_for() {
-        let directory = std::env::temp_dir().join(format!("perilune-symlinks-{}", std::process::id()));
+        // (no link stands before it)
+        let temporary = std::env::temp_dir().canonicalize().unwrap_or_else(|error| panic!("{error}"));
+        let directory = temporary.join(format!("perilune-symlinks-{}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&directory);
         let made = || {
             std::fs::create_dir_all(directory.join("real/deep"))?;
             std::fs::write(directory.join("real/deep/file"), "text")?;

@@ -2,6 +2,7 @@
 
 use std::io::Write;
 
+use ngx::log::Level;
 use ngx::request::Request;
 
 use super::filter::userid;
@@ -218,11 +219,18 @@ impl Live {
         let value = match found {
             Some(value) => Some(value),
             None => {
-                let matching = map.regexes.iter().find_map(|(regex, value)| Some((regex.captures(&subject)?, value)));
-                matching.map(|(captures, value)| {
-                    *self.captures.borrow_mut() = captures;
-                    value
-                })
+                let mut tried = map.regexes.iter().map(|(regex, value)| (regex.captures(&subject), value));
+                match tried.find(|(found, _)| !matches!(found, Ok(None))) {
+                    Some((Ok(Some(captures)), value)) => {
+                        *self.captures.borrow_mut() = captures;
+                        Some(value)
+                    }
+                    Some((Err(exceeded), _)) => {
+                        self.say(request, Level::Alert, &exceeded.0);
+                        None
+                    }
+                    _ => None,
+                }
             }
         };
         let text = value.or(map.default.as_ref()).map(|value| self.eval(request, value));

@@ -138,6 +138,7 @@ mod tests {
     fn files_in_use_stay_open() {
         let directory = std::env::temp_dir().join(format!("perilune-open-{}", std::process::id()));
         let (here, there) = (directory.join("a"), directory.join("b"));
+        let _ = std::fs::remove_dir_all(&directory);
         std::fs::create_dir_all(&here).expect("a directory");
         let files = OpenFiles::new(2, 2, Duration::from_secs(60), Duration::from_secs(60));
         for name in ["one", "two", "two", "three", "three"] {

@@ -3,6 +3,8 @@
 pub mod access;
 pub mod buffer;
 pub mod syslog;
+#[cfg(feature = "trace")]
+pub mod trace;
 
 use std::fs::{File, OpenOptions};
 use std::io::Write;

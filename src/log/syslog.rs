@@ -6,6 +6,7 @@ use std::os::unix::net::UnixDatagram;
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
+use crate::conf::names::Names;
 use crate::time;
 
 #[derive(Debug)]
@@ -39,14 +40,14 @@ pub const SEVERITIES: &[&str] = &["emerg", "alert", "crit", "error", "warn", "no
 
 impl Syslog {
     /// `server=ADDRESS[,facility=..][,severity=..][,tag=..][,nohostname]`
-    pub fn parse(text: &str) -> Result<Syslog, String> {
+    pub fn parse(text: &str, names: Names) -> Result<Syslog, String> {
         let (mut server, mut facility, mut severity, mut tag, mut hostname) = (None, None, None, None, true);
         for part in text.split(',') {
             let (name, value) = part.split_once('=').unwrap_or((part, ""));
             let duplicate = || format!("duplicate syslog \"{name}\"");
             match name {
                 "server" if server.is_some() => return Err(duplicate()),
-                "server" => server = Some(address(value)?),
+                "server" => server = Some(address(value, names)?),
                 "facility" if facility.is_some() => return Err(duplicate()),
                 "facility" => {
                     let at = FACILITIES.iter().position(|known| *known == value);
@@ -128,11 +129,11 @@ impl Syslog {
     }
 }
 
-fn address(text: &str) -> Result<Server, String> {
+fn address(text: &str, names: Names) -> Result<Server, String> {
     if let Some(path) = text.strip_prefix("unix:") {
         return Ok(Server::Unix(PathBuf::from(path)));
     }
-    let found = crate::conf::resolve(text, 514);
+    let found = crate::conf::resolve(text, 514, names);
     found.map(Server::Udp).map_err(|reason| format!("{reason} in syslog server \"{text}\""))
 }
 
@@ -159,7 +160,7 @@ mod tests {
             ("server=127.0.0.1,severity=x", "unknown syslog severity \"x\""),
             ("server=127.0.0.1,blah", "unknown syslog parameter \"blah\""),
         ] {
-            let got = match Syslog::parse(text) {
+            let got = match Syslog::parse(text, Names::System) {
                 Ok(Syslog { server: Server::Udp(server), facility, severity, tag, hostname, .. }) => {
                     format!("{server} {facility}.{severity} {tag} {hostname}")
                 }

@@ -8,7 +8,7 @@ use std::process::Command;
 use crate::conf::tree::Main;
 
 /// The program's own: how it calls itself, and marks that one process leaves for the next.
-const OWN: [&str; 2] = ["PERILUNE_IDENTITY", "PERILUNE_DETACHED"];
+const OWN: [&str; 3] = ["PERILUNE_IDENTITY", "PERILUNE_DETACHED", "PERILUNE_TRACE"];
 /// Set where the environment is as it is to be.
 const MARK: &str = "PERILUNE_ENVIRONMENT";
 

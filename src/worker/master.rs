@@ -77,7 +77,7 @@ pub fn run(origin: &Origin, main: Main) -> ExitCode {
         Err(error) => return refuse(&plain, &format!("cannot make a runtime: {error}")),
     };
     runtime.block_on(async {
-        let mut signals = match Signals::catch() {
+        let mut signals = match Signals::catch(true) {
             Ok(signals) => signals,
             Err(error) => return refuse(&plain, &format!("cannot catch signals: {error}")),
         };
@@ -127,8 +127,8 @@ impl Master<'_> {
 
     async fn follow(mut self, mut signals: Signals) {
         loop {
-            let event = tokio::select! {
-                event = signals.next() => event,
+            let received = tokio::select! {
+                received = signals.next() => received,
                 () = until(self.retry) => {
                     self.retry = None;
                     let outcome = self.start(&mut signals).await;
@@ -138,6 +138,7 @@ impl Master<'_> {
                     continue;
                 }
             };
+            let event = received.event;
             let then = match event {
                 Event::Quit => ", shutting down",
                 Event::Term | Event::Int => ", exiting",
@@ -147,7 +148,7 @@ impl Master<'_> {
                 Event::Usr2 | Event::Winch => ", ignoring",
                 Event::Alrm | Event::Io | Event::Chld => "",
             };
-            self.plain().say(Level::Notice, &event.line(then));
+            self.plain().say(Level::Notice, &received.line(then));
             match event {
                 Event::Quit | Event::Term | Event::Int => return self.end(event, signals).await,
                 Event::Hup => {
@@ -345,21 +346,22 @@ impl Master<'_> {
         self.kill_all(event);
         let mut last = (event != Event::Quit).then(|| Instant::now() + PATIENCE);
         while self.server.is_some() || !self.old.is_empty() {
-            let event = tokio::select! {
-                event = signals.next() => event,
+            let received = tokio::select! {
+                received = signals.next() => received,
                 () = until(last) => {
                     self.all().for_each(|server| signal(&server.child, rustix::process::Signal::KILL));
                     last = None;
                     continue;
                 }
             };
+            let event = received.event;
             match event {
                 Event::Chld => {
-                    self.plain().say(Level::Notice, &event.line(""));
+                    self.plain().say(Level::Notice, &received.line(""));
                     self.reap();
                 }
                 Event::Term | Event::Int => {
-                    self.plain().say(Level::Notice, &event.line(", exiting"));
+                    self.plain().say(Level::Notice, &received.line(", exiting"));
                     self.kill_all(event);
                     last = Some(Instant::now() + PATIENCE);
                 }

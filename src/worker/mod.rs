@@ -26,6 +26,7 @@ use std::sync::atomic::Ordering;
 
 use ngx::bytes::Bytes;
 use ngx::code::{Code, Source};
+use ngx::places::Places;
 use ngx::request::{Connection, LuaConf};
 use tokio::sync::Notify;
 
@@ -42,9 +43,11 @@ pub struct Worker {
     pub lua: Rc<WorkerVm>,
     pub counts: Arc<Counts>,
     pub busy: Arc<Busy>,
-    /// Requests in service, and connections.
+    /// Requests in service, and clients' connections.
     pub active: Cell<u64>,
     pub open: Cell<u64>,
+    /// Of all connections: the clients' and those of Lua.
+    pub places: Rc<Places>,
     pub quitting: Cell<bool>,
     /// Wakes idle connections when the worker is to quit.
     pub quit: Notify,
@@ -59,7 +62,14 @@ pub struct Worker {
 }
 
 impl Worker {
-    pub fn new(id: usize, main: Arc<Main>, http: Arc<Http>, counts: Arc<Counts>, lua: Rc<WorkerVm>) -> Worker {
+    pub fn new(
+        id: usize,
+        main: Arc<Main>,
+        http: Arc<Http>,
+        counts: Arc<Counts>,
+        lua: Rc<WorkerVm>,
+        places: Rc<Places>,
+    ) -> Worker {
         let seed = std::hash::BuildHasher::hash_one(&std::collections::hash_map::RandomState::new(), id);
         Worker {
             id,
@@ -69,6 +79,7 @@ impl Worker {
             counts,
             active: Cell::new(0),
             open: Cell::new(0),
+            places,
             quitting: Cell::new(false),
             quit: Notify::new(),
             idle: Notify::new(),

@@ -14,7 +14,7 @@ use super::crew::Crew;
 use super::handover::{self, Message, READY, REFUSED};
 use super::listen::{self, Sockets};
 use super::pid::PidFile;
-use super::signals::{Event, Signals};
+use super::signals::{Event, Received, Signals};
 use super::thread::{self, Job, Order, Refusal};
 use super::{Counts, daemon, limits};
 use crate::cli::identity;
@@ -76,7 +76,7 @@ pub fn run(origin: &Origin, main: Main) -> ExitCode {
         Err(error) => return refuse(&plain, &format!("cannot make a runtime: {error}")),
     };
     runtime.block_on(async {
-        let signals = match Signals::catch() {
+        let signals = match Signals::catch(false) {
             Ok(signals) => signals,
             Err(error) => return refuse(&plain, &format!("cannot catch signals: {error}")),
         };
@@ -108,7 +108,8 @@ pub fn run_for_parent(origin: &Origin, stream: std::os::unix::net::UnixStream) -
         Err(error) => return refuse(&early, &format!("cannot make a runtime: {error}")),
     };
     runtime.block_on(async {
-        let (signals, mut parent) = match Signals::catch().and_then(|signals| Ok((signals, Parent::meet(stream)?))) {
+        let (signals, mut parent) = match Signals::catch(false).and_then(|signals| Ok((signals, Parent::meet(stream)?)))
+        {
             Ok(both) => both,
             Err(error) => return refuse(&early, &format!("cannot meet the parent process: {error}")),
         };
@@ -248,7 +249,7 @@ const ORPHAN_GRACE: std::time::Duration = std::time::Duration::from_secs(10);
 
 /// What the loop below waits for.
 enum Wake {
-    Signal(Event),
+    Signal(Received),
     Message(Option<Message>),
     Death(usize),
 }
@@ -257,13 +258,14 @@ impl Server<'_> {
     async fn follow(mut self, mut signals: Signals) {
         loop {
             let wake = tokio::select! {
-                event = signals.next() => Wake::Signal(event),
+                received = signals.next() => Wake::Signal(received),
                 message = next_message(&mut self.parent) => Wake::Message(message),
                 Some(id) = self.now.deaths.recv() => Wake::Death(id),
             };
             let plain = Plain::of(&self.now.main);
             match wake {
-                Wake::Signal(event) => {
+                Wake::Signal(received) => {
+                    let event = received.event;
                     let under_parent = self.parent.is_some();
                     let then = match event {
                         Event::Quit => ", shutting down",
@@ -273,7 +275,7 @@ impl Server<'_> {
                         Event::Hup | Event::Usr1 | Event::Usr2 | Event::Winch => ", ignoring",
                         Event::Alrm | Event::Io | Event::Chld => "",
                     };
-                    plain.say(Level::Notice, &event.line(then));
+                    plain.say(Level::Notice, &received.line(then));
                     match event {
                         Event::Quit => return self.end(Order::Quit, signals).await,
                         Event::Term | Event::Int => return self.end(Order::Stop, signals).await,

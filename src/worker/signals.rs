@@ -1,8 +1,18 @@
-//! The signals that steer the server, and the words the log has for them.
+//! The signals that steer the server, who sent them, and the words the log has for them.
+//!
+//! They are read from a descriptor (signalfd), which tells the sender; no handler of ours runs. For that they are blocked in every
+//! thread: `catch` is called before there is a second one, and threads inherit it (programs that are started do not).
 
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use std::collections::VecDeque;
+use std::io;
+use std::os::fd::AsFd;
 
-/// One that came, as nginx's log names it.
+use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+use tokio::net::unix::pipe::Receiver;
+use tokio::signal::unix::SignalKind;
+
+/// What one asks for, as nginx's log names it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Event {
     Term,
@@ -10,6 +20,7 @@ pub enum Event {
     Quit,
     Hup,
     Usr1,
+    /// Caught like the next three, since they would end the process otherwise: nginx takes note of them and goes on.
     Usr2,
     Winch,
     Alrm,
@@ -18,79 +29,116 @@ pub enum Event {
     Chld,
 }
 
-impl Event {
-    /// `15 (SIGTERM)`
-    pub fn name(self) -> &'static str {
-        match self {
-            Event::Term => "15 (SIGTERM)",
-            Event::Int => "2 (SIGINT)",
-            Event::Quit => "3 (SIGQUIT)",
-            Event::Hup => "1 (SIGHUP)",
-            Event::Usr1 => "10 (SIGUSR1)",
-            Event::Usr2 => "12 (SIGUSR2)",
-            Event::Winch => "28 (SIGWINCH)",
-            Event::Alrm => "14 (SIGALRM)",
-            Event::Io => "29 (SIGIO)",
-            Event::Chld => "17 (SIGCHLD)",
-        }
-    }
+/// One that came.
+#[derive(Clone, Copy, Debug)]
+pub struct Received {
+    pub event: Event,
+    /// The process that sent it; None: the kernel did, or one that cannot be seen from here.
+    sender: Option<u32>,
+}
+
+impl Received {
     /// The log's line about it, with what follows from it.
     pub fn line(self, then: &str) -> String {
-        format!("signal {} received{then}", self.name())
+        let name = self.event.name();
+        match self.sender {
+            Some(pid) => format!("signal {name} received from {pid}{then}"),
+            None => format!("signal {name} received{then}"),
+        }
+    }
+}
+
+const TABLE: [(Event, Signal, &str); 10] = [
+    (Event::Term, Signal::SIGTERM, "15 (SIGTERM)"),
+    (Event::Int, Signal::SIGINT, "2 (SIGINT)"),
+    (Event::Quit, Signal::SIGQUIT, "3 (SIGQUIT)"),
+    (Event::Hup, Signal::SIGHUP, "1 (SIGHUP)"),
+    (Event::Usr1, Signal::SIGUSR1, "10 (SIGUSR1)"),
+    (Event::Usr2, Signal::SIGUSR2, "12 (SIGUSR2)"),
+    (Event::Winch, Signal::SIGWINCH, "28 (SIGWINCH)"),
+    (Event::Alrm, Signal::SIGALRM, "14 (SIGALRM)"),
+    (Event::Io, Signal::SIGIO, "29 (SIGIO)"),
+    (Event::Chld, Signal::SIGCHLD, "17 (SIGCHLD)"),
+];
+
+impl Event {
+    /// `15 (SIGTERM)`
+    fn name(self) -> &'static str {
+        TABLE.iter().find(|(event, ..)| *event == self).map_or("", |(.., name)| name)
     }
 }
 
 pub struct Signals {
-    term: Signal,
-    int: Signal,
-    quit: Signal,
-    hup: Signal,
-    usr1: Signal,
-    winch: Signal,
-    /// Caught, since they would end the process otherwise: nginx takes note of them and goes on.
-    usr2: Signal,
-    alrm: Signal,
-    io: Signal,
-    chld: Signal,
+    /// (it is read as a pipe is)
+    descriptor: Receiver,
+    /// The runtime's own notice of children that ended, which it needs itself; None: they are told by the descriptor.
+    children: Option<tokio::signal::unix::Signal>,
+    /// Came while only a stop was waited for, each once.
+    later: VecDeque<Received>,
 }
 
 impl Signals {
-    /// From here on the signals are caught: before a port is open or a pid file tells of the process. Inside a runtime.
-    pub fn catch() -> std::io::Result<Signals> {
-        Ok(Signals {
-            term: signal(SignalKind::terminate())?,
-            int: signal(SignalKind::interrupt())?,
-            quit: signal(SignalKind::quit())?,
-            hup: signal(SignalKind::hangup())?,
-            usr1: signal(SignalKind::user_defined1())?,
-            winch: signal(SignalKind::window_change())?,
-            usr2: signal(SignalKind::user_defined2())?,
-            alrm: signal(SignalKind::alarm())?,
-            io: signal(SignalKind::io())?,
-            chld: signal(SignalKind::child())?,
-        })
+    /// From here on the signals are caught: before a port is open or a pid file tells of the process. Inside a runtime, in the
+    /// only thread there is. `has_children`: the process has nothing but the children whose ends it is told here.
+    pub fn catch(has_children: bool) -> io::Result<Signals> {
+        let mut set = SigSet::empty();
+        let ours = TABLE.iter().filter(|(event, ..)| *event != Event::Chld || has_children);
+        ours.for_each(|(_, signal, _)| set.add(*signal));
+        set.thread_block()?;
+        let made = SignalFd::with_flags(&set, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?;
+        let children = if has_children { None } else { Some(tokio::signal::unix::signal(SignalKind::child())?) };
+        let descriptor = Receiver::from_owned_fd_unchecked(made.as_fd().try_clone_to_owned()?)?;
+        Ok(Signals { descriptor, children, later: VecDeque::new() })
     }
 
-    pub async fn next(&mut self) -> Event {
-        tokio::select! {
-            _ = self.term.recv() => Event::Term,
-            _ = self.int.recv() => Event::Int,
-            _ = self.quit.recv() => Event::Quit,
-            _ = self.hup.recv() => Event::Hup,
-            _ = self.usr1.recv() => Event::Usr1,
-            _ = self.usr2.recv() => Event::Usr2,
-            _ = self.winch.recv() => Event::Winch,
-            _ = self.alrm.recv() => Event::Alrm,
-            _ = self.io.recv() => Event::Io,
-            _ = self.chld.recv() => Event::Chld,
+    pub async fn next(&mut self) -> Received {
+        if let Some(earlier) = self.later.pop_front() {
+            return earlier;
         }
+        self.arrive().await
     }
 
     /// A fast stop, which may follow a graceful one that takes too long.
     pub async fn stop(&mut self) {
-        tokio::select! {
-            _ = self.term.recv() => {}
-            _ = self.int.recv() => {}
+        loop {
+            let received = self.arrive().await;
+            if matches!(received.event, Event::Term | Event::Int) {
+                return;
+            }
+            if !self.later.iter().any(|known| known.event == received.event) {
+                self.later.push_back(received);
+            }
         }
+    }
+
+    async fn arrive(&mut self) -> Received {
+        let descriptor = &self.descriptor;
+        tokio::select! {
+            received = read(descriptor) => received,
+            () = child(&mut self.children) => Received { event: Event::Chld, sender: None },
+        }
+    }
+}
+
+async fn read(descriptor: &Receiver) -> Received {
+    loop {
+        // struct signalfd_siginfo: the signal's number first, its sender's process id at 12, both 32 bits.
+        let mut info = [0; 128];
+        if descriptor.readable().await.is_err() {
+            return std::future::pending().await;
+        }
+        let Ok(128) = descriptor.try_read(&mut info) else { continue };
+        let word = |at: usize| u32::from_ne_bytes([info[at], info[at + 1], info[at + 2], info[at + 3]]);
+        let known = TABLE.iter().find(|(_, signal, _)| u32::try_from(*signal as i32) == Ok(word(0)));
+        if let Some((event, ..)) = known {
+            return Received { event: *event, sender: Some(word(12)).filter(|pid| *pid != 0) };
+        }
+    }
+}
+
+async fn child(children: &mut Option<tokio::signal::unix::Signal>) {
+    match children {
+        Some(children) => drop(children.recv().await),
+        None => std::future::pending().await,
     }
 }

@@ -17,6 +17,7 @@ use super::{Counts, Worker, vm};
 use crate::conf::tree::{Http, Main};
 use crate::log::Plain;
 use ngx::stream::Stream;
+use ngx::trace::{self, Word};
 
 /// What the server wants of a worker.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -73,7 +74,7 @@ async fn live(job: Job) {
     let mut setup = vm::setup(&main, &http, id);
     setup.pools = Some(Rc::new(vm::pools(&main, &http, id, &log)));
     counts.lua.add(id, &setup.gauges);
-    let plain = Rc::new(log);
+    let (plain, places) = (Rc::new(log), setup.places.clone());
     let lua = Rc::new(vm::WorkerVm::create(setup, plain.clone(), http.lua.init.clone()));
     if let Some(code) = &http.lua.init
         && let Err(error) = lua.run_worker_phase(Phase::Init, code).await
@@ -82,8 +83,9 @@ async fn live(job: Job) {
         let _ = started.send(Err((Level::Error, error)));
         return;
     }
-    let worker = Worker::new(id, main, http.clone(), counts, lua.clone());
-    let worker = Rc::new(worker);
+    let worker = Rc::new(Worker::new(id, main, http.clone(), counts, lua.clone(), places));
+    let (host, log) = (Rc::downgrade(&worker), plain.clone());
+    worker.places.when_full(move || host.upgrade().is_some_and(|worker| make_room(&worker, &log)));
     let mut listeners = Vec::new();
     let sockets = sockets.into_iter().enumerate().flat_map(|(at, many)| many.into_iter().map(move |one| (at, one)));
     for (listen, socket) in sockets {
@@ -219,9 +221,13 @@ async fn accept(worker: Rc<Worker>, listener: Listener, listen: usize, log: Rc<P
         };
         match accepted {
             Ok((stream, client)) => {
-                if !has_room(&worker, &log) {
+                let Some(place) = worker.places.take() else {
+                    log.say(Level::Alert, &worker.places.words());
                     continue;
-                }
+                };
+                let stream = stream.at(place);
+                let from = trace::note(|| String::from_utf8_lossy(&client.remote_addr).into_owned());
+                trace::at(Word::Accept, from);
                 let open = Open::new(worker.counts.clone());
                 worker.open.set(worker.open.get() + 1);
                 let worker = worker.clone();
@@ -243,30 +249,16 @@ async fn accept(worker: Rc<Worker>, listener: Listener, listen: usize, log: Rc<P
     }
 }
 
-/// `worker_connections`: whether another client may be served. Where there are too many, the oldest connection is asked to go when
-/// it is idle (in nginx it is the one that has been idle for longest); where none is idle, the client is turned away. Listening sockets count as connections, as in nginx, and so does the
-/// way to the parent.
-fn has_room(worker: &Worker, log: &Plain) -> bool {
-    let all = worker.main.worker_connections;
-    let others = worker.http.listens.len() + usize::from(worker.main.master_process);
-    let most = all.saturating_sub(others) as u64;
-    let open = worker.open.get();
-    if open < most {
-        return true;
+/// Where there are too many connections, the client that has been idle for longest is asked to go: the first in the queue of those
+/// who wait for `quit`, where each stands since it came, or since its last request once places became scarce. Whether there was one.
+fn make_room(worker: &Worker, log: &Plain) -> bool {
+    let idle = worker.open.get() > worker.active.get();
+    if idle {
+        log.say(Level::Warn, &format!("{}, reusing connections", worker.places.words()));
+        worker.quit.notify_one();
     }
-    // (whoever is let go has a moment to say otherwise: so many may be on their way out)
-    let idle = open.saturating_sub(worker.active.get());
-    if idle == 0 || open >= most + LEAVING {
-        log.say(Level::Alert, &format!("{all} worker_connections are not enough"));
-        return false;
-    }
-    log.say(Level::Warn, &format!("{all} worker_connections are not enough, reusing connections"));
-    worker.quit.notify_one();
-    true
+    idle
 }
-
-/// Connections beyond `worker_connections` while idle ones are being closed.
-const LEAVING: u64 = 32;
 
 fn number(worker: &Worker) -> u64 {
     worker.counts.accepted.fetch_add(1, Ordering::Relaxed) + 1

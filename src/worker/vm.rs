@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use ngx::code::Code;
 use ngx::log::Log;
 use ngx::phase::Phase;
+use ngx::places::Places;
 use ngx::request::Request;
 use ngx::shdict::Zone;
 use ngx::thread_pool::ThreadPools;
@@ -44,6 +45,7 @@ pub fn setup(main: &Main, http: &Http, worker_id: usize) -> Setup {
         regex_match_limit: http.lua.regex_match_limit.unwrap_or(0),
         // As LuaJIT without GC64 has it: more than any handler needs, less than takes the machine down.
         memory_limit: 2 << 30,
+        places: Places::new(main.worker_connections, http.listens.len() + usize::from(main.master_process)),
     }
 }
 

@@ -56,6 +56,10 @@ impl Client {
         }
         (status, String::from_utf8_lossy(&body).into_owned())
     }
+    /// Whether the server closes without another byte.
+    pub fn ends(&mut self) -> bool {
+        matches!(self.stream.get_ref().peek(&mut [0]), Ok(0))
+    }
     /// Whether no byte comes within `wait`. One that comes is not lost.
     pub fn silent_for(&mut self, wait: Duration) -> bool {
         let stream = self.stream.get_ref();

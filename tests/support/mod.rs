@@ -3,18 +3,22 @@
 pub mod answers;
 pub mod load;
 pub mod peer;
+pub mod ports;
 pub mod redis;
 pub mod status;
 pub mod tls;
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process};
+
 use answers::{Seen, seen};
+pub use ports::free_port;
 
 /// A prefix directory with conf/, logs/ and html/.
 pub struct Prefix(pub PathBuf);
@@ -22,10 +26,18 @@ pub struct Prefix(pub PathBuf);
 impl Prefix {
     pub fn new() -> Prefix {
         static NEXT: AtomicU32 = AtomicU32::new(0);
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let path = std::env::temp_dir().join(format!("perilune-test-{}-{number}", std::process::id()));
-        // (of an earlier run with this number)
-        let _ = std::fs::remove_dir_all(&path);
+        // (a server that gives its rights up reads what is in it all the same)
+        rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
+        let path = loop {
+            let number = NEXT.fetch_add(1, Ordering::Relaxed);
+            let path = std::env::temp_dir().join(format!("perilune-test-{}-{number}", std::process::id()));
+            // (of an earlier run with this number; what somebody else has left there stays)
+            let _ = std::fs::remove_dir_all(&path);
+            match std::fs::create_dir(&path) {
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+                made => break made.map(|()| path).unwrap(),
+            }
+        };
         for directory in ["conf", "logs", "html"] {
             std::fs::create_dir_all(path.join(directory)).unwrap();
         }
@@ -76,23 +88,6 @@ pub fn until(what: &str, mut so: impl FnMut() -> bool) {
     while !so() {
         assert!(Instant::now() < deadline, "never: {what}");
         std::thread::sleep(Duration::from_millis(5));
-    }
-}
-
-/// A port that nobody listens at, and that no other test is given. Below those that the kernel gives to clients: one of these could
-/// be taken before the server listens.
-pub fn free_port() -> u16 {
-    static NEXT: AtomicU32 = AtomicU32::new(0);
-    const FIRST: u32 = 10_000;
-    const COUNT: u32 = 22_000;
-    // (test programs that run at the same time begin at different places)
-    let start = std::process::id().wrapping_mul(997);
-    loop {
-        let port = FIRST + start.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed)) % COUNT;
-        let port = u16::try_from(port).expect("below 32768");
-        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
-            return port;
-        }
     }
 }
 
@@ -190,8 +185,7 @@ impl Server {
         self.child.id()
     }
     pub fn signal(&self, name: &str) {
-        let status = Command::new("kill").arg(format!("-{name}")).arg(self.pid().to_string()).status().unwrap();
-        assert!(status.success());
+        signal(self.pid(), name);
     }
     /// Waits for the process to end by itself.
     pub fn ended(&mut self) -> bool {
@@ -204,6 +198,26 @@ impl Server {
         }
         false
     }
+}
+
+/// What `kill -NAME PID` does, which is not everywhere.
+pub fn signal(pid: u32, name: &str) {
+    let signal = match name {
+        "HUP" => Signal::HUP,
+        "INT" => Signal::INT,
+        "QUIT" => Signal::QUIT,
+        "ABRT" => Signal::ABORT,
+        "KILL" => Signal::KILL,
+        "USR1" => Signal::USR1,
+        "USR2" => Signal::USR2,
+        "ALRM" => Signal::ALARM,
+        "TERM" => Signal::TERM,
+        "WINCH" => Signal::WINCH,
+        "IO" => Signal::IO,
+        _ => panic!("no signal {name} here"),
+    };
+    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).expect("a process");
+    kill_process(pid, signal).unwrap();
 }
 
 impl Drop for Server {

@@ -8,16 +8,54 @@ use std::time::Duration;
 
 use socket2::{Domain, SockRef, Socket, Type};
 
-/// Listens until the test program ends.
+/// Listens until it is dropped.
 pub struct Peer {
     pub tcp: u16,
     pub udp: u16,
     /// A port where nobody listens, which is nobody else's either.
     pub closed: u16,
     _taken: Socket,
+    /// The same for datagrams.
+    pub shut: u16,
     /// A port where connections are not taken until `open`.
     pub full: u16,
     open: Arc<AtomicBool>,
+    _over: Over,
+}
+
+/// Dropped, it ends the threads that look at it, and with them what they listen at.
+pub struct Over(Arc<AtomicBool>);
+
+impl Over {
+    pub fn not_yet() -> Over {
+        Over(Arc::new(AtomicBool::new(false)))
+    }
+    /// Gives each client to a thread of its own.
+    pub fn serve(&self, listener: TcpListener, each: impl Fn(TcpStream) + Clone + Send + 'static) {
+        let over = self.0.clone();
+        std::thread::spawn(move || accept(&listener, &over, each));
+    }
+}
+
+impl Drop for Over {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
+/// How often a thread that waits for clients looks whether it is to end.
+const LOOK: Option<Duration> = Some(Duration::from_millis(100));
+
+fn accept(listener: &TcpListener, over: &AtomicBool, each: impl Fn(TcpStream) + Clone + Send + 'static) {
+    SockRef::from(listener).set_read_timeout(LOOK).unwrap();
+    while !over.load(Ordering::SeqCst) {
+        if let Ok((stream, _)) = listener.accept() {
+            // (it has inherited the listener's)
+            stream.set_read_timeout(None).unwrap();
+            let each = each.clone();
+            std::thread::spawn(move || each(stream));
+        }
+    }
 }
 
 impl Peer {
@@ -25,22 +63,17 @@ impl Peer {
         let open = Arc::new(AtomicBool::new(false));
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let tcp = listener.local_addr().unwrap().port();
-        let gate = open.clone();
-        std::thread::spawn(move || {
-            for stream in listener.incoming() {
-                let (stream, gate) = (stream.unwrap(), gate.clone());
-                std::thread::spawn(move || serve(stream, &gate));
-            }
-        });
+        let (gate, over) = (open.clone(), Over::not_yet());
+        over.serve(listener, move |stream| serve(stream, &gate));
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
         let udp = socket.local_addr().unwrap().port();
-        let gate = open.clone();
-        std::thread::spawn(move || datagrams(&socket, &gate));
-        let full = full(&open);
+        let (gate, ends) = (open.clone(), over.0.clone());
+        std::thread::spawn(move || datagrams(&socket, &gate, &ends));
+        let full = full(&open, &over);
         let taken = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
         taken.bind(&"127.0.0.1:0".parse::<std::net::SocketAddr>().unwrap().into()).unwrap();
         let closed = taken.local_addr().unwrap().as_socket().unwrap().port();
-        Peer { tcp, udp, closed, _taken: taken, full, open }
+        Peer { tcp, udp, closed, _taken: taken, shut: super::free_port(), full, open, _over: over }
     }
     /// What waits for the gate goes on; or the gate is shut again.
     pub fn open(&self, open: bool) {
@@ -123,9 +156,11 @@ fn serve(mut stream: TcpStream, gate: &AtomicBool) {
     }
 }
 
-fn datagrams(socket: &UdpSocket, gate: &AtomicBool) {
+fn datagrams(socket: &UdpSocket, gate: &AtomicBool, over: &AtomicBool) {
     let mut buffer = [0; 100];
-    while let Ok((n, from)) = socket.recv_from(&mut buffer) {
+    socket.set_read_timeout(LOOK).unwrap();
+    while !over.load(Ordering::SeqCst) {
+        let Ok((n, from)) = socket.recv_from(&mut buffer) else { continue };
         match &buffer[..n] {
             b"timeout" => {}
             b"half" => drop(socket.send_to(b"", from)),
@@ -139,7 +174,7 @@ fn datagrams(socket: &UdpSocket, gate: &AtomicBool) {
 }
 
 /// A listener whose queue is full: the kernel answers nobody.
-fn full(open: &Arc<AtomicBool>) -> u16 {
+fn full(open: &Arc<AtomicBool>, over: &Over) -> u16 {
     let listener = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
     listener.bind(&"127.0.0.1:0".parse::<std::net::SocketAddr>().unwrap().into()).unwrap();
     listener.listen(0).unwrap();
@@ -153,13 +188,14 @@ fn full(open: &Arc<AtomicBool>) -> u16 {
             socket
         })
         .collect();
-    let gate = open.clone();
+    let (gate, over) = (open.clone(), over.0.clone());
     std::thread::spawn(move || {
-        wait_for(&gate);
-        drop(filler);
-        while let Ok((stream, _)) = listener.accept() {
-            std::thread::spawn(move || std::io::copy(&mut TcpStream::from(stream), &mut std::io::sink()));
+        while !gate.load(Ordering::SeqCst) && !over.load(Ordering::SeqCst) {
+            std::thread::sleep(Duration::from_millis(1));
         }
+        drop(filler);
+        let swallow = |mut stream: TcpStream| drop(std::io::copy(&mut stream, &mut std::io::sink()));
+        accept(&listener.into(), &over, swallow);
     });
     port
 }

@@ -11,10 +11,19 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig, ServerConnection, SupportedProtocolVersion};
 
-use super::peer::wait_for;
+use super::peer::{Over, wait_for};
 
 /// Where the certificates are.
 pub const CERTIFICATES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/tls");
+
+/// Whether this processor can do it; says so where it cannot.
+pub fn supported() -> bool {
+    let supported = ngx::tls::is_supported();
+    if !supported {
+        eprintln!("SKIPPED: this processor is none that TLS can be had with");
+    }
+    supported
+}
 
 pub fn pem(name: &str) -> String {
     std::fs::read_to_string(format!("{CERTIFICATES}/{name}")).unwrap()
@@ -42,7 +51,7 @@ impl Default for Kind {
     }
 }
 
-/// Listens until the test program ends.
+/// Listens until it is dropped.
 pub struct TlsPeer {
     pub port: u16,
     /// Connections that there have been.
@@ -50,6 +59,7 @@ pub struct TlsPeer {
     /// Handshakes that came to their end.
     pub handshakes: Arc<AtomicUsize>,
     open: Arc<AtomicBool>,
+    over: Over,
 }
 
 impl TlsPeer {
@@ -60,16 +70,16 @@ impl TlsPeer {
             connections: Arc::default(),
             handshakes: Arc::default(),
             open: Arc::default(),
+            over: Over::not_yet(),
         };
+        if !supported() {
+            return peer;
+        }
         let config = Arc::new(config(&kind));
         let (connections, handshakes, gate) = (peer.connections.clone(), peer.handshakes.clone(), peer.open.clone());
-        std::thread::spawn(move || {
-            for stream in listener.incoming() {
-                connections.fetch_add(1, Ordering::SeqCst);
-                let (stream, config, kind) = (stream.unwrap(), config.clone(), kind.clone());
-                let (handshakes, gate) = (handshakes.clone(), gate.clone());
-                std::thread::spawn(move || serve(stream, config, &kind, &handshakes, &gate));
-            }
+        peer.over.serve(listener, move |stream| {
+            connections.fetch_add(1, Ordering::SeqCst);
+            serve(stream, config.clone(), &kind, &handshakes, &gate);
         });
         peer
     }

@@ -17,6 +17,7 @@ use vm::{Call, Cx, Outcome, Reply, Row, Value, What, row};
 use super::output::{write_list, write_scalar};
 use super::{request, row_in};
 use crate::cosocket::{Busy, Failure, Socket, Stage, within};
+use crate::log::Level;
 use crate::phase::{ANY, Phase, REQUEST};
 use crate::request::Request;
 
@@ -176,7 +177,7 @@ pub(crate) fn fail<'gc>(call: &mut Call<'_, 'gc>, failure: &Failure) -> Reply<'g
 fn report<'gc>(call: &mut Call<'_, 'gc>, failure: &Failure) -> Result<(), Value<'gc>> {
     let request = request(call)?;
     if let Some(line) = &failure.log
-        && request.exchange.lua_conf().socket_log_errors
+        && (failure.level == Level::Alert || request.exchange.lua_conf().socket_log_errors)
         && request.log.enabled(failure.level)
     {
         request.log.write(failure.level, line.as_bytes(), Some(request));

@@ -7,9 +7,9 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::net::TcpStream;
-use tokio::time::{Instant, Sleep, sleep};
 
 use super::{Failure, connect_to};
+use crate::alarm::{Alarm, sleep};
 
 /// How long an address has for itself.
 const AHEAD: Duration = Duration::from_millis(250);
@@ -21,7 +21,7 @@ struct Race {
     waiting: VecDeque<SocketAddr>,
     running: Vec<Attempt>,
     ahead: Duration,
-    next: Pin<Box<Sleep>>,
+    next: Alarm,
     local: Option<std::net::IpAddr>,
     last: Option<Failure>,
 }
@@ -35,14 +35,8 @@ pub(super) async fn race(
     let count = addresses.len() as u64;
     // (where there is little time, everybody still gets a share of it)
     let ahead = if ms == 0 { AHEAD } else { AHEAD.min(Duration::from_millis(ms / count.max(1))) };
-    let mut race = Race {
-        waiting: take_turns(addresses),
-        running: Vec::new(),
-        ahead,
-        next: Box::pin(sleep(ahead)),
-        local,
-        last: None,
-    };
+    let mut race =
+        Race { waiting: take_turns(addresses), running: Vec::new(), ahead, next: sleep(ahead), local, last: None };
     std::future::poll_fn(|cx| race.poll(cx)).await
 }
 
@@ -62,11 +56,11 @@ impl Race {
                     Poll::Pending => at += 1,
                 }
             }
-            let due = failed || self.running.is_empty() || self.next.as_mut().poll(cx).is_ready();
+            let due = failed || self.running.is_empty() || Pin::new(&mut self.next).poll(cx).is_ready();
             match self.waiting.pop_front() {
                 Some(address) if due => {
                     self.running.push(Box::pin(connect_to(address, self.local)));
-                    self.next.as_mut().reset(Instant::now() + self.ahead);
+                    self.next = sleep(self.ahead);
                 }
                 Some(address) => {
                     self.waiting.push_front(address);

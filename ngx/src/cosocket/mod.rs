@@ -20,6 +20,7 @@ use socket2::SockRef;
 use tokio::net::{TcpSocket, TcpStream, UnixStream};
 
 use crate::log::{Level, Log};
+use crate::places::Place;
 use crate::request::{Downstream, LuaConf, Request};
 use crate::resolver::Servers;
 use crate::worker::Worker;
@@ -354,8 +355,9 @@ pub(crate) async fn connect(route: &Route, resolved: impl Fn()) -> Result<Stream
     match &route.target {
         Target::Unix(path) => {
             resolved();
+            let place = route.names.place()?;
             match within(ms, UnixStream::connect(path)).await {
-                Some(Ok(stream)) => Ok(Stream::from(stream)),
+                Some(Ok(stream)) => Ok(Stream::from(stream).at(place)),
                 Some(Err(e)) => Err(Failure::at_once(&format!("connect() to unix:{path} "), &e)),
                 None => Err(Failure::timeout("lua tcp socket connect timed out")),
             }
@@ -369,6 +371,7 @@ pub(crate) async fn connect(route: &Route, resolved: impl Fn()) -> Result<Stream
                 addresses.retain(|address| address.is_ipv6() == local.is_ipv6());
             }
             resolved();
+            let place = route.names.place()?;
             let to = addresses.first().map_or_else(String::new, ToString::to_string);
             // (one address, as most names have: no race)
             let made = match addresses[..] {
@@ -379,7 +382,7 @@ pub(crate) async fn connect(route: &Route, resolved: impl Fn()) -> Result<Stream
                 Some(Some(Ok(stream))) => {
                     // (a socket that is gone already fails at its first use)
                     let _ = stream.set_nodelay(true);
-                    Ok(Stream::from(stream))
+                    Ok(Stream::from(stream).at(place))
                 }
                 Some(Some(Err(failure))) => Err(failure),
                 Some(None) => Err(not_found(host)),
@@ -419,6 +422,15 @@ pub(crate) struct Names {
 impl Names {
     pub fn new(worker: Rc<Worker>, conf: &LuaConf) -> Names {
         Names { worker, servers: conf.resolver.clone(), ms: conf.resolver_timeout }
+    }
+    /// A place among the worker's connections.
+    fn place(&self) -> Result<Place, Failure> {
+        let places = &self.worker.setup.places;
+        places.take().ok_or_else(|| Failure {
+            log: Some(places.words()),
+            level: Level::Alert,
+            ..Failure::silent("error")
+        })
     }
 }
 

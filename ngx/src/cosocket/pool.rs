@@ -14,9 +14,10 @@ use std::time::Duration;
 
 use ahash::AHashMap;
 use tokio::sync::Notify;
-use tokio::time::{Instant, Sleep};
+use tokio::time::Instant;
 
 use super::{Connected, Source};
+use crate::alarm::Alarm;
 use crate::gauges::Gauges;
 use crate::log::{Level, Log};
 
@@ -198,7 +199,7 @@ impl Pools {
 /// The task that looks after idle connections; it ends when there are none.
 struct Watcher {
     pools: Weak<Pools>,
-    clock: Option<Pin<Box<Sleep>>>,
+    clock: Option<(Instant, Alarm)>,
 }
 
 impl Future for Watcher {
@@ -218,11 +219,12 @@ impl Future for Watcher {
                 self.clock = None;
                 return Poll::Pending;
             };
-            let clock = self.clock.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(next)));
-            clock.as_mut().reset(next);
-            if clock.as_mut().poll(cx).is_pending() {
+            let clock = self.clock.take().filter(|(at, _)| *at == next);
+            let (_, clock) = self.clock.insert(clock.unwrap_or_else(|| (next, Alarm::at(next))));
+            if Pin::new(clock).poll(cx).is_pending() {
                 return Poll::Pending;
             }
+            self.clock = None;
         }
     }
 }

@@ -8,14 +8,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::net::{UdpSocket, UnixDatagram};
 
+use crate::places::Place;
 use crate::request::Request;
 
 use super::{Failure, Names, Owner, Target, not_found, resolve, within};
 
 /// A socket with a peer.
 pub(crate) enum Datagrams {
-    Udp(UdpSocket),
-    Unix(UnixDatagram),
+    Udp(UdpSocket, #[expect(dead_code, reason = "given back when it is dropped")] Place),
+    Unix(UnixDatagram, #[expect(dead_code, reason = "given back when it is dropped")] Place),
 }
 
 /// What `ngx.socket.udp()` gives.
@@ -71,15 +72,15 @@ impl Datagrams {
     /// For the debug log.
     pub fn fd(&self) -> i32 {
         match self {
-            Datagrams::Udp(s) => s.as_raw_fd(),
-            Datagrams::Unix(s) => s.as_raw_fd(),
+            Datagrams::Udp(s, _) => s.as_raw_fd(),
+            Datagrams::Unix(s, _) => s.as_raw_fd(),
         }
     }
 
     pub async fn send(&self, bytes: &[u8]) -> Result<(), Failure> {
         let sent = match self {
-            Datagrams::Udp(s) => s.send(bytes).await,
-            Datagrams::Unix(s) => s.send(bytes).await,
+            Datagrams::Udp(s, _) => s.send(bytes).await,
+            Datagrams::Unix(s, _) => s.send(bytes).await,
         };
         match sent {
             Ok(n) if n == bytes.len() => Ok(()),
@@ -93,8 +94,8 @@ impl Datagrams {
         let mut into = vec![0; size];
         let job = async {
             match self {
-                Datagrams::Udp(s) => s.recv(&mut into).await,
-                Datagrams::Unix(s) => s.recv(&mut into).await,
+                Datagrams::Udp(s, _) => s.recv(&mut into).await,
+                Datagrams::Unix(s, _) => s.recv(&mut into).await,
             }
         };
         let received = within(ms, job).await;
@@ -114,14 +115,16 @@ pub(crate) async fn open(target: &Target, names: &Names, local: Option<IpAddr>) 
     let failed = |e: io::Error| Failure::io("connect", &e);
     match target {
         Target::Unix(path) => {
+            let place = names.place()?;
             let socket = named().map_err(failed)?;
             socket.connect(path).map_err(failed)?;
-            Ok(Datagrams::Unix(socket))
+            Ok(Datagrams::Unix(socket, place))
         }
         Target::Tcp { host, port } => {
             let Some(address) = resolve(host, *port, names).await?.into_iter().next() else {
                 return Err(not_found(host));
             };
+            let place = names.place()?;
             let any: IpAddr = match address {
                 std::net::SocketAddr::V4(_) => std::net::Ipv4Addr::UNSPECIFIED.into(),
                 std::net::SocketAddr::V6(_) => std::net::Ipv6Addr::UNSPECIFIED.into(),
@@ -130,7 +133,7 @@ pub(crate) async fn open(target: &Target, names: &Names, local: Option<IpAddr>) 
             let refused = |e: io::Error| Failure::at_once(&format!("bind({from}) "), &e);
             let socket = UdpSocket::bind((from, 0)).await.map_err(refused)?;
             socket.connect(address).await.map_err(failed)?;
-            Ok(Datagrams::Udp(socket))
+            Ok(Datagrams::Udp(socket, place))
         }
     }
 }

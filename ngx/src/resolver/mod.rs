@@ -18,6 +18,7 @@ use tokio::net::{TcpStream, UdpSocket};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use crate::alarm::{Alarm, within};
 use crate::log::{Level, Log};
 use message::{Answer, Kind};
 
@@ -98,7 +99,7 @@ impl Resolver {
     /// The addresses of a name, in `ms` milliseconds at most.
     pub async fn resolve(&self, servers: &Arc<Servers>, name: &str, ms: u64) -> Found {
         let key: Key = (Arc::as_ptr(servers).addr(), name.to_ascii_lowercase().into_bytes());
-        let mut late = std::pin::pin!(tokio::time::sleep(Duration::from_millis(ms)));
+        let mut late = crate::alarm::sleep(Duration::from_millis(ms));
         loop {
             if let Some((addresses, end)) = self.known.borrow().get(&key)
                 && *end > Instant::now()
@@ -162,12 +163,12 @@ impl Resolver {
             let id = hasher.finish() as u16;
             let Some(question) = message::question(id, name, kind) else { break };
             let asked = Instant::now();
-            let answer = tokio::time::timeout(RESEND, exchange(*server, &question, kind)).await;
+            let answer = within(RESEND, exchange(*server, &question, kind)).await;
             match answer {
-                Ok(Ok(Answer::Addresses(found, seconds))) => return Ok((found, seconds)),
-                Ok(Ok(Answer::Refused(code))) => return Err(Unresolved(code)),
-                Ok(Ok(_)) | Err(_) => {}
-                Ok(Err((call, e))) => {
+                Some(Ok(Answer::Addresses(found, seconds))) => return Ok((found, seconds)),
+                Some(Ok(Answer::Refused(code))) => return Err(Unresolved(code)),
+                Some(Ok(_)) | None => {}
+                Some(Err((call, e))) => {
                     let number = e.raw_os_error().unwrap_or(0);
                     // nginx takes a datagram that cannot even be sent for a fault of the machine.
                     let level = if call == "send" { Level::Alert } else { Level::Error };
@@ -176,7 +177,7 @@ impl Resolver {
                     if self.log.enabled(level) {
                         self.log.write(level, words.as_bytes(), None);
                     }
-                    tokio::time::sleep_until(asked + RESEND).await;
+                    Alarm::at(asked + RESEND).await;
                 }
             }
         }
@@ -192,7 +193,7 @@ async fn together(four: impl Future<Output = Answered>, six: impl Future<Output 
     tokio::select! {
         four = &mut four => {
             let six = match &four {
-                Ok(_) => tokio::time::timeout(PATIENCE, six).await.unwrap_or(Err(Unresolved::TIMED_OUT)),
+                Ok(_) => within(PATIENCE, six).await.unwrap_or(Err(Unresolved::TIMED_OUT)),
                 Err(_) => six.await,
             };
             (four, six)

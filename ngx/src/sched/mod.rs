@@ -14,8 +14,9 @@
 //!    preempted like any other loop, and the worker's other requests get their turn.
 //! 5. Response bytes go out between slices: when enough have gathered, on flush, and before the run waits.
 //!
-//! What must stay true: no await while the arena is open (`Vm::run` is not async); when a `Run` is gone, none of its threads is
-//! left.
+//! What must stay true: no await while the arena is open (`Vm::run` is not async; a wait that ran inside of it would stop the whole
+//! worker); when a `Run` is gone, none of its threads is left (or a request that ended would go on, and its sockets stay open); a
+//! native that spawns, yields or parks pays fuel first (or the others starve).
 mod parked;
 
 use std::any::Any;
@@ -29,6 +30,7 @@ use crate::log::Level;
 use crate::phase::{Phase, Phases};
 use crate::request::Request;
 use crate::state::{LightThread, OnAbort, Threads};
+use crate::trace::{self, Word};
 use crate::worker::{PhaseEnd, Worker};
 use parked::WaitSet;
 
@@ -79,7 +81,12 @@ impl Run {
     /// Calls `function` in an entry thread of its own, and runs it to the end. Cancel by dropping.
     ///
     /// Most phases end with their first slice: those have no `Run`, nor room for one in their request's future.
-    pub async fn call(worker: &Rc<Worker>, function: &Stashed, request: &mut Request) -> PhaseEnd {
+    pub fn call(worker: &Rc<Worker>, function: &Stashed, request: &mut Request) -> impl Future<Output = PhaseEnd> {
+        let phase = trace::note(|| request.phase.name().to_string());
+        trace::over(Word::Run, phase, Run::called(worker, function, request))
+    }
+
+    async fn called(worker: &Rc<Worker>, function: &Stashed, request: &mut Request) -> PhaseEnd {
         if worker.is_poisoned() {
             return PhaseEnd::Failed;
         }
@@ -274,9 +281,11 @@ impl Run {
         }
         let phase = request.phase.bit();
         // A panic in a native costs its VM: the arena may hold half-made values of this thread only, but who knows.
-        let step = catch_unwind(AssertUnwindSafe(|| {
-            self.worker.vm.run(id, wake, Lent { host: request, phase, fuel: &mut self.turn })
-        }));
+        let step = trace::during(Word::Resume, trace::note(String::new), || {
+            catch_unwind(AssertUnwindSafe(|| {
+                self.worker.vm.run(id, wake, Lent { host: request, phase, fuel: &mut self.turn })
+            }))
+        });
         if step.is_err() {
             self.worker.poison(request);
         }
@@ -371,6 +380,7 @@ impl Run {
                 return Some(PhaseEnd::Finish(finish));
             }
             Step::Park(wait) => {
+                trace::at(Word::Park, trace::note(|| wait.what().name().to_string()));
                 self.worker.setup.gauges.waits(wait.what()).add(1);
                 self.parked.insert(id, wait);
             }

@@ -35,7 +35,11 @@ fn reading() {
           ngx.say(p:stderr_read_line()) ngx.say(p:shutdown('stderr'))",
             "out\nerr\nnilmerged to stdout\nnilmerged to stdout\n",
         ),
-        ("local p = sh('printf ab; sleep 10') p:set_timeouts(nil, 20) ngx.say(p:stdout_read_all())", "niltimeoutab\n"),
+        (
+            "local p = sh('printf ab; sleep 100') p:set_timeouts(nil, 60000) ngx.say(p:stdout_read_bytes(1)) p:set_timeouts(nil, 20) \
+          ngx.say(p:stdout_read_all())",
+            "a\nniltimeoutb\n",
+        ),
         (
             "local p = sh('printf 12345', { buffer_size = 2 }) ngx.say(p:stdout_read_any(9), ' ', p:stdout_read_all())",
             "12 345\n",
@@ -44,7 +48,7 @@ fn reading() {
         ("local p = pipe.spawn({ 'env' }, { environ = { 'A=1', 'B=' } }) ngx.print(p:stdout_read_all())", "A=1\nB=\n"),
         // One reader a stream; another light thread may read the other one.
         (
-            "local p = sh('sleep 10') local t = ngx.thread.spawn(function() return p:stdout_read_line() end) \
+            "local p = sh('sleep 100') local t = ngx.thread.spawn(function() return p:stdout_read_line() end) \
           ngx.say(p:stdout_read_line()) p:set_timeouts(nil, nil, 1) ngx.say(p:stderr_read_line()) p:shutdown('stdout') \
           ngx.say(ngx.thread.wait(t)) ngx.say(p:stdout_read_line())",
             "nilpipe busy reading\nniltimeout\ntruenilaborted\nnilclosed\n",
@@ -73,10 +77,10 @@ fn writing() {
             "300000\n300000\n",
         ),
         (
-            "local p = sh('exec 0<&-; sleep 10') p:set_timeouts(20) local ok, err repeat ok, err = p:write('x') until not ok ngx.say(err)",
+            "local p = sh('exec 0<&-; sleep 100') p:set_timeouts(60000) local ok, err repeat ok, err = p:write('x') until not ok ngx.say(err)",
             "closed\n",
         ),
-        ("local p = sh('sleep 10') p:set_timeouts(20) ngx.say(p:write(('x'):rep(300000)))", "niltimeout\n"),
+        ("local p = sh('sleep 100') p:set_timeouts(20) ngx.say(p:write(('x'):rep(300000)))", "niltimeout\n"),
         (
             "local p = sh('cat') p:shutdown('stdin') ngx.say(p:write('x')) ngx.say(p:shutdown('stdin'))",
             "nilclosed\ntrue\n",
@@ -91,13 +95,13 @@ fn ends() {
         ("ngx.say(sh('exit 3'):wait())", "falseexit3\n"),
         ("ngx.say(sh('kill -9 $$'):wait())", "falsesignal9\n"),
         (
-            "local p = sh('sleep 10') ngx.say(p:kill(15), p:wait()) ngx.say(p:kill(15))",
+            "local p = sh('sleep 100') ngx.say(p:kill(15), p:wait()) ngx.say(p:kill(15))",
             "truefalsesignal15\nnilexited\n",
         ),
-        ("local p = sh('sleep 10') ngx.say(p:kill(99)) ngx.say(p:kill(0))", "nilinvalid signal\ntrue\n"),
-        ("local p = sh('sleep 10') p:set_timeouts(nil, nil, nil, 10) ngx.say(p:wait())", "niltimeout\n"),
+        ("local p = sh('sleep 100') ngx.say(p:kill(99)) ngx.say(p:kill(0))", "nilinvalid signal\ntrue\n"),
+        ("local p = sh('sleep 100') p:set_timeouts(nil, nil, nil, 10) ngx.say(p:wait())", "niltimeout\n"),
         (
-            "local p = sh('sleep 10', { wait_timeout = 10 }) local t = ngx.thread.spawn(p.wait, p) ngx.say(p:wait()) \
+            "local p = sh('sleep 100', { wait_timeout = 10 }) local t = ngx.thread.spawn(p.wait, p) ngx.say(p:wait()) \
           ngx.say(ngx.thread.wait(t))",
             "nilpipe busy waiting\ntrueniltimeout\n",
         ),
@@ -114,8 +118,8 @@ fn ends() {
         ),
         // A process that nobody holds any more is killed.
         (
-            "local p = sh('sleep 10') local id = p:pid() p = nil collectgarbage() collectgarbage() \
-          for i = 1, 100 do ngx.sleep(0.01) if not io.open('/proc/' .. id) then return ngx.say('gone') end end",
+            "local p = sh('sleep 1000') local id = p:pid() p = nil collectgarbage() collectgarbage() \
+          for i = 1, 5000 do ngx.sleep(0.01) if not io.open('/proc/' .. id) then return ngx.say('gone') end end",
             "gone\n",
         ),
     ]);

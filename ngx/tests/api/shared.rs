@@ -37,16 +37,16 @@ fn values() {
 fn lives() {
     check(&[
         (
-            "local d = ngx.shared.dogs d:set('a', 1, 0.3) ngx.say(d:get('a')) ngx.sleep(0.31) ngx.say(d:get('a'))",
+            "local d = ngx.shared.dogs d:set('a', 1, 60) ngx.say(d:get('a')) d:set('a', 1, 0.01) ngx.sleep(0.02) ngx.say(d:get('a'))",
             "1\nnil\n",
         ),
         (
-            "local d = ngx.shared.dogs d:set('b', 1, 0.3, 3) ngx.say(d:get_stale('b')) ngx.sleep(0.31) ngx.say(d:get_stale('b'))",
+            "local d = ngx.shared.dogs d:set('b', 1, 60, 3) ngx.say(d:get_stale('b')) d:set('b', 1, 0.01, 3) ngx.sleep(0.02) ngx.say(d:get_stale('b'))",
             "13false\n13true\n",
         ),
         ("local d = ngx.shared.dogs d:set('a', 1) ngx.say(d:ttl('a')) ngx.say(d:ttl('none'))", "0\nnilnot found\n"),
-        ("local d = ngx.shared.dogs d:set('a', 1, 10) local t = d:ttl('a') ngx.say(t > 9 and t <= 10)", "true\n"),
-        ("local d = ngx.shared.dogs d:set('a', 1) ngx.say(d:expire('a', 5), d:ttl('a') > 4)", "truetrue\n"),
+        ("local d = ngx.shared.dogs d:set('a', 1, 100) local t = d:ttl('a') ngx.say(t > 10 and t <= 100)", "true\n"),
+        ("local d = ngx.shared.dogs d:set('a', 1) ngx.say(d:expire('a', 100), d:ttl('a') > 10)", "truetrue\n"),
         (
             "local d = ngx.shared.dogs ngx.say(d:expire('none', 5)) ngx.say(pcall(d.expire, d, 'a'))",
             "nilnot found\nfalsebad \"exptime\" argument\n",

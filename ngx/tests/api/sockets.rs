@@ -137,7 +137,7 @@ fn talking() {
                 "AB\n0\nnilclosed\n",
             ),
             (
-                "local s = ngx.socket.connect('127.0.0.1', PORT) s:settimeout(5) s:send('ab') ngx.say(s:receive(1)) s:send('\\n') s:settimeout(2000) ngx.say(s:receive())",
+                "local s = ngx.socket.connect('127.0.0.1', PORT) s:settimeout(5) s:send('ab') ngx.say(s:receive(1)) s:send('\\n') s:settimeout(60000) ngx.say(s:receive())",
                 "niltimeout\nAB\n[error] lua tcp socket read timed out\n",
             ),
         ],
@@ -245,7 +245,8 @@ fn pools() {
         ),
         (
             "local s = ngx.socket.connect('127.0.0.1', PORT, { pool = 'p' }) s:send('a\\n') s:receive() s:send('quit\\n') ngx.say(s:setkeepalive()) \
-             ngx.sleep(0.05) ngx.say(ngx.socket.connect('127.0.0.1', PORT, { pool = 'p' }):getreusedtimes())"
+             local times repeat ngx.sleep(0.001) s = ngx.socket.connect('127.0.0.1', PORT, { pool = 'p' }) times = s:getreusedtimes() s:setkeepalive() \
+             until times == 0 ngx.say(times)"
                 .into(),
             "1\n0\n",
         ),
@@ -323,13 +324,23 @@ fn name_server_for_two() -> SocketAddr {
 /// A name with addresses of both families: whoever does not answer is overtaken, whoever refuses at once.
 #[test]
 fn two_families() {
-    let listener = TcpListener::bind("[::1]:0").unwrap();
+    let Ok(listener) = TcpListener::bind("[::1]:0") else {
+        eprintln!("SKIPPED: there is no IPv6 here");
+        return;
+    };
     let port = listener.local_addr().unwrap().port();
     // (a queue of one that nobody takes from: the kernel answers the first two at most)
-    let silent = socket2::Socket::new(socket2::Domain::IPV6, socket2::Type::STREAM, None).unwrap();
-    silent.bind(&"[::1]:0".parse::<SocketAddr>().unwrap().into()).unwrap();
+    // Beside it, at the same port, somebody who answers; and one who is there in the other family only.
+    let (silent, full, beside) = (0..100)
+        .find_map(|_| {
+            let silent = socket2::Socket::new(socket2::Domain::IPV6, socket2::Type::STREAM, None).unwrap();
+            silent.bind(&"[::1]:0".parse::<SocketAddr>().unwrap().into()).unwrap();
+            let full = silent.local_addr().unwrap().as_socket().unwrap();
+            // (the port may have another owner in the other family)
+            Some((silent, full, TcpListener::bind(("127.0.0.1", full.port())).ok()?))
+        })
+        .expect("a port that is free in both families");
     silent.listen(0).unwrap();
-    let full = silent.local_addr().unwrap().as_socket().unwrap();
     let fill: Vec<_> = (0..4)
         .map(|_| {
             let socket = socket2::Socket::new(socket2::Domain::IPV6, socket2::Type::STREAM, None).unwrap();
@@ -338,8 +349,6 @@ fn two_families() {
             socket
         })
         .collect();
-    // Beside it, at the same port, somebody who answers; and one who is there in the other family only.
-    let beside = TcpListener::bind(("127.0.0.1", full.port())).unwrap();
     let only_four = TcpListener::bind("127.0.0.1:0").unwrap();
     let given = |without_ipv6| {
         let servers = Servers { addresses: vec![name_server_for_two()], without_ipv6, ..Servers::default() };
@@ -421,8 +430,8 @@ fn names() {
     let port = shouting();
     let asked = Arc::new(AtomicUsize::new(0));
     let servers = Servers { addresses: vec![name_server(asked.clone())], without_ipv6: true, ..Servers::default() };
-    let conf = LuaConf { resolver: Some(Arc::new(servers)), resolver_timeout: 20, ..LuaConf::default() };
-    let given = Given { conf, ..Given::default() };
+    let conf = LuaConf { resolver: Some(Arc::new(servers)), resolver_timeout: 60_000, ..LuaConf::default() };
+    let given = Given { conf: conf.clone(), ..Given::default() };
     let at = |name: &str| format!("ngx.say(ngx.socket.connect('{name}', {port}) and 'connected')");
     check_given(
         &given,
@@ -438,12 +447,15 @@ fn names() {
                 "asked\n1\n2\n3\n",
             ),
             ("ngx.say(ngx.socket.connect('nothing', 80))", "nilnothing could not be resolved (3: Host not found)\n"),
-            (
-                "ngx.say(ngx.socket.connect('silent', 80))",
-                "nilsilent could not be resolved (110: Operation timed out)\n",
-            ),
             ("ngx.say(ngx.socket.connect('no..name', 80))", "nilno..name could not be resolved (3: Host not found)\n"),
         ],
     );
-    assert_eq!(asked.load(Ordering::SeqCst), 4, "one question a name that can be asked for");
+    assert_eq!(asked.load(Ordering::SeqCst), 3, "one question a name that can be asked for");
+    check_given(
+        &Given { conf: LuaConf { resolver_timeout: 20, ..conf }, ..Given::default() },
+        &[(
+            "ngx.say(ngx.socket.connect('silent', 80))",
+            "nilsilent could not be resolved (110: Operation timed out)\n",
+        )],
+    );
 }

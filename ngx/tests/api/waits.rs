@@ -17,17 +17,17 @@ fn semaphores() {
             "falsetimeout\ntrue1\n",
         ),
         (
-            "local s = require 'ngx.semaphore'.new() for i = 1, 3 do ngx.thread.spawn(function() s:wait(1) ngx.print(i) end) end \
+            "local s = require 'ngx.semaphore'.new() for i = 1, 3 do ngx.thread.spawn(function() s:wait(60) ngx.print(i) end) end \
              ngx.say(s:count()) s:post(2) ngx.sleep(0.001) s:post() ngx.sleep(0.001)",
             "-3\n123",
         ),
         (
-            "local s = require 'ngx.semaphore'.new() local t = ngx.thread.spawn(function() s:wait(1) end) s:post() \
+            "local s = require 'ngx.semaphore'.new() local t = ngx.thread.spawn(function() s:wait(60) end) s:post() \
              ngx.say(s:count()) ngx.thread.kill(t) ngx.sleep(0.001) ngx.say(s:count())",
             "0\n1\n",
         ),
         (
-            "local s = require 'ngx.semaphore'.new() local t = ngx.thread.spawn(function() s:wait(1) end) ngx.thread.kill(t) \
+            "local s = require 'ngx.semaphore'.new() local t = ngx.thread.spawn(function() s:wait(60) end) ngx.thread.kill(t) \
              ngx.sleep(0.001) ngx.say(s:count())",
             "0\n",
         ),
@@ -92,8 +92,8 @@ fn clients_that_go_away() {
     check_given(
         &goes,
         &[
-            ("ngx.sleep(5) ngx.say('not reached')", "aborted\n"),
-            ("ngx.on_abort(function() ngx.exit(499) end) ngx.sleep(5) ngx.say('not reached')", "exit 499\n"),
+            ("ngx.sleep(600) ngx.say('not reached')", "aborted\n"),
+            ("ngx.on_abort(function() ngx.exit(499) end) ngx.sleep(600) ngx.say('not reached')", "exit 499\n"),
             ("ngx.on_abort(function() ngx.say('gone') end) ngx.sleep(0.02) ngx.say('goes on')", "gone\ngoes on\n"),
         ],
     );

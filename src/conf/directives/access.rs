@@ -1,6 +1,5 @@
 //! Who may: the access, auth_basic, auth_request, realip, referer and secure_link modules.
 
-use std::net::ToSocketAddrs;
 use std::sync::Arc;
 
 use super::super::build::{Builder, Directive};
@@ -101,9 +100,9 @@ fn set_real_ip_from(b: &mut Builder, d: &Directive) -> Result<(), String> {
         all.push(Trusted::Network(network(b, d, d.arg(0))?));
     } else {
         // A host's name stands for all its addresses.
-        let found = (text.as_str(), 0).to_socket_addrs();
-        let found = found.map_err(|_| format!("host not found in set_real_ip_from \"{text}\""))?;
-        let networks = found.filter_map(|addr| Network::parse(&addr.ip().to_string()));
+        let found = b.names.look_up(&text, 0);
+        let found = found.ok_or_else(|| format!("host not found in set_real_ip_from \"{text}\""))?;
+        let networks = found.iter().filter_map(|addr| Network::parse(&addr.ip().to_string()));
         all.extend(networks.map(|(network, _)| Trusted::Network(network)));
     }
     b.settings().real_ip_from = Some(Arc::from(all));

@@ -351,7 +351,8 @@ fn resolver(b: &mut Builder, d: &Directive) -> Result<(), String> {
             }
             Some(("status_zone", _)) => {}
             _ => {
-                let found = listen::resolve(&text, 53).map_err(|reason| format!("{reason} in resolver \"{text}\""))?;
+                let found =
+                    listen::resolve(&text, 53, b.names).map_err(|reason| format!("{reason} in resolver \"{text}\""))?;
                 servers.addresses.push(found);
             }
         }

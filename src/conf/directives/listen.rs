@@ -1,10 +1,11 @@
 //! `listen`: addresses and their parameters.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 
 use super::super::build::{Builder, Directive, Frame};
 use super::super::draft::ListenDraft;
+use super::super::names::Names;
 use super::super::scalar;
 use super::super::tree::Addr;
 
@@ -28,7 +29,8 @@ pub fn listen(b: &mut Builder, d: &Directive) -> Result<(), String> {
         Some("") => return Err(format!("no path in the unix domain socket in \"{word}\" of the \"listen\" directive")),
         Some(path) => Addr::Unix(PathBuf::from(path)),
         None => Addr::Tcp(
-            resolve(&word, 80).map_err(|reason| format!("{reason} in \"{word}\" of the \"listen\" directive"))?,
+            resolve(&word, 80, b.names)
+                .map_err(|reason| format!("{reason} in \"{word}\" of the \"listen\" directive"))?,
         ),
     };
     let text = match &addr {
@@ -72,7 +74,7 @@ pub fn listen(b: &mut Builder, d: &Directive) -> Result<(), String> {
 }
 
 /// `80`, `*:80`, `host`, `host:80`, `[::1]:80`.
-pub fn resolve(text: &str, default_port: u16) -> Result<SocketAddr, &'static str> {
+pub fn resolve(text: &str, default_port: u16, names: Names) -> Result<SocketAddr, &'static str> {
     if let Some(rest) = text.strip_prefix('[') {
         let (host, port) = rest.split_once(']').ok_or("invalid host")?;
         let ip: Ipv6Addr = host.parse().map_err(|_| "invalid IPv6 address")?;
@@ -95,7 +97,7 @@ pub fn resolve(text: &str, default_port: u16) -> Result<SocketAddr, &'static str
         "*" => Ok(SocketAddr::from((Ipv4Addr::UNSPECIFIED, port))),
         host => match host.parse::<IpAddr>() {
             Ok(ip) => Ok(SocketAddr::from((ip, port))),
-            Err(_) => (host, port).to_socket_addrs().ok().and_then(|mut found| found.next()).ok_or("host not found"),
+            Err(_) => names.look_up(host, port).and_then(|found| found.first().copied()).ok_or("host not found"),
         },
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use ngx::log::Level;
 
 use super::super::build::{Builder, Directive, Frame};
+use super::super::names::Names;
 use super::super::scalar;
 use super::arity::{ONE_MORE, TWO_MORE};
 use super::context::{ALL, ALL_IF, HTTP, LIMIT_EXCEPT, MAIN};
@@ -24,7 +25,7 @@ pub static ROWS: &[Row] = &[
 fn error_log(b: &mut Builder, d: &Directive) -> Result<(), String> {
     let file = match d.arg(0) {
         b"stderr" => Arc::new(LogFile::stderr()),
-        word if word.starts_with(b"syslog:") => syslog(word)?,
+        word if word.starts_with(b"syslog:") => syslog(word, b.names)?,
         word if word.starts_with(b"memory:") => {
             let size = word.strip_prefix(b"memory:").and_then(scalar::size).and_then(|size| usize::try_from(size).ok());
             let size = size.filter(|size| *size >= crate::log::LINE);
@@ -107,7 +108,7 @@ fn access_log(b: &mut Builder, d: &Directive) -> Result<(), String> {
         if buffered {
             return Err("logs to syslog cannot be buffered".into());
         }
-        Target::File(syslog(d.arg(0))?)
+        Target::File(syslog(d.arg(0), b.names)?)
     } else if d.arg(0).contains(&b'$') {
         if buffered {
             return Err("buffered logs cannot have variables in name".into());
@@ -132,9 +133,9 @@ fn access_log(b: &mut Builder, d: &Directive) -> Result<(), String> {
     Ok(())
 }
 
-fn syslog(word: &[u8]) -> Result<Arc<LogFile>, String> {
+fn syslog(word: &[u8], names: Names) -> Result<Arc<LogFile>, String> {
     let text = String::from_utf8_lossy(word.get(7..).unwrap_or_default()).into_owned();
-    Ok(Arc::new(LogFile::syslog(Syslog::parse(&text)?)))
+    Ok(Arc::new(LogFile::syslog(Syslog::parse(&text, names)?)))
 }
 
 fn log_format(b: &mut Builder, d: &Directive) -> Result<(), String> {

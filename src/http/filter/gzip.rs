@@ -83,7 +83,7 @@ pub fn accepts(live: &Live, request: &Request) -> bool {
     }
     if let Some(disable) = &settings.gzip_disable
         && let Some(agent) = request.headers.first(b"user-agent")
-        && disable.iter().any(|regex| regex.matches(agent))
+        && disable.iter().any(|regex| regex.matches(agent) != Ok(false))
     {
         return false;
     }

@@ -19,7 +19,7 @@ pub async fn check(live: &Live, request: &mut Request) -> Verdict {
         && request.headers.contains(b"authorization")
         && let Some(ms) = live.settings().auth_delay.filter(|ms| *ms > 0)
     {
-        tokio::time::sleep(Duration::from_millis(ms)).await;
+        ngx::alarm::sleep(Duration::from_millis(ms)).await;
     }
     verdict
 }

@@ -138,7 +138,7 @@ pub async fn run(live: &Live, request: &mut Request) -> Next {
     let lower = Level::from_number(level as i64 + 1).filter(|_| level < Level::Info).unwrap_or(level);
     live.say(request, lower, &format!("delaying request{words}{worst}"));
     if !dry_run {
-        tokio::time::sleep(Duration::from_millis(wait)).await;
+        ngx::alarm::sleep(Duration::from_millis(wait)).await;
     }
     Next::Go
 }

@@ -1,5 +1,6 @@
 //! The referer module: `$invalid_referer`.
 
+use ngx::log::Level;
 use ngx::request::Request;
 
 use crate::conf::regex::Regex;
@@ -27,7 +28,7 @@ pub fn invalid(live: &Live, request: &Request) -> Vec<u8> {
         None => rules.none,
         Some(referer) => match without_scheme(referer) {
             None => rules.blocked,
-            Some(rest) => known(live, rules, rest),
+            Some(rest) => known(live, request, rules, rest),
         },
     };
     if valid { Vec::new() } else { b"1".to_vec() }
@@ -43,7 +44,7 @@ fn without_scheme(referer: &[u8]) -> Option<&[u8]> {
     })
 }
 
-fn known(live: &Live, rules: &Referers, rest: &[u8]) -> bool {
+fn known(live: &Live, request: &Request, rules: &Referers, rest: &[u8]) -> bool {
     let end = rest.iter().position(|b| matches!(b, b'/' | b':')).unwrap_or(rest.len());
     if end > LONGEST {
         return false;
@@ -61,13 +62,21 @@ fn known(live: &Live, rules: &Referers, rest: &[u8]) -> bool {
     if rules.server_names {
         let own = live.server().names.iter().any(|name| match name {
             ServerName::Text(name) => fits(name, &host),
-            ServerName::Regex(regex) => regex.matches(&host),
+            ServerName::Regex(regex) => matched(live, request, regex, &host),
         });
         if own {
             return true;
         }
     }
-    rules.regexes.iter().any(|regex| regex.matches(rest))
+    rules.regexes.iter().any(|regex| matched(live, request, regex, rest))
+}
+
+/// A search that was too much is no proof against the referrer.
+fn matched(live: &Live, request: &Request, regex: &Regex, text: &[u8]) -> bool {
+    regex.matches(text).unwrap_or_else(|exceeded| {
+        live.say(request, Level::Alert, &exceeded.0);
+        true
+    })
 }
 
 fn fits(name: &[u8], host: &[u8]) -> bool {
