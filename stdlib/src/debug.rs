@@ -1,19 +1,20 @@
-//! The debug library (Lua 5.1 manual 5.9), as far as it is safe: hooks are accepted and never called.
+//! The debug library (Lua 5.1 manual 5.9), as far as it is safe.
 use vm::native::{FrameInfo, traceback_of};
 use vm::value::Kind;
 use vm::value::function::{ClosureObj, UserdataObj};
+use vm::events;
 use vm::{Call, Cx, Outcome, Reply, Row, Thread, Value, row};
 
 pub static NATIVES: &[Row] = &[
     row("debug", nothing, "debug(): no interactive mode"),
     row("getfenv", getfenv, "getfenv(o) -> the environment of a function"),
-    row("gethook", nothing, "gethook() -> nothing: there are no hooks"),
+    row("gethook", gethook, "gethook() -> function, mask, count"),
     row("getinfo", getinfo, "getinfo([thread,] f [, what]) -> a table about a function or level"),
     row("getlocal", getlocal, "getlocal([thread,] level, n) -> name, value"),
     row("getmetatable", getmetatable, "getmetatable(v) -> its metatable, whatever __metatable says"),
     row("getregistry", getregistry, "getregistry() -> a table that belongs to nobody"),
     row("getupvalue", getupvalue, "getupvalue(f, n) -> name, value"),
-    row("sethook", nothing, "sethook(): accepted, never called"),
+    row("sethook", sethook, "sethook([thread,] function, mask [, count]): for all coroutines; no function: no hook"),
     row("setfenv", setfenv, "setfenv(f, env) -> f"),
     row("setlocal", setlocal, "setlocal([thread,] level, n, value) -> name"),
     row("setmetatable", setmetatable, "setmetatable(v, meta) -> v"),
@@ -30,6 +31,34 @@ pub fn open(cx: Cx<'_>) {
 }
 
 fn nothing<'gc>(_: &mut Call<'_, 'gc>) -> Reply<'gc> {
+    Ok(Outcome::Return)
+}
+
+const LETTERS: [(u8, u8); 3] = [(b'c', events::CALL), (b'r', events::RETURN), (b'l', events::LINE)];
+
+fn sethook<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
+    let at = shift(call);
+    let function = call.arg(at);
+    if function.is_nil() {
+        return call.set_hook(Value::NIL, 0, 0);
+    }
+    let mask = call.bytes(at + 1)?;
+    let mut mask = LETTERS.iter().filter(|(c, _)| mask.contains(c)).fold(0, |mask, (_, event)| mask | event);
+    call.callable(at)?;
+    let every = call.opt_integer(at + 2, 0)?;
+    if every > 0 {
+        mask |= events::COUNT;
+    }
+    call.set_hook(function, mask, every)
+}
+
+fn gethook<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
+    let (function, mask, every) = call.cx.hook();
+    let letters: Vec<u8> = LETTERS.iter().filter(|(_, event)| mask & event != 0).map(|(c, _)| *c).collect();
+    let letters = call.cx.str(&letters);
+    for v in [function, letters, Value::num(every as f64)] {
+        call.push(v);
+    }
     Ok(Outcome::Return)
 }
 
@@ -148,8 +177,10 @@ fn describe<'gc>(call: &mut Call<'_, 'gc>, frame: &FrameInfo<'gc>, what: &[u8]) 
             let all = &c.proto.info.lines;
             let returns = c.proto.info.code.iter().rev().take(2).all(|op| op.get().name().starts_with("Return"));
             let active = if returns { all.len().saturating_sub(1) } else { all.len() };
-            for line in &all[..active] {
-                lines.set_int(cx.mc, *line as usize, Value::TRUE);
+            for (line, op) in all[..active].iter().zip(&c.proto.info.code) {
+                if !matches!(op.get(), vm::code::Op::NewCell { .. }) {
+                    lines.set_int(cx.mc, *line as usize, Value::TRUE);
+                }
             }
             cx.set_field(t, "activelines", Value::table(lines));
         }

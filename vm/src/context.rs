@@ -90,6 +90,8 @@ pub(crate) struct Shared {
     pub refuse: Cell<Option<fn(u32, u32) -> String>>,
     /// Phases in which an error comes through a wrap function as it is, without the position of the caller in front.
     pub plain_wrap: Cell<u32>,
+    /// What `debug.sethook` has set.
+    pub hooks: crate::interp::hook::Hooks,
 }
 
 /// A collection that Lua asked for.

@@ -88,9 +88,13 @@ impl<'c> FunctionCode<'c> {
         let params: Vec<VarId> = (0..u32::from(function.params)).map(VarId).collect();
         self.reserve(params.len())?;
         self.declare(&params, 0, function.line);
+        for param in &mut self.locals {
+            // (a hook may look before the first instruction)
+            param.start = 0;
+        }
         self.statements(&function.body.stmts)?;
-        self.forget_locals(0);
         self.emit(Op::Return0 {}, function.last_line);
+        self.forget_locals(0);
         Ok(())
     }
 

@@ -25,6 +25,10 @@ impl<'gc> Frame<'gc> {
     }
     pub(crate) fn line(&self) -> Option<u32> {
         let closure = self.closure?;
+        if self.pc == 0 {
+            // (a call hook looks)
+            return Some(closure.proto.info.line_defined);
+        }
         closure.proto.info.lines.get(self.at()).copied()
     }
     fn info(&self, state: &State<'gc>, below: Option<&Frame<'gc>>) -> FrameInfo<'gc> {
@@ -46,7 +50,7 @@ impl<'gc> Frame<'gc> {
 impl<'gc> State<'gc> {
     /// The index of the frame `level` calls below the top one. The machine's own notes among the frames do not count.
     fn frame_at(&self, level: usize) -> Option<usize> {
-        let own = |f: &Frame<'_>| matches!(f.kind, FrameKind::Handler | FrameKind::Pending);
+        let own = |f: &Frame<'_>| matches!(f.kind, FrameKind::Handler | FrameKind::Pending | FrameKind::Hook);
         (0..self.frames.len()).rev().filter(|at| !own(&self.frames[*at])).nth(level)
     }
     /// The activation `level` calls below the top, 0 being the top frame.
@@ -71,7 +75,7 @@ impl<'gc> State<'gc> {
     /// The lines of a traceback, each begun by a newline and a tab; from a level on. `own`: so many levels (a running native) lie
     /// above the frames.
     pub(crate) fn traceback(&self, level: usize, own: usize, out: &mut Vec<u8>) {
-        let seen = |at: &usize| !matches!(self.frames[*at].kind, FrameKind::Handler | FrameKind::Pending);
+        let seen = |at: &usize| !matches!(self.frames[*at].kind, FrameKind::Handler | FrameKind::Pending | FrameKind::Hook);
         let shown: Vec<usize> = (0..self.frames.len()).rev().filter(seen).collect();
         let count = shown.len() + own;
         let mut skipped = false;
