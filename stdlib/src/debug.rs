@@ -99,7 +99,8 @@ fn getinfo<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     let target = call.arg(at);
     let frame = match target.kind() {
         Kind::Closure(_) | Kind::Row(_) | Kind::Native(_) => {
-            FrameInfo { function: target, closure: target.as_closure(), line: -1, name: None, base: 0, pc: 0 }
+            let closure = target.as_closure();
+            FrameInfo { function: target, closure, line: -1, name: None, first: 0, base: 0, end: 0, pc: 0 }
         }
         _ => {
             let Some(level) = vm::native::to_number(target) else {
@@ -201,13 +202,30 @@ fn frame_at<'gc>(call: &Call<'_, 'gc>, other: Option<Thread<'gc>>, level: i64) -
     }
 }
 
-/// The n-th local that is alive at a frame's instruction: name and register.
+/// The n-th local that is alive at a frame's instruction, or the temporary after them, or (counting down from -1) an extra
+/// argument: name and stack slot.
 fn local_at(frame: &FrameInfo<'_>, n: i64) -> Option<(Vec<u8>, usize)> {
-    let c = frame.closure?;
-    let pc = frame.pc as u32;
-    let mut alive = c.proto.info.locals.iter().filter(|l| l.start <= pc && pc < l.end);
-    let local = alive.nth(usize::try_from(n - 1).ok()?)?;
-    Some((local.name.to_vec(), frame.base + local.reg as usize))
+    let nth = usize::try_from(n.unsigned_abs()).ok()?.checked_sub(1)?;
+    let mut named = 0;
+    let mut free = frame.base;
+    if let Some(c) = frame.closure {
+        let info = &c.proto.info;
+        if n < 0 {
+            let extra = frame.first + usize::from(info.params);
+            let slot = extra.checked_add(nth).filter(|slot| *slot < frame.base && info.vararg)?;
+            return Some((b"(*vararg)".to_vec(), slot));
+        }
+        let pc = frame.pc as u32;
+        for local in info.locals.iter().filter(|l| l.start <= pc && pc < l.end) {
+            if named == nth {
+                return Some((local.name.to_vec(), frame.base + usize::from(local.reg)));
+            }
+            named += 1;
+            free = frame.base + usize::from(local.reg) + 1;
+        }
+    }
+    let slot = free.checked_add(nth - named).filter(|slot| n > 0 && *slot < frame.end)?;
+    Some((b"(*temporary)".to_vec(), slot))
 }
 
 fn getlocal<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
@@ -245,16 +263,18 @@ fn setlocal<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
         return Err(call.arg_error(at, "level out of range"));
     };
     match local_at(&frame, n) {
-        // The loop's own registers are numbers that the machine relies on.
-        Some((name, slot)) if !name.starts_with(b"(") => {
+        Some((name, slot)) => {
+            // A numeric loop's own registers are numbers that the machine relies on.
+            let kept = matches!(&name[..], b"(for index)" | b"(for limit)" | b"(for step)") && !v.is_num();
             match other {
+                _ if kept => {}
                 Some(t) => vm::native::set_slot_of(call.cx, t, slot, v),
                 None => call.set_stack_slot(slot, v),
             }
             let name = call.cx.str(&name);
             call.ret(name)
         }
-        _ => call.ret(Value::NIL),
+        None => call.ret(Value::NIL),
     }
 }
 

@@ -220,3 +220,80 @@ debug.sethook(function()
   print((debug.traceback("traced"):gsub("\n\t%[C%]: at 0x%x+", "")))
 end, "l")
 z = 6
+
+print("-- which lines are come by")
+local chunks = {
+  "if\nmath.sin(1)\nthen\n  a=1\nelse\n  a=2\nend\n",
+  "--\nif nil then\n  a=1\nelse\n  a=2\nend\n",
+  "a=1\nrepeat\n  a=a+1\nuntil a==3\n",
+  " do\n  return\nend\n",
+  "local a\na=1\nwhile a<=3 do\n  a=a+1\nend\n",
+  "while math.sin(1) do\n  if math.sin(1)\n  then\n    break\n  end\nend\na=1",
+  "for i=1,3 do\n  a=i\nend\n",
+  "for i,v in pairs{'a','b'} do\n  a=i..v\nend\n",
+  "for i=1,4 do a=1 end",
+  "local function f()\n return 1\nend\nprint(\n'x',\nf())\n",
+  "local t = {}\nt.x = function()\nend\nfunction t.y()\nend\nt\n.x()\n",
+  "local a, b = 1\nif a then\nelseif b then\nelse\nend\nif not a\nor b\nthen\n b = 1\nend\n",
+  "goto x\ndo local y = 1 end\n::x::\nlocal z = 1\n::y::\nlocal q\n",
+  "local a = 1\nlocal b = a == 1\nlocal c = not (a\n== 2)\nlocal d = a\n.. 'x' ..\n a\n",
+  "for i = 3, 1, -1\ndo\n local x = i\n if x == 2 then break end\nend\nlocal x\n",
+  "local x = 0\nrepeat local y = x\n x = x + 1\nuntil\n y > 1\n",
+  "while true do\n break\nend\nlocal a = 1\n",
+  "local a\nfor k, v in next,\n{1,2} do\n a = k\nend",
+  "local n = 0\nwhile true do\n n = n + 1\n if n > 2 then\n break\n end\nend",
+  "local n = 0\nwhile true do n = n + 1\n if n > 2 then break end\nend",
+  "local n = 0\nwhile n < 2 do n = n + 1 end\nrepeat n = n + 1 until n > 4",
+  "local a, b,\nc = 1,\n2,\n3\na, b =\nb, a\n",
+}
+for i, text in ipairs(chunks) do
+  local lines, f = {}, assert(loadstring(text))
+  debug.sethook(function(e, l)
+    if debug.getinfo(2, "f").func == f then lines[#lines + 1] = l end
+  end, "l")
+  f()
+  debug.sethook()
+  print(i, table.concat(lines, " "))
+end
+
+print("-- temporaries")
+print(debug.getlocal(0, 1))
+print(debug.getlocal(0, 2))
+print(debug.getlocal(0, 3), (debug.getlocal(0, 0)))
+local function change()
+  print(debug.getlocal(2, 3))
+  print(debug.getlocal(2, 4))
+  print(debug.setlocal(2, 3, 10))
+  return 20
+end
+local function sum(a, b) return (a + 1) + change() end
+print(sum(0, 0))
+local function extra(a, ...)
+  print(debug.getlocal(1, -1))
+  print(debug.getlocal(1, -2))
+  print(debug.getlocal(1, -3))
+  print(debug.setlocal(1, -2, "new"))
+  return ...
+end
+print(extra(1, 2, 3))
+for i = 1, 3 do
+  for n = 1, 300 do
+    local name = debug.getlocal(1, n)
+    if name == "(for index)" then
+      debug.setlocal(1, n, 3)
+      break
+    end
+  end
+  print("round", i)
+end
+local function three() return 3 end
+for k in three, 1, nil do
+  for n = 1, 300 do
+    local name = debug.getlocal(1, n)
+    if name == "(for generator)" then
+      debug.setlocal(1, n, function() end)
+      break
+    end
+  end
+  print("generated", k)
+end

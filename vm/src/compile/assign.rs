@@ -207,7 +207,7 @@ impl FunctionCode<'_> {
             | Expr::Captured(_)
             | Expr::Global(_)
             | Expr::Function(_) => false,
-            Expr::Table(items) => items.iter().any(|item| match item {
+            Expr::Table(items, _) => items.iter().any(|item| match item {
                 Item::Positional(value) | Item::Named { value, .. } => self.mentions(value.expr, var, budget),
                 Item::Keyed { key, value } => {
                     self.mentions(key.expr, var, budget) || self.mentions(value.expr, var, budget)

@@ -93,7 +93,9 @@ impl<'c> FunctionCode<'c> {
             param.start = 0;
         }
         self.statements(&function.body.stmts)?;
-        self.emit(Op::Return0 {}, function.last_line);
+        // (a main chunk ends with its last token)
+        let line = if function.line == 0 { function.body.end_line } else { function.last_line };
+        self.emit(Op::Return0 {}, line);
         self.forget_locals(0);
         Ok(())
     }
@@ -141,6 +143,10 @@ impl<'c> FunctionCode<'c> {
     /// The place of the next instruction.
     pub fn here(&self) -> usize {
         self.code.len()
+    }
+
+    pub fn line_at(&self, at: usize) -> Option<u32> {
+        self.lines.get(at).copied()
     }
 
     pub fn emit(&mut self, op: Op, line: u32) -> usize {

@@ -48,7 +48,8 @@ pub enum Expr {
     Captured(u8),
     Global(Symbol),
     Function(FunctionId),
-    Table(Box<[Item]>),
+    /// The items, and the line of the token before the brace.
+    Table(Box<[Item]>, u32),
     /// `base.a[b](c):d(e)`
     Suffixed {
         base: ExprId,
@@ -192,12 +193,12 @@ pub enum Stmt {
         condition: Operand,
         body: Box<Block>,
         exit: LabelId,
-        line: u32,
     },
     Repeat {
         body: Box<Block>,
         condition: Operand,
         exit: LabelId,
+        line: u32,
     },
     If {
         arms: Vec<(Operand, Block)>,

@@ -289,7 +289,7 @@ impl Parser<'_> {
     }
 
     fn table(&mut self) -> Result<ExprId, SyntaxError> {
-        let line = self.lexer.line;
+        let (line, before) = (self.lexer.line, self.lexer.last_line);
         self.expect(Token::LeftBrace)?;
         let mut items = Vec::new();
         while self.token() != Token::RightBrace {
@@ -311,7 +311,7 @@ impl Parser<'_> {
             }
         }
         self.expect_match(Token::RightBrace, Token::LeftBrace, line)?;
-        Ok(self.add(Expr::Table(items.into_boxed_slice())))
+        Ok(self.add(Expr::Table(items.into_boxed_slice(), before)))
     }
 
     /// Parameters, body and `end`; `line` is that of the word `function`.

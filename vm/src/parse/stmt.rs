@@ -210,7 +210,7 @@ impl Parser<'_> {
         let body = Box::new(self.scoped_block()?);
         self.expect_match(Token::End, Token::While, line)?;
         let exit = self.close_loop();
-        Ok(Stmt::While { condition, body, exit, line })
+        Ok(Stmt::While { condition, body, exit })
     }
 
     fn repeat_loop(&mut self, line: u32) -> Result<Stmt, SyntaxError> {
@@ -222,7 +222,7 @@ impl Parser<'_> {
         let condition = self.condition()?;
         self.close_block();
         let exit = self.close_loop();
-        Ok(Stmt::Repeat { body, condition, exit })
+        Ok(Stmt::Repeat { body, condition, exit, line })
     }
 
     fn if_statement(&mut self, line: u32) -> Result<Stmt, SyntaxError> {
