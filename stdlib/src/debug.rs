@@ -21,9 +21,9 @@ pub static NATIVES: &[Row] = &[
     row("setupvalue", setupvalue, "setupvalue(f, n, value) -> name"),
     row("traceback", traceback, "traceback([thread,] [message [, level]]) -> message and the call stack"),
     row("upvalueid", upvalueid, "upvalueid(f, n) -> what tells upvalues apart"),
-    row("upvaluejoin", nothing, "upvaluejoin(f, n, g, m): accepted; captured values are not shared by reference here"),
-    row("getuservalue", getuservalue, "getuservalue(u) -> its Lua value"),
-    row("setuservalue", setuservalue, "setuservalue(u, v) -> u"),
+    row("upvaluejoin", upvaluejoin, "upvaluejoin(f, n, g, m): upvalue n of f is upvalue m of g from now on"),
+    row("getuservalue", getuservalue, "getuservalue(u) -> its environment"),
+    row("setuservalue", setuservalue, "setuservalue(u, table) -> u"),
 ];
 
 pub fn open(cx: Cx<'_>) {
@@ -302,13 +302,31 @@ fn setupvalue<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     call.ret(name)
 }
 
+fn upvaluejoin<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
+    let mut found = [None; 2];
+    for (i, found) in found.iter_mut().enumerate() {
+        let function = call.callable(2 * i)?;
+        let Some(c) = function.as_closure() else { return Err(call.arg_error(2 * i, "Lua function expected")) };
+        let n = call.integer(2 * i + 1)?;
+        let Some(at) = usize::try_from(n - 1).ok().filter(|at| *at < c.upvalues.len()) else {
+            return Err(call.arg_error(2 * i + 1, "index out of range"));
+        };
+        *found = Some((c, at));
+    }
+    if let [Some((f, n)), Some((g, m))] = found {
+        ClosureObj::join_upvalues(f, n, g, m, call.cx.mc);
+    }
+    Ok(Outcome::Return)
+}
+
 fn upvalueid<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     let n = call.integer(1)?;
     call.callable(0)?;
     let slot = call.arg(0).as_closure().and_then(|c| usize::try_from(n - 1).ok().and_then(|i| c.upvalue_address(i)));
     match slot {
-        Some(address) => call.ret(Value::light(address as u32)),
-        None => Err(call.arg_error(1, "invalid upvalue index")),
+        // (objects lie on multiples of eight)
+        Some(address) => call.ret(Value::light((address >> 3) as u32)),
+        None => Err(call.arg_error(1, "index out of range")),
     }
 }
 
@@ -346,7 +364,8 @@ fn getfenv<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     let env = match call.any(0)?.kind() {
         Kind::Closure(c) => c.env.get(),
         Kind::Thread(t) => call.cx.thread_env(t),
-        Kind::Row(_) | Kind::Native(_) | Kind::Userdata(_) => call.cx.globals(),
+        Kind::Userdata(u) => u.env.get().unwrap_or(call.cx.globals()),
+        Kind::Row(_) | Kind::Native(_) => call.cx.globals(),
         _ => return call.ret(Value::NIL),
     };
     call.ret(Value::table(env))
@@ -357,20 +376,22 @@ fn setfenv<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     match call.arg(0).kind() {
         Kind::Closure(c) => ClosureObj::set_env(c, call.cx.mc, env),
         Kind::Thread(t) => call.cx.set_thread_env(t, env),
+        Kind::Userdata(u) => UserdataObj::set_env(u, call.cx.mc, env),
         _ => return Err(call.error("'setfenv' cannot change environment of given object")),
     }
     call.ret(call.arg(0))
 }
 
 fn getuservalue<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
-    let v = call.arg(0).as_userdata().map_or(Value::NIL, |u| u.user_value.get());
-    call.ret(v)
+    match call.arg(0).as_userdata() {
+        Some(u) => call.ret(Value::table(u.env.get().unwrap_or(call.cx.globals()))),
+        None => call.ret(Value::NIL),
+    }
 }
 
 fn setuservalue<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
-    match call.arg(0).as_userdata() {
-        Some(u) => UserdataObj::set_user_value(u, call.cx.mc, call.arg(1)),
-        None => return Err(call.type_error(0, "userdata")),
-    }
+    let Some(u) = call.arg(0).as_userdata() else { return Err(call.type_error(0, "userdata")) };
+    let env = call.table(1)?;
+    UserdataObj::set_env(u, call.cx.mc, env);
     call.ret(call.arg(0))
 }

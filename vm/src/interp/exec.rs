@@ -328,9 +328,9 @@ impl<'gc> Exec<'_, 'gc> {
                 Op::LoadBool { a, v } => SET!(a, Value::bool(v)),
                 Op::GetUp { a, u } => SET!(a, U!(u)),
                 Op::GetUpC { a, u } => {
-                    if let Some(cell) = U!(u).as_cell() {
-                        SET!(a, cell.get())
-                    }
+                    let v = U!(u);
+                    // (a value by itself where `debug.upvaluejoin` made another closure's a cell)
+                    SET!(a, v.as_cell().map_or(v, |cell| cell.get()))
                 }
                 Op::SetUpC { u, a } => {
                     if let Some(cell) = U!(u).as_cell() {
