@@ -121,9 +121,11 @@ impl FunctionCode<'_> {
         let mut ends = Vec::new();
         for (i, (condition, body)) in arms.iter().enumerate() {
             // `if condition then break end` is one jump.
-            if let [Stmt::Goto { label, line }] = body.stmts[..]
+            if let [Stmt::Goto { label: own, line }] = body.stmts[..]
                 && line == condition.line
-                && let (label, None) = self.label(label)
+                && let (label, None) = self.label(own)
+                // (else a goto out of this piece of the function: it may turn out to go back, which has to cost fuel)
+                && label != own
             {
                 for at in self.jump_if(condition.expr, true, condition.line)? {
                     self.patch_later(at, label);

@@ -1,5 +1,5 @@
 //! Statements and blocks.
-use super::Parser;
+use super::{EachStatement, Parser};
 use super::ast::{Block, Expr, GenericFor, NumericFor, Operand, Stmt, Suffix};
 use super::expr::Primary;
 use crate::compile::SyntaxError;
@@ -14,6 +14,13 @@ impl Parser<'_> {
 
     /// Statements up to a token that ends a block; the caller opens and closes the scope.
     pub(super) fn block(&mut self) -> Result<Block, SyntaxError> {
+        self.block_with(&mut |_, _| Ok(()))
+    }
+}
+
+impl<'s> Parser<'s> {
+    /// As `block`; after every statement `each` is shown those that are there.
+    pub(super) fn block_with(&mut self, each: EachStatement<'_, 's>) -> Result<Block, SyntaxError> {
         self.enter()?;
         let mut stmts = Vec::new();
         while !self.at_block_end() {
@@ -21,6 +28,7 @@ impl Parser<'_> {
             let last = self.token() == Token::Return;
             self.statement(&mut stmts)?;
             self.accept(Token::Semicolon)?;
+            each(self, &mut stmts)?;
             if last {
                 break;
             }
@@ -28,6 +36,9 @@ impl Parser<'_> {
         self.leave();
         Ok(Block { stmts, end_line: self.lexer.last_line })
     }
+}
+
+impl Parser<'_> {
 
     fn scoped_block(&mut self) -> Result<Block, SyntaxError> {
         self.open_block();
