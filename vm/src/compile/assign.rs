@@ -223,9 +223,9 @@ impl FunctionCode<'_> {
                         }
                     })
             }
-            Expr::Chain { first, steps } => {
-                self.mentions(first.expr, var, budget)
-                    || steps.iter().any(|step| self.mentions(step.right, var, budget))
+            Expr::Chain(chain) => {
+                self.mentions(chain.first.expr, var, budget)
+                    || chain.steps.iter().any(|step| self.mentions(step.right, var, budget))
             }
             Expr::Concat { reversed: operands, .. } | Expr::And(operands) | Expr::Or(operands) => {
                 operands.iter().any(|operand| self.mentions(operand.expr, var, budget))

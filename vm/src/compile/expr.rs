@@ -87,7 +87,7 @@ impl FunctionCode<'_> {
             }
             Expr::Table(items, first) => self.table(items, *first, dst, line),
             Expr::Suffixed { base, suffixes } => self.suffixed(*base, suffixes, dst, line, 1),
-            Expr::Chain { first, steps } => self.chain(*first, steps, dst),
+            Expr::Chain(chain) => self.chain(chain.first, &chain.steps, dst),
             Expr::Concat { reversed, line } => {
                 for operand in reversed.iter().rev() {
                     self.expr(operand.expr, None, operand.line)?;

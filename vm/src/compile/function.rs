@@ -15,6 +15,9 @@ const WIDE: u32 = 1 << 31;
 /// What instructions with a 16-bit constant can reach.
 const MAX_NARROW: usize = 1 << 16;
 
+/// So many constants are told apart: in a data table with more, later ones may be there several times.
+const MAX_KNOWN: usize = 1 << 17;
+
 /// Where the function sits: what it shares with, and gets from, the function around it.
 pub(super) struct Home {
     pub source: Rc<[u8]>,
@@ -164,7 +167,7 @@ impl<'c> FunctionCode<'c> {
             Constant::Nil => Const::Nil,
             Constant::Bool(b) => Const::Bool(b),
             Constant::Number(bits) => Const::Num(f64::from_bits(bits)),
-            Constant::String(symbol) => Const::Str(names.text(symbol)[..].into()),
+            Constant::String(symbol) => Const::Str(names.text(symbol).clone()),
             Constant::Int64(bits, unsigned) => Const::Int64 { bits, unsigned },
         });
         Ok(Proto {
@@ -335,7 +338,9 @@ impl<'c> FunctionCode<'c> {
         }
         let k = pool.len() as u32 | if wide { WIDE } else { 0 };
         pool.push(constant);
-        constants.numbers.insert(constant, k);
+        if constants.numbers.len() < MAX_KNOWN {
+            constants.numbers.insert(constant, k);
+        }
         Some(k)
     }
 

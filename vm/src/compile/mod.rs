@@ -45,7 +45,7 @@ pub fn compile(source: &[u8], chunk_name: &[u8]) -> Result<Rc<Proto>, SyntaxErro
 }
 
 /// Sources longer than this are read twice, so that they are never in memory as trees but for one statement of the main function.
-const LONG: usize = 128 << 10;
+const LONG: usize = 512 << 10;
 
 /// As `compile`, with the first line numbered `first_line`; fails with "not enough memory" when the thread's allocated bytes exceed
 /// `most`.

@@ -47,7 +47,8 @@ impl FunctionCode<'_> {
                 self.place_label(*exit);
                 Ok(())
             }
-            Stmt::Repeat { body, condition, exit, line } => {
+            Stmt::Repeat { body, exit, line } => {
+                let (body, condition) = &**body;
                 let top = self.come_by(*line);
                 let keep = self.active_locals();
                 self.statements(&body.stmts)?;

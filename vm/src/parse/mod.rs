@@ -3,6 +3,7 @@
 //! The order of tokens taken, and so the line and the token that an error message shows, follows LuaJIT's parser.
 pub mod ast;
 mod expr;
+pub mod list;
 mod scope;
 mod stmt;
 
@@ -55,13 +56,11 @@ pub fn in_pieces(
 ) -> Result<(Chunk, Function), SyntaxError> {
     let mut parser = Parser::new(input, cells);
     let body = parser.main_block(&mut |parser, stmts| {
-        let body = ast::Block { stmts: std::mem::take(stmts), end_line: 0 };
-        let (mut chunk, mut main) = parser.piece(body);
+        let body = ast::Block { stmts: std::mem::take(stmts).into(), end_line: 0 };
+        let (mut chunk, main) = parser.piece(body);
         let result = with(&chunk, &main, false);
         chunk.exprs.clear();
         chunk.functions.clear();
-        main.body.stmts.clear();
-        *stmts = main.body.stmts;
         (parser.exprs, parser.functions, parser.lexer.names) = (chunk.exprs, chunk.functions, chunk.names);
         let scope = parser.scope();
         (scope.vars, scope.aliases) = (main.vars, main.labels);

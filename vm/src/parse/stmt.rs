@@ -34,7 +34,7 @@ impl<'s> Parser<'s> {
             }
         }
         self.leave();
-        Ok(Block { stmts, end_line: self.lexer.last_line })
+        Ok(Block { stmts: stmts.into(), end_line: self.lexer.last_line })
     }
 }
 
@@ -162,7 +162,7 @@ impl Parser<'_> {
             }
             base
         } else {
-            self.add(Expr::Suffixed { base, suffixes })
+            self.add(Expr::Suffixed { base, suffixes: suffixes.into() })
         };
         let function = self.function_body(is_method, line)?;
         Ok(Stmt::Function { target, function, function_line: self.lexer.last_line, line })
@@ -228,12 +228,12 @@ impl Parser<'_> {
         self.open_block();
         self.open_block();
         self.advance()?;
-        let body = Box::new(self.block()?);
+        let body = self.block()?;
         self.expect_match(Token::Until, Token::Repeat, line)?;
         let condition = self.condition()?;
         self.close_block();
         let exit = self.close_loop();
-        Ok(Stmt::Repeat { body, condition, exit, line })
+        Ok(Stmt::Repeat { body: Box::new((body, condition)), exit, line })
     }
 
     fn if_statement(&mut self, line: u32) -> Result<Stmt, SyntaxError> {
@@ -243,7 +243,7 @@ impl Parser<'_> {
         }
         let otherwise = if self.accept(Token::Else)? { Some(Box::new(self.scoped_block()?)) } else { None };
         self.expect_match(Token::End, Token::If, line)?;
-        Ok(Stmt::If { arms, otherwise })
+        Ok(Stmt::If { arms: arms.into(), otherwise })
     }
 
     fn arm(&mut self) -> Result<(Operand, Block), SyntaxError> {
