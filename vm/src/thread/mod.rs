@@ -256,7 +256,10 @@ impl<'gc> State<'gc> {
         debug_assert!(last.stack.is_empty() && last.frames.is_empty() && last.sequences.is_empty());
         last.frames = replace(&mut self.frames, take(&mut next.frames));
         last.stack = replace(&mut self.stack, take(&mut next.stack));
-        last.sequences = replace(&mut self.sequences, take(&mut next.sequences));
+        // (few have any)
+        if !self.sequences.is_empty() || !next.sequences.is_empty() {
+            last.sequences = replace(&mut self.sequences, take(&mut next.sequences));
+        }
         last.top = replace(&mut self.top, take(&mut next.top));
     }
     /// The first slot that no frame uses.
