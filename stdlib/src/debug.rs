@@ -1,8 +1,8 @@
 //! The debug library (Lua 5.1 manual 5.9), as far as it is safe.
+use vm::events;
 use vm::native::{FrameInfo, traceback_of};
 use vm::value::Kind;
 use vm::value::function::{ClosureObj, UserdataObj};
-use vm::events;
 use vm::{Call, Cx, Outcome, Reply, Row, Thread, Value, row};
 
 pub static NATIVES: &[Row] = &[

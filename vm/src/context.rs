@@ -273,7 +273,10 @@ impl<'gc> Cx<'gc> {
         Value::userdata(self.host_object(object, None, true))
     }
     fn host_object(self, data: Rc<dyn Any>, meta: Option<Table<'gc>>, cdata: bool) -> Userdata<'gc> {
-        Gc::new(self.mc, UserdataObj { data, meta: Lock::new(meta), user_value: Lock::new(Value::NIL), env: Lock::new(None), cdata })
+        Gc::new(
+            self.mc,
+            UserdataObj { data, meta: Lock::new(meta), user_value: Lock::new(Value::NIL), env: Lock::new(None), cdata },
+        )
     }
     pub fn int64(self, bits: u64, unsigned: bool) -> Value<'gc> {
         Value::int64(Gc::new(self.mc, Int64Data { bits, unsigned }))

@@ -3,8 +3,8 @@
 mod drive;
 mod error;
 mod exec;
-pub(crate) mod hook;
 pub(crate) mod finalize;
+pub(crate) mod hook;
 mod meta;
 
 use crate::context::Cx;
@@ -47,7 +47,8 @@ pub(crate) fn run<'gc>(cx: Cx<'gc>, id: ThreadId, wake: Wake, lent: Lent<'_>) ->
     let hooked = cx.root.shared.hooks.mask.get();
     let alert = if hooked & hook::events::CALL == 0 { 0 } else { i64::MAX };
     let was_in_hook = base.borrow().rare().is_some_and(|rare| rare.in_hook);
-    let mut exec = Exec { cx, base, cur, st, lent, fuel, leaving: None, hooked, alert, in_hook: was_in_hook, due: None };
+    let mut exec =
+        Exec { cx, base, cur, st, lent, fuel, leaving: None, hooked, alert, in_hook: was_in_hook, due: None };
     let step = exec.enter(wake);
     *exec.lent.fuel = exec.fuel;
     let Exec { base, cur, st, in_hook, .. } = exec;

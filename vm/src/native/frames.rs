@@ -86,7 +86,8 @@ impl<'gc> State<'gc> {
     /// The lines of a traceback, each begun by a newline and a tab; from a level on. `own`: so many levels (a running native) lie
     /// above the frames.
     pub(crate) fn traceback(&self, level: usize, own: usize, out: &mut Vec<u8>) {
-        let seen = |at: &usize| !matches!(self.frames[*at].kind, FrameKind::Handler | FrameKind::Pending | FrameKind::Hook);
+        let seen =
+            |at: &usize| !matches!(self.frames[*at].kind, FrameKind::Handler | FrameKind::Pending | FrameKind::Hook);
         let shown: Vec<usize> = (0..self.frames.len()).rev().filter(seen).collect();
         let count = shown.len() + own;
         let mut skipped = false;

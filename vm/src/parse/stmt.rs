@@ -1,7 +1,7 @@
 //! Statements and blocks.
-use super::{EachStatement, Parser};
 use super::ast::{Block, Expr, GenericFor, NumericFor, Operand, Stmt, Suffix};
 use super::expr::Primary;
+use super::{EachStatement, Parser};
 use crate::compile::SyntaxError;
 use crate::lex::Token;
 use crate::lex::names::Symbol;
@@ -39,7 +39,6 @@ impl<'s> Parser<'s> {
 }
 
 impl Parser<'_> {
-
     fn scoped_block(&mut self) -> Result<Block, SyntaxError> {
         self.open_block();
         let block = self.block()?;
