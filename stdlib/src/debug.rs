@@ -1,4 +1,5 @@
-//! The debug library (Lua 5.1 manual 5.9), as far as it is safe: hooks are accepted and never called.
+//! The debug library (Lua 5.1 manual 5.9), as far as it is safe.
+use vm::events;
 use vm::native::{FrameInfo, traceback_of};
 use vm::value::Kind;
 use vm::value::function::{ClosureObj, UserdataObj};
@@ -7,22 +8,22 @@ use vm::{Call, Cx, Outcome, Reply, Row, Thread, Value, row};
 pub static NATIVES: &[Row] = &[
     row("debug", nothing, "debug(): no interactive mode"),
     row("getfenv", getfenv, "getfenv(o) -> the environment of a function"),
-    row("gethook", nothing, "gethook() -> nothing: there are no hooks"),
+    row("gethook", gethook, "gethook() -> function, mask, count"),
     row("getinfo", getinfo, "getinfo([thread,] f [, what]) -> a table about a function or level"),
     row("getlocal", getlocal, "getlocal([thread,] level, n) -> name, value"),
     row("getmetatable", getmetatable, "getmetatable(v) -> its metatable, whatever __metatable says"),
     row("getregistry", getregistry, "getregistry() -> a table that belongs to nobody"),
     row("getupvalue", getupvalue, "getupvalue(f, n) -> name, value"),
-    row("sethook", nothing, "sethook(): accepted, never called"),
+    row("sethook", sethook, "sethook([thread,] function, mask [, count]): for all coroutines; no function: no hook"),
     row("setfenv", setfenv, "setfenv(f, env) -> f"),
     row("setlocal", setlocal, "setlocal([thread,] level, n, value) -> name"),
     row("setmetatable", setmetatable, "setmetatable(v, meta) -> v"),
     row("setupvalue", setupvalue, "setupvalue(f, n, value) -> name"),
     row("traceback", traceback, "traceback([thread,] [message [, level]]) -> message and the call stack"),
     row("upvalueid", upvalueid, "upvalueid(f, n) -> what tells upvalues apart"),
-    row("upvaluejoin", nothing, "upvaluejoin(f, n, g, m): accepted; captured values are not shared by reference here"),
-    row("getuservalue", getuservalue, "getuservalue(u) -> its Lua value"),
-    row("setuservalue", setuservalue, "setuservalue(u, v) -> u"),
+    row("upvaluejoin", upvaluejoin, "upvaluejoin(f, n, g, m): upvalue n of f is upvalue m of g from now on"),
+    row("getuservalue", getuservalue, "getuservalue(u) -> its environment"),
+    row("setuservalue", setuservalue, "setuservalue(u, table) -> u"),
 ];
 
 pub fn open(cx: Cx<'_>) {
@@ -30,6 +31,34 @@ pub fn open(cx: Cx<'_>) {
 }
 
 fn nothing<'gc>(_: &mut Call<'_, 'gc>) -> Reply<'gc> {
+    Ok(Outcome::Return)
+}
+
+const LETTERS: [(u8, u8); 3] = [(b'c', events::CALL), (b'r', events::RETURN), (b'l', events::LINE)];
+
+fn sethook<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
+    let at = shift(call);
+    let function = call.arg(at);
+    if function.is_nil() {
+        return call.set_hook(Value::NIL, 0, 0);
+    }
+    let mask = call.bytes(at + 1)?;
+    let mut mask = LETTERS.iter().filter(|(c, _)| mask.contains(c)).fold(0, |mask, (_, event)| mask | event);
+    call.callable(at)?;
+    let every = call.opt_integer(at + 2, 0)?;
+    if every > 0 {
+        mask |= events::COUNT;
+    }
+    call.set_hook(function, mask, every)
+}
+
+fn gethook<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
+    let (function, mask, every) = call.cx.hook();
+    let letters: Vec<u8> = LETTERS.iter().filter(|(_, event)| mask & event != 0).map(|(c, _)| *c).collect();
+    let letters = call.cx.str(&letters);
+    for v in [function, letters, Value::num(every as f64)] {
+        call.push(v);
+    }
     Ok(Outcome::Return)
 }
 
@@ -70,7 +99,8 @@ fn getinfo<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     let target = call.arg(at);
     let frame = match target.kind() {
         Kind::Closure(_) | Kind::Row(_) | Kind::Native(_) => {
-            FrameInfo { function: target, closure: target.as_closure(), line: -1, name: None, base: 0, pc: 0 }
+            let closure = target.as_closure();
+            FrameInfo { function: target, closure, line: -1, name: None, first: 0, base: 0, end: 0, pc: 0 }
         }
         _ => {
             let Some(level) = vm::native::to_number(target) else {
@@ -148,8 +178,10 @@ fn describe<'gc>(call: &mut Call<'_, 'gc>, frame: &FrameInfo<'gc>, what: &[u8]) 
             let all = &c.proto.info.lines;
             let returns = c.proto.info.code.iter().rev().take(2).all(|op| op.get().name().starts_with("Return"));
             let active = if returns { all.len().saturating_sub(1) } else { all.len() };
-            for line in &all[..active] {
-                lines.set_int(cx.mc, *line as usize, Value::TRUE);
+            for (line, op) in all[..active].iter().zip(&c.proto.info.code) {
+                if !matches!(op.get(), vm::code::Op::NewCell { .. }) {
+                    lines.set_int(cx.mc, *line as usize, Value::TRUE);
+                }
             }
             cx.set_field(t, "activelines", Value::table(lines));
         }
@@ -170,13 +202,30 @@ fn frame_at<'gc>(call: &Call<'_, 'gc>, other: Option<Thread<'gc>>, level: i64) -
     }
 }
 
-/// The n-th local that is alive at a frame's instruction: name and register.
+/// The n-th local that is alive at a frame's instruction, or the temporary after them, or (counting down from -1) an extra
+/// argument: name and stack slot.
 fn local_at(frame: &FrameInfo<'_>, n: i64) -> Option<(Vec<u8>, usize)> {
-    let c = frame.closure?;
-    let pc = frame.pc as u32;
-    let mut alive = c.proto.info.locals.iter().filter(|l| l.start <= pc && pc < l.end);
-    let local = alive.nth(usize::try_from(n - 1).ok()?)?;
-    Some((local.name.to_vec(), frame.base + local.reg as usize))
+    let nth = usize::try_from(n.unsigned_abs()).ok()?.checked_sub(1)?;
+    let mut named = 0;
+    let mut free = frame.base;
+    if let Some(c) = frame.closure {
+        let info = &c.proto.info;
+        if n < 0 {
+            let extra = frame.first + usize::from(info.params);
+            let slot = extra.checked_add(nth).filter(|slot| *slot < frame.base && info.vararg)?;
+            return Some((b"(*vararg)".to_vec(), slot));
+        }
+        let pc = frame.pc as u32;
+        for local in info.locals.iter().filter(|l| l.start <= pc && pc < l.end) {
+            if named == nth {
+                return Some((local.name.to_vec(), frame.base + usize::from(local.reg)));
+            }
+            named += 1;
+            free = frame.base + usize::from(local.reg) + 1;
+        }
+    }
+    let slot = free.checked_add(nth - named).filter(|slot| n > 0 && *slot < frame.end)?;
+    Some((b"(*temporary)".to_vec(), slot))
 }
 
 fn getlocal<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
@@ -214,16 +263,18 @@ fn setlocal<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
         return Err(call.arg_error(at, "level out of range"));
     };
     match local_at(&frame, n) {
-        // The loop's own registers are numbers that the machine relies on.
-        Some((name, slot)) if !name.starts_with(b"(") => {
+        Some((name, slot)) => {
+            // A numeric loop's own registers are numbers that the machine relies on.
+            let kept = matches!(&name[..], b"(for index)" | b"(for limit)" | b"(for step)") && !v.is_num();
             match other {
+                _ if kept => {}
                 Some(t) => vm::native::set_slot_of(call.cx, t, slot, v),
                 None => call.set_stack_slot(slot, v),
             }
             let name = call.cx.str(&name);
             call.ret(name)
         }
-        _ => call.ret(Value::NIL),
+        None => call.ret(Value::NIL),
     }
 }
 
@@ -251,13 +302,31 @@ fn setupvalue<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     call.ret(name)
 }
 
+fn upvaluejoin<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
+    let mut found = [None; 2];
+    for (i, found) in found.iter_mut().enumerate() {
+        let function = call.callable(2 * i)?;
+        let Some(c) = function.as_closure() else { return Err(call.arg_error(2 * i, "Lua function expected")) };
+        let n = call.integer(2 * i + 1)?;
+        let Some(at) = usize::try_from(n - 1).ok().filter(|at| *at < c.upvalues.len()) else {
+            return Err(call.arg_error(2 * i + 1, "index out of range"));
+        };
+        *found = Some((c, at));
+    }
+    if let [Some((f, n)), Some((g, m))] = found {
+        ClosureObj::join_upvalues(f, n, g, m, call.cx.mc);
+    }
+    Ok(Outcome::Return)
+}
+
 fn upvalueid<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     let n = call.integer(1)?;
     call.callable(0)?;
     let slot = call.arg(0).as_closure().and_then(|c| usize::try_from(n - 1).ok().and_then(|i| c.upvalue_address(i)));
     match slot {
-        Some(address) => call.ret(Value::light(address as u32)),
-        None => Err(call.arg_error(1, "invalid upvalue index")),
+        // (objects lie on multiples of eight)
+        Some(address) => call.ret(Value::light((address >> 3) as u32)),
+        None => Err(call.arg_error(1, "index out of range")),
     }
 }
 
@@ -295,7 +364,8 @@ fn getfenv<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     let env = match call.any(0)?.kind() {
         Kind::Closure(c) => c.env.get(),
         Kind::Thread(t) => call.cx.thread_env(t),
-        Kind::Row(_) | Kind::Native(_) | Kind::Userdata(_) => call.cx.globals(),
+        Kind::Userdata(u) => u.env.get().unwrap_or(call.cx.globals()),
+        Kind::Row(_) | Kind::Native(_) => call.cx.globals(),
         _ => return call.ret(Value::NIL),
     };
     call.ret(Value::table(env))
@@ -306,20 +376,22 @@ fn setfenv<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     match call.arg(0).kind() {
         Kind::Closure(c) => ClosureObj::set_env(c, call.cx.mc, env),
         Kind::Thread(t) => call.cx.set_thread_env(t, env),
+        Kind::Userdata(u) => UserdataObj::set_env(u, call.cx.mc, env),
         _ => return Err(call.error("'setfenv' cannot change environment of given object")),
     }
     call.ret(call.arg(0))
 }
 
 fn getuservalue<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
-    let v = call.arg(0).as_userdata().map_or(Value::NIL, |u| u.user_value.get());
-    call.ret(v)
+    match call.arg(0).as_userdata() {
+        Some(u) => call.ret(Value::table(u.env.get().unwrap_or(call.cx.globals()))),
+        None => call.ret(Value::NIL),
+    }
 }
 
 fn setuservalue<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
-    match call.arg(0).as_userdata() {
-        Some(u) => UserdataObj::set_user_value(u, call.cx.mc, call.arg(1)),
-        None => return Err(call.type_error(0, "userdata")),
-    }
+    let Some(u) = call.arg(0).as_userdata() else { return Err(call.type_error(0, "userdata")) };
+    let env = call.table(1)?;
+    UserdataObj::set_env(u, call.cx.mc, env);
     call.ret(call.arg(0))
 }

@@ -90,6 +90,8 @@ pub(crate) struct Shared {
     pub refuse: Cell<Option<fn(u32, u32) -> String>>,
     /// Phases in which an error comes through a wrap function as it is, without the position of the caller in front.
     pub plain_wrap: Cell<u32>,
+    /// What `debug.sethook` has set.
+    pub hooks: crate::interp::hook::Hooks,
 }
 
 /// A collection that Lua asked for.
@@ -273,7 +275,10 @@ impl<'gc> Cx<'gc> {
         Value::userdata(self.host_object(object, None, true))
     }
     fn host_object(self, data: Rc<dyn Any>, meta: Option<Table<'gc>>, cdata: bool) -> Userdata<'gc> {
-        Gc::new(self.mc, UserdataObj { data, meta: Lock::new(meta), user_value: Lock::new(Value::NIL), cdata })
+        Gc::new(
+            self.mc,
+            UserdataObj { data, meta: Lock::new(meta), user_value: Lock::new(Value::NIL), env: Lock::new(None), cdata },
+        )
     }
     pub fn int64(self, bits: u64, unsigned: bool) -> Value<'gc> {
         Value::int64(Gc::new(self.mc, Int64Data { bits, unsigned }))

@@ -53,6 +53,7 @@ mod vm;
 
 pub use context::{Cx, Due, Meta, Stashed};
 pub use heap::{Allocator, allocated, retire};
+pub use interp::hook::events;
 pub use native::{Call, Native, Outcome, Parked, Reply, Row, Sequence, Until, Wait, What, row};
 pub use thread::{Status, Thread, ThreadId};
 pub use value::{Kind, Str, Table, Value, table::TableRef};

@@ -1,7 +1,7 @@
 //! Sources made to hurt the compiler: ten megabytes, a million levels, names, constants. Each loads, or fails with LuaJIT's error, in at
-//! most ten times its own size of memory (and, when optimised, in a second of processor time). What needs more memory says how much;
-//! FIXME: the tree of a whole function is built before its code, and a statement or a table entry of two or three bytes has 60 to 200
-//! in it. A machine's memory limit holds all the same: `a_memory_limit_ends_the_compiler`.
+//! most ten times its own size of memory (and, when optimised, in a second of processor time). What needs more memory says how much:
+//! single expressions, whose tree has a node of 16 to 40 bytes for every other byte of the source; so has what stands inside one
+//! block or function. A machine's memory limit holds all the same: `a_memory_limit_ends_the_compiler`.
 //!
 //! What the system says of the process's memory is measured, so the tests take turns.
 #![allow(clippy::unwrap_used)]
@@ -38,6 +38,10 @@ struct Report(Vec<String>);
 impl Report {
     /// The source's answer must contain `end`; `times` its size of memory must be enough.
     fn check(&mut self, source: String, end: &str, allowed: usize) {
+        // (memory that an earlier source has left is used again: `BOMB='f()' cargo test ...` measures one alone)
+        if std::env::var("BOMB").is_ok_and(|wanted| !source.starts_with(&wanted)) {
+            return;
+        }
         let shown = source.chars().take(40).collect::<String>().replace('\n', " ");
         let (size, began, before) = (source.len(), seconds(), forget());
         let message = match vm::compile::compile(source.as_bytes(), b"=t") {
@@ -73,13 +77,13 @@ fn bombs_load_or_fail_soon_and_small() {
     let mut check_in = |source: String, end: &str, times: usize| report.check(source, end, times);
     let deep = "too many syntax levels";
     // Ten megabytes of each kind of thing.
-    check_in("x = 1\n".repeat(10 * MIB / 6), "fine", 30);
-    check_in("f()\n".repeat(10 * MIB / 4), "fine", 60);
+    check_in("x = 1\n".repeat(10 * MIB / 6), "fine", 10);
+    check_in("f()\n".repeat(10 * MIB / 4), "fine", 12);
     check_in("local x = y.z\n".repeat(10 * MIB / 14), "200 local variables", 10);
-    check_in("do local x = y.z end\n".repeat(10 * MIB / 21), "fine", 20);
-    check_in("if a then b() end\n".repeat(10 * MIB / 18), "fine", 20);
-    check_in("t[i] = 'k' .. i\n".repeat(10 * MIB / 16), "fine", 25);
-    check_in("f(function() end)\n".repeat(10 * MIB / 18), "", 25);
+    check_in("do local x = y.z end\n".repeat(10 * MIB / 21), "fine", 10);
+    check_in("if a then b() end\n".repeat(10 * MIB / 18), "fine", 10);
+    check_in("t[i] = 'k' .. i\n".repeat(10 * MIB / 16), "fine", 10);
+    check_in("f(function() end)\n".repeat(10 * MIB / 18), "", 10);
     check_in(format!("return '{}'", "x".repeat(10 * MIB)), "fine", 10);
     check_in(format!("return [[{}]]", "x\n".repeat(5 * MIB)), "fine", 10);
     check_in(format!("return '{}'", "\\n".repeat(5 * MIB)), "fine", 10);
@@ -100,10 +104,10 @@ fn bombs_load_or_fail_soon_and_small() {
     for open in ["do ", "while x do ", "repeat ", "if x then ", "function f() ", "local function f() "] {
         check_in(open.repeat(MANY), deep, 10);
     }
-    check_in(format!("if x then {} end", "elseif x then ".repeat(MANY)), "fine", 15);
+    check_in(format!("if x then {} end", "elseif x then ".repeat(MANY)), "fine", 10);
     check_in(format!("return {}1", "1 + ".repeat(MANY)), "fine", 10);
     check_in(format!("return {}1", "x and ".repeat(MANY)), "fine", 10);
-    check_in(format!("return {}1", "x == ".repeat(MANY)), "fine", 25);
+    check_in(format!("return {}1", "x == ".repeat(MANY)), "fine", 20);
     check_in(format!("local t = x{}", ".y".repeat(MANY)), "fine", 25);
     check_in(format!("local t = x{}", "()".repeat(MANY)), "fine", 25);
     check_in(format!("local t = x{}", ":y()".repeat(MANY)), "fine", 15);
@@ -131,7 +135,7 @@ fn bombs_load_or_fail_soon_and_small() {
 fn a_memory_limit_ends_the_compiler() {
     let _turn = TURN.lock();
     let vm = vm::Vm::new();
-    vm.limit_memory(32 * MIB);
+    vm.limit_memory(16 * MIB);
     let source = "f()\n".repeat(MIB);
     let message = vm.enter(|cx| match cx.load(source.as_bytes(), b"=t", cx.globals()) {
         Ok(_) => "fine".to_string(),

@@ -11,7 +11,7 @@ pub enum Const {
     Nil,
     Bool(bool),
     Num(f64),
-    Str(Box<[u8]>),
+    Str(Rc<[u8]>),
     /// A boxed 64-bit integer: `1LL`, `1ULL` (unsigned).
     Int64 {
         bits: u64,

@@ -207,7 +207,7 @@ impl FunctionCode<'_> {
             | Expr::Captured(_)
             | Expr::Global(_)
             | Expr::Function(_) => false,
-            Expr::Table(items) => items.iter().any(|item| match item {
+            Expr::Table(items, _) => items.iter().any(|item| match item {
                 Item::Positional(value) | Item::Named { value, .. } => self.mentions(value.expr, var, budget),
                 Item::Keyed { key, value } => {
                     self.mentions(key.expr, var, budget) || self.mentions(value.expr, var, budget)
@@ -223,9 +223,9 @@ impl FunctionCode<'_> {
                         }
                     })
             }
-            Expr::Chain { first, steps } => {
-                self.mentions(first.expr, var, budget)
-                    || steps.iter().any(|step| self.mentions(step.right, var, budget))
+            Expr::Chain(chain) => {
+                self.mentions(chain.first.expr, var, budget)
+                    || chain.steps.iter().any(|step| self.mentions(step.right, var, budget))
             }
             Expr::Concat { reversed: operands, .. } | Expr::And(operands) | Expr::Or(operands) => {
                 operands.iter().any(|operand| self.mentions(operand.expr, var, budget))

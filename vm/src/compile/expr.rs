@@ -85,9 +85,9 @@ impl FunctionCode<'_> {
                 self.emit(Op::Closure { a, p }, line);
                 Ok(a)
             }
-            Expr::Table(items) => self.table(items, dst, line),
+            Expr::Table(items, first) => self.table(items, *first, dst, line),
             Expr::Suffixed { base, suffixes } => self.suffixed(*base, suffixes, dst, line, 1),
-            Expr::Chain { first, steps } => self.chain(*first, steps, dst),
+            Expr::Chain(chain) => self.chain(chain.first, &chain.steps, dst),
             Expr::Concat { reversed, line } => {
                 for operand in reversed.iter().rev() {
                     self.expr(operand.expr, None, operand.line)?;
@@ -427,18 +427,18 @@ impl FunctionCode<'_> {
         Ok(())
     }
 
-    fn table(&mut self, items: &[Item], dst: Option<u8>, line: u32) -> Result<u8, SyntaxError> {
+    fn table(&mut self, items: &[Item], first: u32, dst: Option<u8>, line: u32) -> Result<u8, SyntaxError> {
         let positional = items.iter().filter(|item| matches!(item, Item::Positional(_))).count();
         let room = |n: usize| u16::try_from(n).unwrap_or(u16::MAX);
         let (narr, nhash) = (room(positional), room(items.len() - positional));
         if items.is_empty() {
             let a = self.target(dst)?;
-            self.emit(Op::NewTable { a, narr, nhash }, line);
+            self.emit(Op::NewTable { a, narr, nhash }, first);
             return Ok(a);
         }
         let before = self.free;
         let a = self.reserve(1)?;
-        self.emit(Op::NewTable { a, narr, nhash }, self.first_line(items, line));
+        self.emit(Op::NewTable { a, narr, nhash }, first);
         let mut start = 1u32;
         let mut waiting = 0usize;
         for (i, item) in items.iter().enumerate() {
@@ -483,14 +483,6 @@ impl FunctionCode<'_> {
             return Ok(d);
         }
         Ok(a)
-    }
-
-    fn first_line(&self, items: &[Item], line: u32) -> u32 {
-        items.first().map_or(line, |item| match item {
-            Item::Positional(value) => value.line,
-            Item::Named { value, .. } => value.line,
-            Item::Keyed { key, .. } => key.line,
-        })
     }
 
     fn set_item(&mut self, a: u8, key: Key, value: &Operand) -> Result<(), SyntaxError> {

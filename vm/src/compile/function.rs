@@ -1,5 +1,6 @@
 //! One function while its code is made: instructions, constants, registers, locals and labels.
 use std::collections::HashMap;
+use std::ops::{Deref, DerefMut};
 use std::rc::Rc;
 
 use super::SyntaxError;
@@ -13,6 +14,9 @@ const MAX_REGISTERS: usize = 250;
 const WIDE: u32 = 1 << 31;
 /// What instructions with a 16-bit constant can reach.
 const MAX_NARROW: usize = 1 << 16;
+
+/// So many constants are told apart: in a data table with more, later ones may be there several times.
+const MAX_KNOWN: usize = 1 << 17;
 
 /// Where the function sits: what it shares with, and gets from, the function around it.
 pub(super) struct Home {
@@ -38,9 +42,15 @@ struct Constants {
     numbers: HashMap<Constant, u32, ahash::RandomState>,
 }
 
+/// A function while its code is made. The tree it is made from may come in pieces: `parts` goes from one to the next.
 pub(super) struct FunctionCode<'c> {
     pub chunk: &'c Chunk,
     pub function: &'c Function,
+    parts: Parts,
+}
+
+/// What there is of the function so far.
+pub(super) struct Parts {
     pub home: Home,
     code: Vec<Op>,
     lines: Vec<u32>,
@@ -61,11 +71,23 @@ pub(super) struct FunctionCode<'c> {
     line: u32,
 }
 
-impl<'c> FunctionCode<'c> {
-    pub fn new(chunk: &'c Chunk, function: &'c Function, home: Home) -> FunctionCode<'c> {
-        FunctionCode {
-            chunk,
-            function,
+impl Deref for FunctionCode<'_> {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.parts
+    }
+}
+
+impl DerefMut for FunctionCode<'_> {
+    fn deref_mut(&mut self) -> &mut Parts {
+        &mut self.parts
+    }
+}
+
+impl Parts {
+    pub fn new(home: Home, line: u32) -> Parts {
+        Parts {
             home,
             code: Vec::new(),
             lines: Vec::new(),
@@ -73,62 +95,94 @@ impl<'c> FunctionCode<'c> {
             protos: Vec::new(),
             locals: Vec::new(),
             active: Vec::new(),
-            registers: vec![0; function.vars.len()],
+            registers: Vec::new(),
             free: 0,
             local_top: 0,
             used: 2,
-            label_places: vec![None; function.labels.len()],
+            label_places: Vec::new(),
             label_jumps: Vec::new(),
-            line: function.line,
+            line,
         }
     }
+}
 
+impl<'c> FunctionCode<'c> {
+    /// Goes on with the function's next piece; variables and labels of the earlier ones keep their numbers.
+    pub fn new(chunk: &'c Chunk, function: &'c Function, mut parts: Parts) -> FunctionCode<'c> {
+        parts.registers.resize(function.vars.len(), 0);
+        parts.label_places.resize(function.labels.len(), None);
+        FunctionCode { chunk, function, parts }
+    }
+
+    /// The piece is done.
+    pub fn into_parts(self) -> Parts {
+        self.parts
+    }
+
+    /// The whole function in one piece.
     pub fn function_body(&mut self) -> Result<(), SyntaxError> {
         let function = self.function;
         let params: Vec<VarId> = (0..u32::from(function.params)).map(VarId).collect();
         self.reserve(params.len())?;
         self.declare(&params, 0, function.line);
+        for param in &mut self.locals {
+            // (a hook may look before the first instruction)
+            param.start = 0;
+        }
         self.statements(&function.body.stmts)?;
-        self.forget_locals(0);
-        self.emit(Op::Return0 {}, function.last_line);
+        self.end();
         Ok(())
+    }
+
+    /// The return that every function ends with.
+    pub fn end(&mut self) {
+        let function = self.function;
+        // (a main chunk ends with its last token)
+        let line = if function.line == 0 { function.body.end_line } else { function.last_line };
+        self.emit(Op::Return0 {}, line);
+        self.forget_locals(0);
     }
 
     pub fn finish(mut self) -> Result<Proto, SyntaxError> {
         for (at, label) in std::mem::take(&mut self.label_jumps) {
-            if let Some(place) = self.label_places[label.0 as usize] {
+            if let (_, Some(place)) = self.label(label) {
+                if place <= at {
+                    // (of another piece, met too late to be known for a jump back)
+                    self.code[at] = Op::Loop { off: 0 };
+                }
                 self.patch(at, place);
             }
         }
-        let narrow = self.constants.narrow.len() as u32;
-        for op in &mut self.code {
+        let FunctionCode { chunk, function, parts: mut this } = self;
+        let narrow = this.constants.narrow.len() as u32;
+        for op in &mut this.code {
             if let Op::LoadK { k, .. } = op
                 && *k & WIDE != 0
             {
                 *k = (*k & !WIDE) + narrow;
             }
         }
-        let names = &self.chunk.names;
-        let consts = self.constants.narrow.iter().chain(&self.constants.wide).map(|constant| match *constant {
+        let names = &chunk.names;
+        let consts = this.constants.narrow.iter().chain(&this.constants.wide).map(|constant| match *constant {
             Constant::Nil => Const::Nil,
             Constant::Bool(b) => Const::Bool(b),
             Constant::Number(bits) => Const::Num(f64::from_bits(bits)),
-            Constant::String(symbol) => Const::Str(names.text(symbol)[..].into()),
+            Constant::String(symbol) => Const::Str(names.text(symbol).clone()),
             Constant::Int64(bits, unsigned) => Const::Int64 { bits, unsigned },
         });
         Ok(Proto {
             consts: consts.collect(),
-            code: self.code.into_iter().map(std::cell::Cell::new).collect(),
-            lines: self.lines.into(),
-            protos: self.protos.into(),
-            captures: self.home.captures,
-            locals: self.locals.into(),
-            params: self.function.params,
-            vararg: self.function.vararg,
-            max_stack: self.used as u8,
-            source: self.home.source,
-            line_defined: self.function.line,
-            last_line: self.function.last_line,
+            code: this.code.into_iter().map(std::cell::Cell::new).collect(),
+            lines: this.lines.into(),
+            protos: this.protos.into(),
+            captures: this.home.captures,
+            locals: this.locals.into(),
+            params: function.params,
+            vararg: function.vararg,
+            max_stack: this.used as u8,
+            source: this.home.source,
+            line_defined: function.line,
+            last_line: function.last_line,
         })
     }
 
@@ -137,6 +191,10 @@ impl<'c> FunctionCode<'c> {
     /// The place of the next instruction.
     pub fn here(&self) -> usize {
         self.code.len()
+    }
+
+    pub fn line_at(&self, at: usize) -> Option<u32> {
+        self.lines.get(at).copied()
     }
 
     pub fn emit(&mut self, op: Op, line: u32) -> usize {
@@ -148,7 +206,7 @@ impl<'c> FunctionCode<'c> {
 
     /// Makes the jump at `at` go to `to`.
     pub fn patch(&mut self, at: usize, to: usize) {
-        super::jump::set_offset(&mut self.code[at], to as i64 - at as i64 - 1);
+        super::jump::set_offset(&mut self.parts.code[at], to as i64 - at as i64 - 1);
     }
 
     pub fn patch_here(&mut self, jumps: &[usize]) {
@@ -232,7 +290,8 @@ impl<'c> FunctionCode<'c> {
     /// Names a register for messages and the debugger.
     pub fn show_local(&mut self, name: Rc<[u8]>, register: usize, cell: bool) {
         let start = self.code.len() as u32;
-        self.active.push(self.locals.len());
+        let index = self.locals.len();
+        self.active.push(index);
         self.locals.push(Local { name, reg: register as u8, cell, start, end: start });
         self.local_top = self.free;
     }
@@ -244,8 +303,9 @@ impl<'c> FunctionCode<'c> {
     /// Ends the life of all but the first `keep` variables in view and frees their registers.
     pub fn forget_locals(&mut self, keep: usize) {
         let end = self.code.len() as u32;
-        for index in self.active.drain(keep..) {
-            self.locals[index].end = end;
+        let Parts { active, locals, .. } = &mut self.parts;
+        for index in active.drain(keep..) {
+            locals[index].end = end;
         }
         self.local_top = self.active.last().map_or(0, |&index| self.locals[index].reg as usize + 1);
         self.free = self.local_top;
@@ -271,13 +331,16 @@ impl<'c> FunctionCode<'c> {
         {
             return Some(k);
         }
-        let pool = if wide { &mut self.constants.wide } else { &mut self.constants.narrow };
+        let constants = &mut self.parts.constants;
+        let pool = if wide { &mut constants.wide } else { &mut constants.narrow };
         if !wide && pool.len() >= MAX_NARROW - kept {
             return None;
         }
         let k = pool.len() as u32 | if wide { WIDE } else { 0 };
         pool.push(constant);
-        self.constants.numbers.insert(constant, k);
+        if constants.numbers.len() < MAX_KNOWN {
+            constants.numbers.insert(constant, k);
+        }
         Some(k)
     }
 

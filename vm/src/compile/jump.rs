@@ -75,10 +75,10 @@ impl FunctionCode<'_> {
                 self.patch_here(&jumps);
                 Ok(result)
             }
-            Expr::Chain { first, steps } if steps.last().is_some_and(|step| step.op.is_comparison()) => {
+            Expr::Chain(chain) if chain.steps.last().is_some_and(|step| step.op.is_comparison()) => {
                 let before = self.free;
-                let Some((last, others)) = steps.split_last() else { return Ok(Vec::new()) };
-                let left = self.chain_value(*first, others)?;
+                let Some((last, others)) = chain.steps.split_last() else { return Ok(Vec::new()) };
+                let left = self.chain_value(chain.first, others)?;
                 let jump = self.compare(left, last.op, last.right, want, last.line)?;
                 self.free = before;
                 Ok(vec![jump])

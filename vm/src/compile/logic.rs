@@ -25,7 +25,7 @@ impl FunctionCode<'_> {
     /// Whether the expression's value is made by jumps: a comparison, or `not` of something made so.
     pub(super) fn is_condition(&self, e: ExprId) -> bool {
         match self.chunk.expr(e) {
-            Expr::Chain { steps, .. } => steps.last().is_some_and(|step| step.op.is_comparison()),
+            Expr::Chain(chain) => chain.steps.last().is_some_and(|step| step.op.is_comparison()),
             &Expr::Unary { op: UnaryOp::Not, operand, .. } => {
                 self.is_condition(operand) || matches!(self.chunk.expr(operand), Expr::And(_) | Expr::Or(_))
             }

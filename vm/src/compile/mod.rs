@@ -15,7 +15,7 @@ use crate::code::verify::verify;
 use crate::code::{Proto, chunk_id};
 use crate::parse;
 use crate::parse::ast::{Chunk, Function};
-use function::{FunctionCode, Home};
+use function::{FunctionCode, Home, Parts};
 
 /// A source that does not compile, in LuaJIT's words: `CHUNK:LINE: what is wrong near 'token'`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,16 +44,45 @@ pub fn compile(source: &[u8], chunk_name: &[u8]) -> Result<Rc<Proto>, SyntaxErro
     compile_at(source, chunk_name, 1, isize::MAX)
 }
 
+/// Sources longer than this are read twice, so that they are never in memory as trees but for one statement of the main function.
+const LONG: usize = 512 << 10;
+
 /// As `compile`, with the first line numbered `first_line`; fails with "not enough memory" when the thread's allocated bytes exceed
 /// `most`.
 pub fn compile_at(source: &[u8], chunk_name: &[u8], first_line: u32, most: isize) -> Result<Rc<Proto>, SyntaxError> {
-    let chunk = parse::parse(source, chunk_name, first_line, most)?;
-    let Some(main) = chunk.functions.last() else {
-        return Err(SyntaxError::at(chunk_name, first_line, b"empty chunk"));
-    };
-    let proto = compile_function(&chunk, main, chunk_name.into(), Box::default())?;
+    let input = parse::Input { source, chunk_name, first_line, most };
+    let proto = if source.len() > LONG { in_pieces(input)? } else { whole(input)? };
     debug_assert_eq!(verify(&proto), Ok(()));
     Ok(proto)
+}
+
+fn whole(input: parse::Input<'_>) -> Result<Rc<Proto>, SyntaxError> {
+    let chunk = parse::parse(input)?;
+    let Some(main) = chunk.functions.last() else {
+        return Err(SyntaxError::at(input.chunk_name, input.first_line, b"empty chunk"));
+    };
+    compile_function(&chunk, main, input.chunk_name.into(), Box::default())
+}
+
+/// The code of each statement is made, and its tree forgotten, before the next one is read. Which variables need cells depends on
+/// what comes later: the first reading finds that out.
+fn in_pieces(input: parse::Input<'_>) -> Result<Rc<Proto>, SyntaxError> {
+    let cells = parse::cells(input)?;
+    let home = Home { source: input.chunk_name.into(), captures: Box::default() };
+    let mut parts = Some(Parts::new(home, 0));
+    let mut with = |chunk: &Chunk, main: &Function, last: bool| -> Result<(), SyntaxError> {
+        let Some(sofar) = parts.take() else { return Ok(()) };
+        let mut code = FunctionCode::new(chunk, main, sofar);
+        code.statements(&main.body.stmts)?;
+        if last {
+            code.end();
+        }
+        parts = Some(code.into_parts());
+        Ok(())
+    };
+    let (chunk, main) = parse::in_pieces(input, cells, &mut with)?;
+    let Some(parts) = parts else { return Err(SyntaxError::no_memory()) };
+    FunctionCode::new(&chunk, &main, parts).finish().map(Rc::new)
 }
 
 fn compile_function(
@@ -62,7 +91,8 @@ fn compile_function(
     source: Rc<[u8]>,
     captures: Box<[crate::code::Capture]>,
 ) -> Result<Rc<Proto>, SyntaxError> {
-    let mut code = FunctionCode::new(chunk, function, Home { source, captures });
+    let parts = Parts::new(Home { source, captures }, function.line);
+    let mut code = FunctionCode::new(chunk, function, parts);
     code.function_body()?;
     code.finish().map(Rc::new)
 }

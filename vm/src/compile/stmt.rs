@@ -36,21 +36,25 @@ impl FunctionCode<'_> {
             &Stmt::Assign { target, value, line } => self.assign(target, value, line),
             Stmt::AssignMany { targets, values, line } => self.assign_many(targets, values, *line),
             Stmt::Do(block) => self.block(block),
-            Stmt::While { condition, body, exit, line } => {
-                let top = self.here();
+            Stmt::While { condition, body, exit } => {
+                let endless = self.constant_truth(condition.expr) == Some(true);
+                let top = if endless { self.come_by(condition.line) } else { self.here() };
                 let out = self.jump_if(condition.expr, false, condition.line)?;
                 self.block(body)?;
-                self.emit_loop(top, *line);
+                let line = if endless { self.line_again(top, condition.line, body.end_line) } else { body.end_line };
+                self.emit_loop(top, line);
                 self.patch_here(&out);
                 self.place_label(*exit);
                 Ok(())
             }
-            Stmt::Repeat { body, condition, exit } => {
-                let top = self.here();
+            Stmt::Repeat { body, exit, line } => {
+                let (body, condition) = &**body;
+                let top = self.come_by(*line);
                 let keep = self.active_locals();
                 self.statements(&body.stmts)?;
                 let out = self.jump_if(condition.expr, true, condition.line)?;
-                self.emit_loop(top, condition.line);
+                let line = self.line_again(top, *line, condition.line);
+                self.emit_loop(top, line);
                 self.forget_locals(keep);
                 self.patch_here(&out);
                 self.place_label(*exit);
@@ -69,6 +73,19 @@ impl FunctionCode<'_> {
                 Ok(())
             }
         }
+    }
+
+    /// A loop without code at its start: its line is one to come by all the same, as in LuaJIT, for those who watch lines: here
+    /// once, and then with the jump back. The result is where that goes.
+    fn come_by(&mut self, line: u32) -> usize {
+        let start = self.emit(Op::Jmp { off: 0 }, line);
+        self.patch_here(&[start]);
+        self.here()
+    }
+
+    /// The line of the jump back to `top`: the loop's own, unless what stands there belongs to it.
+    fn line_again(&self, top: usize, line: u32, end_line: u32) -> u32 {
+        if self.line_at(top) == Some(line) { end_line } else { line }
     }
 
     fn goto(&mut self, label: LabelId, line: u32) {
@@ -105,8 +122,11 @@ impl FunctionCode<'_> {
         let mut ends = Vec::new();
         for (i, (condition, body)) in arms.iter().enumerate() {
             // `if condition then break end` is one jump.
-            if let [Stmt::Goto { label, .. }] = body.stmts[..]
-                && let (label, None) = self.label(label)
+            if let [Stmt::Goto { label: own, line }] = body.stmts[..]
+                && line == condition.line
+                && let (label, None) = self.label(own)
+                // (else a goto out of this piece of the function: it may turn out to go back, which has to cost fuel)
+                && label != own
             {
                 for at in self.jump_if(condition.expr, true, condition.line)? {
                     self.patch_later(at, label);

@@ -4,6 +4,7 @@
 //! loop handles the common cases of calls and returns itself and comes here for the rest.
 
 use super::Exec;
+use super::hook::NOTHING;
 use crate::native::{Call, Outcome, Reply, Row};
 use crate::thread::{Frame, FrameKind, MAX_FRAMES, MAX_STACK, SPARE, Status, Thread, nret};
 use crate::value::{Closure, Kind, Value};
@@ -14,8 +15,6 @@ const MAX_MEMORY_ERRORS: u32 = 16;
 
 /// So many results a native can push without a look at the stack's size.
 pub(super) const NATIVE_ROOM: usize = 8;
-
-static NOTHING: Row = crate::native::row("nothing", |_| Ok(Outcome::Return), "nothing() -> nothing");
 
 /// How the interpreter loop goes on.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -52,11 +51,7 @@ impl<'gc> Exec<'_, 'gc> {
         loop {
             act = match act {
                 Act::Go(flow) => return flow,
-                // Natives that call natives never reach the loop, where fuel is looked at.
-                Act::Call { func, nargs, nret } if self.fuel < 0 => {
-                    self.push_native(FrameKind::Pending, func + 1, nargs, func, nret);
-                    self.leave(Step::OutOfFuel)
-                }
+                Act::Call { func, nargs, nret } if self.fuel < self.alert => self.alerted(func, nargs, nret),
                 Act::Call { func, nargs, nret } => self.call(func, nargs, nret),
                 Act::Results { dst, nret, src, n } => self.results(dst, nret, src, n),
                 Act::Throw(error) => self.throw(error),
@@ -93,6 +88,14 @@ impl<'gc> Exec<'_, 'gc> {
         (result, call.nargs, call.nres)
     }
 
+    /// As `call`, out of the way.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn call_unwatched(&mut self, func: usize, nargs: usize, nret: i16) -> Act<'gc> {
+        self.call(func, nargs, nret)
+    }
+
+    #[inline(always)]
     fn call(&mut self, func: usize, nargs: usize, nret: i16) -> Act<'gc> {
         match self.st.stack[func].kind() {
             Kind::Closure(c) => match self.push_lua(c, func, nargs, nret) {
@@ -360,6 +363,11 @@ impl<'gc> Exec<'_, 'gc> {
 
     fn co_yield(&mut self, base: usize, nargs: usize, dst: usize, nret: i16) -> Act<'gc> {
         let mc = self.cx.mc;
+        if self.in_hook && self.hook_above(0) {
+            let error = self.error(b"attempt to yield across C-call boundary");
+            self.push_native(FrameKind::Native, base, nargs, dst, nret);
+            return Act::Throw(error);
+        }
         let resumer = self.cur.borrow_mut(mc).resumer.take();
         self.push_native(FrameKind::Native, base, nargs, dst, nret);
         let Some(resumer) = resumer else {
@@ -456,6 +464,7 @@ impl<'gc> Exec<'_, 'gc> {
                 let v = if n > 0 { self.st.stack[src] } else { Value::NIL };
                 self.unwind(frame.pc as usize, v)
             }
+            FrameKind::Hook => self.hook_done(frame),
             _ => self.leave(Step::Gone),
         }
     }
@@ -518,6 +527,7 @@ impl<'gc> Exec<'_, 'gc> {
                 match resumer {
                     None => self.fail_base(error),
                     Some(resumer) => {
+                        self.leave_hook(0);
                         let mut child = self.cur.borrow_mut(mc);
                         child.state = std::mem::take(&mut self.st);
                         child.status = Status::Failed;
@@ -585,6 +595,7 @@ impl<'gc> Exec<'_, 'gc> {
 
     /// Removes frames from `at` on, and their sequences.
     fn cut(&mut self, at: usize) {
+        self.leave_hook(at);
         let sequences = self.st.frames[at..].iter().filter(|f| f.kind == FrameKind::Sequence).count();
         let keep = self.st.sequences.len().saturating_sub(sequences);
         self.st.sequences.truncate(keep);
@@ -608,6 +619,7 @@ impl<'gc> Exec<'_, 'gc> {
 
     fn fail_sequence(&mut self, at: usize, which: usize, error: Value<'gc>) -> Act<'gc> {
         let frame = self.st.frames[at];
+        self.leave_hook(at);
         let sequence = self.st.sequences.swap_remove(which);
         self.st.sequences.truncate(which);
         self.st.frames.truncate(at);

@@ -52,7 +52,9 @@ unsafe fn poke<'a, 'gc>(mc: &Mutation<'gc>, t: Table<'gc>, v: Value<'gc>) -> &'a
 
 impl<'gc> Exec<'_, 'gc> {
     /// Runs from the top frame (a Lua function's) on until there is a reason to stop.
-    pub(super) fn exec(&mut self) -> Step {
+    ///
+    /// There are two of it: one for machines with a hook (`hook.rs`).
+    pub(super) fn exec<const HOOKED: bool>(&mut self) -> Step {
         let mc = self.cx.mc;
         let mut fuel = self.fuel;
         let mut closure: Closure<'gc>;
@@ -251,6 +253,11 @@ impl<'gc> Exec<'_, 'gc> {
         macro_rules! call_closure {
             ($callee:expr, $func:expr, $n:expr, $want:expr) => {{
                 let (callee, func, n, want): (Closure<'gc>, usize, usize, i16) = ($callee, $func, $n, $want);
+                if HOOKED && self.alert != 0 {
+                    self.fuel = fuel;
+                    flow!(self.drive(Act::Call { func, nargs: n, nret: want }));
+                    continue;
+                }
                 let proto = Gc::as_ref(callee.proto);
                 let need = func + 1 + n + proto.max_stack as usize;
                 let frames = self.st.frames.len();
@@ -293,6 +300,19 @@ impl<'gc> Exec<'_, 'gc> {
 
         enter!();
         loop {
+            if HOOKED && self.watches() {
+                self.fuel = fuel;
+                if fuel < 1 && self.due.is_none() {
+                    save!();
+                    return Step::OutOfFuel;
+                }
+                save!();
+                frame!().pc += 1;
+                if let Some(act) = self.before_instruction() {
+                    flow!(self.drive(act));
+                    continue;
+                }
+            }
             // SAFETY: rule 1: code ends with a return. The operands are copied out before anything can patch the instruction.
             let op = unsafe { &*(*pc).as_ptr() };
             // SAFETY: as above.
@@ -308,9 +328,9 @@ impl<'gc> Exec<'_, 'gc> {
                 Op::LoadBool { a, v } => SET!(a, Value::bool(v)),
                 Op::GetUp { a, u } => SET!(a, U!(u)),
                 Op::GetUpC { a, u } => {
-                    if let Some(cell) = U!(u).as_cell() {
-                        SET!(a, cell.get())
-                    }
+                    let v = U!(u);
+                    // (a value by itself where `debug.upvaluejoin` made another closure's a cell)
+                    SET!(a, v.as_cell().map_or(v, |cell| cell.get()))
                 }
                 Op::SetUpC { u, a } => {
                     if let Some(cell) = U!(u).as_cell() {
@@ -586,8 +606,13 @@ impl<'gc> Exec<'_, 'gc> {
                             save!();
                             match self.for_numbers(base_i + a as usize) {
                                 // Strings became numbers: once more.
-                                // SAFETY: the instruction just fetched.
-                                Ok(()) => pc = unsafe { pc.sub(1) },
+                                Ok(()) => {
+                                    // SAFETY: the instruction just fetched.
+                                    pc = unsafe { pc.sub(1) };
+                                    if HOOKED {
+                                        self.due = Some(0);
+                                    }
+                                }
                                 Err(error) => drive!(Act::Throw(error)),
                             }
                         }
@@ -641,7 +666,7 @@ impl<'gc> Exec<'_, 'gc> {
                                 }
                                 continue;
                             }
-                        } else if std::ptr::eq(row, &IPAIRS_STEP) {
+                        } else if std::ptr::eq(row, &IPAIRS_STEP) && !(HOOKED && self.alert != 0) {
                             if let Some(i) = R!(a + 2).as_num() {
                                 // SAFETY: rule 4.
                                 let v = unsafe { peek(t) }.get_num(i + 1.0);
@@ -694,6 +719,9 @@ impl<'gc> Exec<'_, 'gc> {
                     save!();
                     if let Some(callee) = f.as_closure() {
                         call_closure!(callee, func, n, want);
+                    } else if HOOKED && self.alert != 0 {
+                        self.fuel = fuel;
+                        flow!(self.drive(Act::Call { func, nargs: n, nret: want }));
                     } else if let Some(row) = f.as_any_row() {
                         self.fuel = fuel;
                         let (reply, nargs, nres) = self.run_row(row, func + 1, n);
@@ -736,13 +764,13 @@ impl<'gc> Exec<'_, 'gc> {
                     self.st.stack.copy_within(from..from + n + 1, func);
                     self.st.frames.pop();
                     match self.st.stack[func].as_closure() {
-                        Some(callee) => match self.push_lua(callee, func, n, f.nret) {
+                        Some(callee) if !(HOOKED && self.alert != 0) => match self.push_lua(callee, func, n, f.nret) {
                             Ok(()) => {
                                 enter!();
                             }
                             Err(error) => flow!(self.drive(Act::Throw(error))),
                         },
-                        None => flow!(self.drive(Act::Call { func, nargs: n, nret: f.nret })),
+                        _ => flow!(self.drive(Act::Call { func, nargs: n, nret: f.nret })),
                     }
                 }
                 Op::Return0 {} => {

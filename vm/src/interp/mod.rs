@@ -4,6 +4,7 @@ mod drive;
 mod error;
 mod exec;
 pub(crate) mod finalize;
+pub(crate) mod hook;
 mod meta;
 
 use crate::context::Cx;
@@ -23,6 +24,14 @@ pub(crate) struct Exec<'a, 'gc> {
     fuel: i64,
     /// Why the slice ends, where `drive` said that it does.
     leaving: Option<Step>,
+    /// The events of the hook that is set: which instance of the loop runs.
+    hooked: u8,
+    /// With less fuel than this, calls are looked at: 0, or more than there can be while a hook wants to know of them.
+    alert: i64,
+    /// A hook is running.
+    in_hook: bool,
+    /// The events that the next instruction's hook calls are still to tell of.
+    due: Option<u8>,
 }
 
 /// Runs a light thread for one slice.
@@ -35,12 +44,20 @@ pub(crate) fn run<'gc>(cx: Cx<'gc>, id: ThreadId, wake: Wake, lent: Lent<'_>) ->
     // A panic loses the state, and with it the thread: as it should be.
     let st = std::mem::take(&mut cur.borrow_mut(cx.mc).state);
     let fuel = *lent.fuel;
-    let mut exec = Exec { cx, base, cur, st, lent, fuel, leaving: None };
+    let hooked = cx.root.shared.hooks.mask.get();
+    let alert = if hooked & hook::events::CALL == 0 { 0 } else { i64::MAX };
+    let was_in_hook = base.borrow().rare().is_some_and(|rare| rare.in_hook);
+    let mut exec =
+        Exec { cx, base, cur, st, lent, fuel, leaving: None, hooked, alert, in_hook: was_in_hook, due: None };
     let step = exec.enter(wake);
     *exec.lent.fuel = exec.fuel;
-    let Exec { base, cur, st, .. } = exec;
+    let Exec { base, cur, st, in_hook, .. } = exec;
     cur.borrow_mut(cx.mc).state = st;
-    base.borrow_mut(cx.mc).active = Some(cur);
+    let mut bottom = base.borrow_mut(cx.mc);
+    bottom.active = Some(cur);
+    if in_hook != was_in_hook {
+        bottom.rare_mut().in_hook = in_hook;
+    }
     step
 }
 
@@ -71,7 +88,8 @@ impl<'gc> Exec<'_, 'gc> {
         };
         match flow {
             Flow::Leave => self.left(),
-            _ => self.exec(),
+            _ if self.hooked == 0 => self.exec::<false>(),
+            _ => self.exec::<true>(),
         }
     }
 

@@ -13,8 +13,12 @@ pub struct FrameInfo<'gc> {
     /// -1 for natives.
     pub line: i64,
     pub name: Option<(NameKind, Vec<u8>)>,
-    /// Where its registers are; for `getlocal`.
+    /// Where what it was called with begins; for `getlocal`, as the next two.
+    pub first: usize,
+    /// Where its registers are: extra arguments lie between.
     pub base: usize,
+    /// Where the next activation begins, and with it the end of this one's slots.
+    pub end: usize,
     pub pc: usize,
 }
 
@@ -25,9 +29,18 @@ impl<'gc> Frame<'gc> {
     }
     pub(crate) fn line(&self) -> Option<u32> {
         let closure = self.closure?;
+        if self.pc == 0 {
+            // (a call hook looks)
+            return Some(closure.proto.info.line_defined);
+        }
         closure.proto.info.lines.get(self.at()).copied()
     }
-    fn info(&self, state: &State<'gc>, below: Option<&Frame<'gc>>) -> FrameInfo<'gc> {
+    fn info(&self, state: &State<'gc>, below: Option<&Frame<'gc>>, above: Option<&Frame<'gc>>) -> FrameInfo<'gc> {
+        let own_end = match self.closure {
+            Some(c) => self.base + u32::from(c.proto.max_stack),
+            None => self.base + self.pc,
+        };
+        let end = above.map_or(own_end, |f| if f.kind == FrameKind::Hook { f.base } else { f.func });
         let name = below.and_then(|b| {
             let closure = b.closure?;
             function_name(&closure.proto.info, b.at())
@@ -37,7 +50,9 @@ impl<'gc> Frame<'gc> {
             closure: self.closure,
             line: self.line().map_or(-1, i64::from),
             name,
+            first: if self.closure.is_some() { self.func as usize + 1 } else { self.base as usize },
             base: self.base as usize,
+            end: end.min(own_end) as usize,
             pc: self.at(),
         }
     }
@@ -46,14 +61,14 @@ impl<'gc> Frame<'gc> {
 impl<'gc> State<'gc> {
     /// The index of the frame `level` calls below the top one. The machine's own notes among the frames do not count.
     fn frame_at(&self, level: usize) -> Option<usize> {
-        let own = |f: &Frame<'_>| matches!(f.kind, FrameKind::Handler | FrameKind::Pending);
+        let own = |f: &Frame<'_>| matches!(f.kind, FrameKind::Handler | FrameKind::Pending | FrameKind::Hook);
         (0..self.frames.len()).rev().filter(|at| !own(&self.frames[*at])).nth(level)
     }
     /// The activation `level` calls below the top, 0 being the top frame.
     pub(crate) fn level(&self, level: usize) -> Option<FrameInfo<'gc>> {
         let at = self.frame_at(level)?;
         let below = at.checked_sub(1).and_then(|i| self.frames.get(i));
-        self.frames.get(at).map(|f| f.info(self, below))
+        self.frames.get(at).map(|f| f.info(self, below, self.frames.get(at + 1)))
     }
     /// `chunk:line: ` of a frame counted from the top (0), empty for natives.
     pub(crate) fn position(&self, level: usize) -> Vec<u8> {
@@ -71,7 +86,8 @@ impl<'gc> State<'gc> {
     /// The lines of a traceback, each begun by a newline and a tab; from a level on. `own`: so many levels (a running native) lie
     /// above the frames.
     pub(crate) fn traceback(&self, level: usize, own: usize, out: &mut Vec<u8>) {
-        let seen = |at: &usize| !matches!(self.frames[*at].kind, FrameKind::Handler | FrameKind::Pending);
+        let seen =
+            |at: &usize| !matches!(self.frames[*at].kind, FrameKind::Handler | FrameKind::Pending | FrameKind::Hook);
         let shown: Vec<usize> = (0..self.frames.len()).rev().filter(seen).collect();
         let count = shown.len() + own;
         let mut skipped = false;
@@ -85,7 +101,7 @@ impl<'gc> State<'gc> {
                 continue;
             }
             let below = at.checked_sub(1).and_then(|i| self.frames.get(i));
-            write_frame(&self.frames[at].info(self, below), out);
+            write_frame(&self.frames[at].info(self, below, None), out);
         }
     }
 }
@@ -134,6 +150,7 @@ impl<'gc> Call<'_, 'gc> {
     /// The activation at a level: 0 is this native itself, 1 its caller.
     pub fn level(&self, level: usize) -> Option<FrameInfo<'gc>> {
         match level.checked_sub(1) {
+            Some(0) => self.state.level(0).map(|info| FrameInfo { end: info.end.min(self.base - 1), ..info }),
             Some(l) => self.state.level(l),
             None => Some(FrameInfo {
                 function: self.state.stack[self.base - 1],
@@ -144,7 +161,9 @@ impl<'gc> Call<'_, 'gc> {
                     let named = function_name(&f.closure?.proto.info, f.at())?;
                     (named.0 == NameKind::Metamethod).then_some(named)
                 }),
+                first: self.base,
                 base: self.base,
+                end: self.base + self.nargs,
                 pc: 0,
             }),
         }

@@ -6,6 +6,7 @@
 //!
 //! A `line` beside an operand is where the operand's last instruction belongs: LuaJIT emits it when the *next* token has
 //! been taken, and its error messages show that line.
+use super::list::List;
 use crate::lex::names::Symbol;
 
 /// An expression, by its place in `Chunk::exprs`.
@@ -48,20 +49,18 @@ pub enum Expr {
     Captured(u8),
     Global(Symbol),
     Function(FunctionId),
-    Table(Box<[Item]>),
+    /// The items, and the line of the token before the brace.
+    Table(List<Item>, u32),
     /// `base.a[b](c):d(e)`
     Suffixed {
         base: ExprId,
-        suffixes: Vec<Suffix>,
+        suffixes: List<Suffix>,
     },
     /// `first op a op b ...`, evaluated from left to right.
-    Chain {
-        first: Operand,
-        steps: Vec<Step>,
-    },
+    Chain(Box<Chain>),
     /// `a .. b .. c`, the last operand first.
     Concat {
-        reversed: Vec<Operand>,
+        reversed: List<Operand>,
         line: u32,
     },
     Unary {
@@ -69,8 +68,8 @@ pub enum Expr {
         operand: ExprId,
         line: u32,
     },
-    And(Vec<Operand>),
-    Or(Vec<Operand>),
+    And(List<Operand>),
+    Or(List<Operand>),
     /// Cuts a call or `...` to one value; anything else is fetched by the line of the closing parenthesis.
     Paren(Operand),
 }
@@ -90,8 +89,8 @@ impl Expr {
 pub enum Suffix {
     Field { base_line: u32, name: Symbol },
     Index { base_line: u32, key: Operand },
-    Call { base_line: u32, args: Vec<Operand>, line: u32 },
-    Method { base_line: u32, name: Symbol, args: Vec<Operand>, line: u32 },
+    Call { base_line: u32, args: List<Operand>, line: u32 },
+    Method { base_line: u32, name: Symbol, args: List<Operand>, line: u32 },
 }
 
 impl Suffix {
@@ -108,6 +107,12 @@ impl Suffix {
             | Suffix::Method { base_line, .. } => base_line,
         }
     }
+}
+
+#[derive(Debug)]
+pub struct Chain {
+    pub first: Operand,
+    pub steps: Vec<Step>,
 }
 
 #[derive(Debug)]
@@ -160,8 +165,8 @@ pub enum Stmt {
     /// A call whose results are dropped; the expression is `Suffixed` and ends in a call.
     Call(ExprId),
     Local {
-        vars: Box<[VarId]>,
-        values: Box<[Operand]>,
+        vars: List<VarId>,
+        values: List<Operand>,
         line: u32,
     },
     LocalFunction {
@@ -183,8 +188,8 @@ pub enum Stmt {
         line: u32,
     },
     AssignMany {
-        targets: Box<[ExprId]>,
-        values: Box<[Operand]>,
+        targets: List<ExprId>,
+        values: List<Operand>,
         line: u32,
     },
     Do(Block),
@@ -192,21 +197,21 @@ pub enum Stmt {
         condition: Operand,
         body: Box<Block>,
         exit: LabelId,
-        line: u32,
     },
     Repeat {
-        body: Box<Block>,
-        condition: Operand,
+        /// And the condition.
+        body: Box<(Block, Operand)>,
         exit: LabelId,
+        line: u32,
     },
     If {
-        arms: Vec<(Operand, Block)>,
+        arms: List<(Operand, Block)>,
         otherwise: Option<Box<Block>>,
     },
     NumericFor(Box<NumericFor>),
     GenericFor(Box<GenericFor>),
     Return {
-        values: Box<[Operand]>,
+        values: List<Operand>,
         line: u32,
     },
     Goto {
@@ -215,6 +220,9 @@ pub enum Stmt {
     },
     Label(LabelId),
 }
+
+// What a source can make most of.
+const _: () = assert!(size_of::<Expr>() == 16 && size_of::<Stmt>() <= 24 && size_of::<Suffix>() <= 24);
 
 #[derive(Debug)]
 pub struct NumericFor {
@@ -231,8 +239,8 @@ pub struct NumericFor {
 
 #[derive(Debug)]
 pub struct GenericFor {
-    pub vars: Box<[VarId]>,
-    pub values: Box<[Operand]>,
+    pub vars: List<VarId>,
+    pub values: List<Operand>,
     pub body: Block,
     pub exit: LabelId,
     pub check_line: u32,
@@ -242,7 +250,7 @@ pub struct GenericFor {
 /// Statements with a scope of their own; `end_line` is the line of the last token.
 #[derive(Debug, Default)]
 pub struct Block {
-    pub stmts: Vec<Stmt>,
+    pub stmts: List<Stmt>,
     pub end_line: u32,
 }
 

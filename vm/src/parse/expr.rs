@@ -1,6 +1,6 @@
 //! Expressions: precedence climbing, suffix chains, constructors, function bodies.
 use super::Parser;
-use super::ast::{BinaryOp, Expr, ExprId, FunctionId, Item, Operand, Step, Suffix, UnaryOp};
+use super::ast::{BinaryOp, Chain, Expr, ExprId, FunctionId, Item, Operand, Step, Suffix, UnaryOp};
 use super::scope::Scope;
 use crate::compile::SyntaxError;
 use crate::lex::Token;
@@ -111,11 +111,11 @@ impl Parser<'_> {
             return left.expr;
         }
         let step = Step { op, right: right.expr, line: right.line };
-        if let Expr::Chain { steps, .. } = self.at_mut(left.expr) {
-            steps.push(step);
+        if let Expr::Chain(chain) = self.at_mut(left.expr) {
+            chain.steps.push(step);
             return left.expr;
         }
-        self.add(Expr::Chain { first: left, steps: vec![step] })
+        self.add(Expr::Chain(Box::new(Chain { first: left, steps: vec![step] })))
     }
 
     fn concat(&mut self, left: Operand, right: Operand) -> ExprId {
@@ -123,15 +123,15 @@ impl Parser<'_> {
             reversed.push(left);
             return right.expr;
         }
-        self.add(Expr::Concat { reversed: vec![right, left], line: right.line })
+        self.add(Expr::Concat { reversed: vec![right, left].into(), line: right.line })
     }
 
     fn logic(&mut self, left: Operand, right: Operand, and: bool) -> ExprId {
         match self.at_mut(left.expr) {
             Expr::And(operands) if and => operands.push(right),
             Expr::Or(operands) if !and => operands.push(right),
-            _ if and => return self.add(Expr::And(vec![left, right])),
-            _ => return self.add(Expr::Or(vec![left, right])),
+            _ if and => return self.add(Expr::And(vec![left, right].into())),
+            _ => return self.add(Expr::Or(vec![left, right].into())),
         }
         left.expr
     }
@@ -231,11 +231,11 @@ impl Parser<'_> {
                     let name = self.name()?;
                     let base_line = self.lexer.last_line;
                     let line = self.lexer.line;
-                    Suffix::Method { base_line, name, args: self.call_args()?, line }
+                    Suffix::Method { base_line, name, args: self.call_args()?.into(), line }
                 }
                 Token::LeftParen | Token::String(_) | Token::LeftBrace => {
                     let line = self.lexer.line;
-                    Suffix::Call { base_line, args: self.call_args()?, line }
+                    Suffix::Call { base_line, args: self.call_args()?.into(), line }
                 }
                 _ => break,
             };
@@ -249,7 +249,7 @@ impl Parser<'_> {
             inner.append(&mut suffixes);
             return Ok((base, kind));
         }
-        Ok((self.add(Expr::Suffixed { base, suffixes }), kind))
+        Ok((self.add(Expr::Suffixed { base, suffixes: suffixes.into() }), kind))
     }
 
     fn at_suffix(&self) -> bool {
@@ -289,7 +289,7 @@ impl Parser<'_> {
     }
 
     fn table(&mut self) -> Result<ExprId, SyntaxError> {
-        let line = self.lexer.line;
+        let (line, before) = (self.lexer.line, self.lexer.last_line);
         self.expect(Token::LeftBrace)?;
         let mut items = Vec::new();
         while self.token() != Token::RightBrace {
@@ -311,7 +311,7 @@ impl Parser<'_> {
             }
         }
         self.expect_match(Token::RightBrace, Token::LeftBrace, line)?;
-        Ok(self.add(Expr::Table(items.into_boxed_slice())))
+        Ok(self.add(Expr::Table(items.into(), before)))
     }
 
     /// Parameters, body and `end`; `line` is that of the word `function`.

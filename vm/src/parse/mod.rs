@@ -3,6 +3,7 @@
 //! The order of tokens taken, and so the line and the token that an error message shows, follows LuaJIT's parser.
 pub mod ast;
 mod expr;
+pub mod list;
 mod scope;
 mod stmt;
 
@@ -16,30 +17,58 @@ use crate::lex::{Lexer, Token};
 /// Nested expressions, blocks and functions of a chunk; LuaJIT's limit.
 const MAX_DEPTH: usize = 200;
 
-/// `most`: how far the thread's allocated bytes may rise meanwhile.
-pub fn parse(source: &[u8], chunk_name: &[u8], first_line: u32, most: isize) -> Result<Chunk, SyntaxError> {
-    let mut parser = Parser {
-        lexer: Lexer::new(source, chunk_name, first_line),
-        exprs: Vec::new(),
-        functions: Vec::new(),
-        scopes: vec![Scope::new(0, true)],
-        bindings: Bindings::default(),
-        depth: 0,
-        entered: 0,
-        most,
-    };
-    parser.lexer.advance()?;
-    parser.open_block();
-    let mut body = parser.block()?;
-    if parser.lexer.token != Token::Eof {
-        return Err(parser.expected(Token::Eof));
-    }
-    parser.close_block();
-    parser.check_gotos()?;
-    body.end_line = parser.lexer.last_line;
+/// What is to be parsed. `most`: how far the thread's allocated bytes may rise meanwhile.
+#[derive(Clone, Copy)]
+pub struct Input<'s> {
+    pub source: &'s [u8],
+    pub chunk_name: &'s [u8],
+    pub first_line: u32,
+    pub most: isize,
+}
+
+/// The whole tree.
+pub fn parse(input: Input<'_>) -> Result<Chunk, SyntaxError> {
+    let mut parser = Parser::new(input, Box::default());
+    let body = parser.main_block(&mut |_, _| Ok(()))?;
     let last_line = parser.lexer.line;
     parser.finish_function(0, body, last_line);
     Ok(Chunk { exprs: parser.exprs, functions: parser.functions, names: parser.lexer.names })
+}
+
+/// For each variable of the main function whether it needs a cell. Nothing of the tree is kept.
+pub fn cells(input: Input<'_>) -> Result<Box<[bool]>, SyntaxError> {
+    let mut parser = Parser::new(input, Box::default());
+    parser.main_block(&mut |parser, stmts| {
+        stmts.clear();
+        parser.exprs.clear();
+        parser.functions.clear();
+        Ok(())
+    })?;
+    Ok(parser.scope().vars.iter().map(ast::Var::in_cell).collect())
+}
+
+/// Gives the main function's statements one by one, each with what it consists of, then once more without any; `cells` says what
+/// is not known of its variables yet. The result is the function, and an otherwise empty chunk.
+pub fn in_pieces(
+    input: Input<'_>,
+    cells: Box<[bool]>,
+    with: &mut dyn FnMut(&Chunk, &Function, bool) -> Result<(), SyntaxError>,
+) -> Result<(Chunk, Function), SyntaxError> {
+    let mut parser = Parser::new(input, cells);
+    let body = parser.main_block(&mut |parser, stmts| {
+        let body = ast::Block { stmts: std::mem::take(stmts).into(), end_line: 0 };
+        let (mut chunk, main) = parser.piece(body);
+        let result = with(&chunk, &main, false);
+        chunk.exprs.clear();
+        chunk.functions.clear();
+        (parser.exprs, parser.functions, parser.lexer.names) = (chunk.exprs, chunk.functions, chunk.names);
+        let scope = parser.scope();
+        (scope.vars, scope.aliases) = (main.vars, main.labels);
+        result
+    })?;
+    let (chunk, main) = parser.piece(body);
+    with(&chunk, &main, true)?;
+    Ok((chunk, main))
 }
 
 struct Parser<'s> {
@@ -53,6 +82,63 @@ struct Parser<'s> {
     /// How often `mind_memory` was called, and when it has to fail.
     entered: usize,
     most: isize,
+    /// Which of the main function's variables are known to need a cell.
+    cells: Box<[bool]>,
+}
+
+type EachStatement<'f, 's> = &'f mut dyn FnMut(&mut Parser<'s>, &mut Vec<ast::Stmt>) -> Result<(), SyntaxError>;
+
+impl<'s> Parser<'s> {
+    fn new(input: Input<'s>, cells: Box<[bool]>) -> Parser<'s> {
+        Parser {
+            lexer: Lexer::new(input.source, input.chunk_name, input.first_line),
+            exprs: Vec::new(),
+            functions: Vec::new(),
+            scopes: vec![Scope::new(0, true)],
+            bindings: Bindings::default(),
+            depth: 0,
+            entered: 0,
+            most: input.most,
+            cells,
+        }
+    }
+
+    /// The main function's statements, up to the end of the source; `each` is called after every one.
+    fn main_block(&mut self, each: EachStatement<'_, 's>) -> Result<ast::Block, SyntaxError> {
+        self.lexer.advance()?;
+        self.open_block();
+        let mut body = self.block_with(each)?;
+        if self.lexer.token != Token::Eof {
+            return Err(self.expected(Token::Eof));
+        }
+        self.close_block();
+        self.check_gotos()?;
+        body.end_line = self.lexer.last_line;
+        Ok(body)
+    }
+
+    /// What has been parsed of the main function since the last time, taken out.
+    fn piece(&mut self, body: ast::Block) -> (Chunk, Function) {
+        use std::mem::take;
+        let chunk = Chunk {
+            exprs: take(&mut self.exprs),
+            functions: take(&mut self.functions),
+            names: take(&mut self.lexer.names),
+        };
+        let last_line = self.lexer.line;
+        let scope = self.scope();
+        let main = Function {
+            params: 0,
+            vararg: scope.vararg,
+            vars: take(&mut scope.vars),
+            captures: Vec::new(),
+            labels: take(&mut scope.aliases),
+            body,
+            line: scope.line,
+            last_line,
+        };
+        (chunk, main)
+    }
 }
 
 impl Parser<'_> {

@@ -106,8 +106,11 @@ impl Parser<'_> {
         if self.scope().active.len() + waiting >= MAX_LOCALS {
             return Err(self.too_many(MAX_LOCALS, "local variables"));
         }
+        let main = self.scopes.len() == 1;
+        let number = self.scope().vars.len();
+        let cell = main && self.cells.get(number).is_some_and(|cell| *cell);
         let scope = self.scope();
-        scope.vars.push(Var { name, captured: false, assigned: false });
+        scope.vars.push(Var { name, captured: cell, assigned: cell });
         Ok(VarId(scope.vars.len() as u32 - 1))
     }
 

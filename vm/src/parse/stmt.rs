@@ -1,7 +1,7 @@
 //! Statements and blocks.
-use super::Parser;
 use super::ast::{Block, Expr, GenericFor, NumericFor, Operand, Stmt, Suffix};
 use super::expr::Primary;
+use super::{EachStatement, Parser};
 use crate::compile::SyntaxError;
 use crate::lex::Token;
 use crate::lex::names::Symbol;
@@ -14,6 +14,13 @@ impl Parser<'_> {
 
     /// Statements up to a token that ends a block; the caller opens and closes the scope.
     pub(super) fn block(&mut self) -> Result<Block, SyntaxError> {
+        self.block_with(&mut |_, _| Ok(()))
+    }
+}
+
+impl<'s> Parser<'s> {
+    /// As `block`; after every statement `each` is shown those that are there.
+    pub(super) fn block_with(&mut self, each: EachStatement<'_, 's>) -> Result<Block, SyntaxError> {
         self.enter()?;
         let mut stmts = Vec::new();
         while !self.at_block_end() {
@@ -21,14 +28,17 @@ impl Parser<'_> {
             let last = self.token() == Token::Return;
             self.statement(&mut stmts)?;
             self.accept(Token::Semicolon)?;
+            each(self, &mut stmts)?;
             if last {
                 break;
             }
         }
         self.leave();
-        Ok(Block { stmts, end_line: self.lexer.last_line })
+        Ok(Block { stmts: stmts.into(), end_line: self.lexer.last_line })
     }
+}
 
+impl Parser<'_> {
     fn scoped_block(&mut self) -> Result<Block, SyntaxError> {
         self.open_block();
         let block = self.block()?;
@@ -151,7 +161,7 @@ impl Parser<'_> {
             }
             base
         } else {
-            self.add(Expr::Suffixed { base, suffixes })
+            self.add(Expr::Suffixed { base, suffixes: suffixes.into() })
         };
         let function = self.function_body(is_method, line)?;
         Ok(Stmt::Function { target, function, function_line: self.lexer.last_line, line })
@@ -210,19 +220,19 @@ impl Parser<'_> {
         let body = Box::new(self.scoped_block()?);
         self.expect_match(Token::End, Token::While, line)?;
         let exit = self.close_loop();
-        Ok(Stmt::While { condition, body, exit, line })
+        Ok(Stmt::While { condition, body, exit })
     }
 
     fn repeat_loop(&mut self, line: u32) -> Result<Stmt, SyntaxError> {
         self.open_block();
         self.open_block();
         self.advance()?;
-        let body = Box::new(self.block()?);
+        let body = self.block()?;
         self.expect_match(Token::Until, Token::Repeat, line)?;
         let condition = self.condition()?;
         self.close_block();
         let exit = self.close_loop();
-        Ok(Stmt::Repeat { body, condition, exit })
+        Ok(Stmt::Repeat { body: Box::new((body, condition)), exit, line })
     }
 
     fn if_statement(&mut self, line: u32) -> Result<Stmt, SyntaxError> {
@@ -232,7 +242,7 @@ impl Parser<'_> {
         }
         let otherwise = if self.accept(Token::Else)? { Some(Box::new(self.scoped_block()?)) } else { None };
         self.expect_match(Token::End, Token::If, line)?;
-        Ok(Stmt::If { arms, otherwise })
+        Ok(Stmt::If { arms: arms.into(), otherwise })
     }
 
     fn arm(&mut self) -> Result<(Operand, Block), SyntaxError> {

@@ -56,6 +56,9 @@ pub(crate) struct Rare<'gc> {
     /// Of a light thread: bytes in use when it last ran out of memory, and how often it did.
     #[collect(require_static)]
     pub(crate) memory_errors: (usize, u32),
+    /// Of a light thread: its slice ended in a hook.
+    #[collect(require_static)]
+    pub(crate) in_hook: bool,
     /// What `setfenv(0, t)` set: the environment of chunks loaded here, and of coroutines made here.
     pub(crate) env: Option<Table<'gc>>,
 }
@@ -107,6 +110,9 @@ pub(crate) enum FrameKind {
     Wrap,
     /// A call that is still to be made, of the value below `base`: the slice ended before it.
     Pending,
+    /// A hook's call, above what it interrupted: `base` is its function's slot, `func` the interrupted function's `top`, `nret`
+    /// how it goes on (`interp/hook.rs`).
+    Hook,
 }
 
 /// One activation. `func` is the stack slot of the called value, where the results go.
@@ -250,7 +256,10 @@ impl<'gc> State<'gc> {
         debug_assert!(last.stack.is_empty() && last.frames.is_empty() && last.sequences.is_empty());
         last.frames = replace(&mut self.frames, take(&mut next.frames));
         last.stack = replace(&mut self.stack, take(&mut next.stack));
-        last.sequences = replace(&mut self.sequences, take(&mut next.sequences));
+        // (few have any)
+        if !self.sequences.is_empty() || !next.sequences.is_empty() {
+            last.sequences = replace(&mut self.sequences, take(&mut next.sequences));
+        }
         last.top = replace(&mut self.top, take(&mut next.top));
     }
     /// The first slot that no frame uses.

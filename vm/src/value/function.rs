@@ -60,8 +60,10 @@ pub struct NativeObj<'gc> {
 pub struct UserdataObj<'gc> {
     pub data: Rc<dyn Any>,
     pub meta: Lock<Option<Table<'gc>>>,
-    /// A Lua value that belongs to the object: its environment, or what its methods keep.
+    /// A Lua value that the object's methods keep.
     pub user_value: Lock<Value<'gc>>,
+    /// What `debug.setfenv` has set.
+    pub env: Lock<Option<Table<'gc>>>,
     /// `type()` calls it cdata: what OpenResty hands out through the FFI.
     pub cdata: bool,
 }
@@ -75,6 +77,7 @@ unsafe impl<'gc> Collect<'gc> for UserdataObj<'gc> {
         }
         cc.trace(&self.meta);
         cc.trace(&self.user_value);
+        cc.trace(&self.env);
     }
 }
 
@@ -103,6 +106,30 @@ impl<'gc> ClosureObj<'gc> {
     pub fn upvalue(&self, at: usize) -> Option<Value<'gc>> {
         let v = self.upvalues.get(at)?.get();
         Some(v.as_cell().map_or(v, |cell| cell.get()))
+    }
+    /// Makes an upvalue of `this` the same variable as one of `other`: from now on they share a cell. False: there is no such
+    /// upvalue.
+    pub fn join_upvalues(
+        this: Closure<'gc>,
+        at: usize,
+        other: Closure<'gc>,
+        other_at: usize,
+        mc: &Mutation<'gc>,
+    ) -> bool {
+        let (Some(slot), Some(shared)) = (this.upvalues.get(at), other.upvalues.get(other_at)) else { return false };
+        let cell = match shared.get().as_cell() {
+            Some(cell) => cell,
+            None => {
+                // (a copy until now; so are the other closures' that captured it)
+                let cell = Gc::new(mc, Lock::new(shared.get()));
+                see_cells(other.proto, other_at);
+                write_slot(mc, Gc::erase(other), shared, Value::cell(cell));
+                cell
+            }
+        };
+        see_cells(this.proto, at);
+        write_slot(mc, Gc::erase(this), slot, Value::cell(cell));
+        true
     }
     /// What tells this upvalue apart: equal for closures that share a cell.
     pub fn upvalue_address(&self, at: usize) -> Option<usize> {
@@ -137,10 +164,37 @@ impl<'gc> UserdataObj<'gc> {
     pub fn set_user_value(this: Userdata<'gc>, mc: &Mutation<'gc>, v: Value<'gc>) {
         write_slot(mc, Gc::erase(this), &this.user_value, v);
     }
+    pub fn set_env(this: Userdata<'gc>, mc: &Mutation<'gc>, env: Table<'gc>) {
+        mc.backward_barrier(Gc::erase(this), None);
+        // SAFETY: the barrier of the object that holds this lock has just been taken.
+        unsafe { this.env.as_cell() }.set(Some(env));
+    }
     pub fn set_meta(this: Userdata<'gc>, mc: &Mutation<'gc>, meta: Option<Table<'gc>>) {
         mc.backward_barrier(Gc::erase(this), None);
         // SAFETY: the barrier of the object that holds this lock has just been taken.
         unsafe { this.meta.as_cell() }.set(meta);
+    }
+}
+
+/// From now on the function's code finds the upvalue's value in a cell, if there is one.
+fn see_cells(proto: Proto<'_>, upvalue: usize) {
+    for op in &proto.code {
+        if let code::Op::GetUp { a, u } = op.get()
+            && usize::from(u) == upvalue
+        {
+            op.set(code::Op::GetUpC { a, u });
+        }
+    }
+    // (functions nest 200 deep at most)
+    for inner in &proto.protos {
+        for (at, capture) in inner.info.captures.iter().enumerate() {
+            if let code::Cap::Up(u) = capture.cap
+                && usize::from(u) == upvalue
+                && !capture.cell
+            {
+                see_cells(*inner, at);
+            }
+        }
     }
 }
 
