@@ -127,11 +127,13 @@ fn excused(text: &[u8]) -> bool {
         || text.is_empty()
 }
 
-/// Lua 5.2 asks any value's `__lt` and `__le`, 5.1 (and Debian's LuaJIT) those of two of a kind.
+/// Lua 5.2 asks any value's `__lt` and `__le`, 5.1 (and Debian's LuaJIT) those of two of a kind: no userdata and something else.
 fn later_lua(ours: &[u8], theirs: &[u8]) -> bool {
     let (ours, theirs) = (String::from_utf8_lossy(ours), String::from_utf8_lossy(theirs));
     let first = ours.lines().zip(theirs.lines()).find(|(a, b)| a != b);
-    first.is_some_and(|(a, b)| a.starts_with("\"__l") && b.contains("attempt to compare"))
+    first.is_some_and(|(a, b)| {
+        a.starts_with("\"__l") && b.contains("attempt to compare") || b.contains("attempt to compare userdata with")
+    })
 }
 
 /// What LuaJIT itself shows otherwise in another process: parts of addresses.
