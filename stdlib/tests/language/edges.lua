@@ -49,3 +49,5 @@ print(xpcall(error, print, 'a'), xpcall(error, function(e) return e end, 'b'))
 for _, e in ipairs { 0, 1, -1, 2.9, -2.9, 1/0, -1/0, 0/0, 5000, -5000, 1e300 } do print(e, math.ldexp(0, e), math.ldexp(1.5, e), math.ldexp(-3, e), math.ldexp(1/0, e), math.ldexp(-1/0, e), math.ldexp(0/0, e)) end
 for _, n in ipairs { 0, 1, -1, 1e14, 1e16, 2^31, 2^32, 2^32 + 1, -2^32 + 2, 1.9 } do print(n, ('inf'):gsub('.', '<%0>', n)) end
 print(pcall(setfenv, 0/0, {}), pcall(getfenv, 0/0), pcall(getfenv, 2^40))
+local it = ipairs({})
+print(select('#', it({}, 0)), select('#', it({1}, 0)), select('#', it({1,nil,2}, 1)), select('#', it(setmetatable({}, {__index=function() end}), 0)), select('#', next({})), select('#', next({1},1)))
