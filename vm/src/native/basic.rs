@@ -6,7 +6,8 @@ use crate::value::{Value, table::TableRef};
 pub static NEXT: Row =
     row("next", next, "next(table [, key]) -> key, value: the entry after a key, nil after the last");
 /// The iterator of `ipairs`.
-pub static IPAIRS_STEP: Row = row("ipairs_aux", ipairs_step, "the iterator of ipairs: (table, i) -> i+1, table[i+1]; or nothing");
+pub static IPAIRS_STEP: Row =
+    row("ipairs_aux", ipairs_step, "the iterator of ipairs: (table, i) -> i+1, table[i+1]; or nothing");
 
 fn next<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     let t = call.table(0)?;
