@@ -473,7 +473,7 @@ fn function_at<'gc>(call: &mut Call<'_, 'gc>, i: usize) -> Result<Option<Value<'
     if call.arg(i).is_function() {
         return Ok(Some(call.arg(i)));
     }
-    let level = call.opt_integer(i, 1)?;
+    let level = call.opt_int(i, 1)?;
     if level < 0 {
         return Err(call.arg_error(i, "invalid level"));
     }

@@ -96,7 +96,11 @@ fn frexp<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
 }
 
 fn ldexp<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
-    let (mut m, mut e) = (call.number(0)?, call.integer(1)?.clamp(-3000, 3000) as i32);
+    let (mut m, e) = (call.number(0)?, call.number(1)?);
+    if !e.is_finite() {
+        return call.ret(Value::num(if e == f64::NEG_INFINITY { m * 0.0 } else { m * e }));
+    }
+    let mut e = e.clamp(-3000.0, 3000.0) as i32;
     // In steps, so that no intermediate power overflows.
     while e != 0 && m != 0.0 && m.is_finite() {
         let step = e.clamp(-1000, 1000);

@@ -302,7 +302,8 @@ fn gsub<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
         return Err(call.arg_error(2, "string/function/table expected"));
     }
     let most = s.len() + 1;
-    let max = usize::try_from(call.opt_int(3, most as i64)?).unwrap_or(0).min(most);
+    // (LuaJIT keeps the low 32 bits of this one)
+    let max = usize::try_from(call.opt_integer(3, most as i64)? as i32).unwrap_or(0).min(most);
     Box::new(Gsub { out: Vec::new(), at: 0, count: 0, max, pending: None }).go(call)
 }
 

@@ -6,7 +6,7 @@ local sort, concat, format, gsub, status = table.sort, table.concat, string.form
 local smeta, dsetmetatable = getmetatable(''), debug.setmetatable
 local find, sub, byte = string.find, string.sub, string.byte
 local create, resume = coroutine.create, coroutine.resume
-local sethook, gcinfo = debug.sethook, gcinfo
+local sethook, gcinfo, traceback = debug.sethook, gcinfo, debug.traceback
 for _, name in next, { 'string.buffer', 'table.new', 'table.clear' } do require(name) end
 
 local globals = _G
@@ -54,11 +54,37 @@ for _, name in next, {
   base[name] = _G[name]
 end
 
+-- What nothing names in the call, LuaJIT writes as a number and an address.
+local natives = {}
+for _, library in next, { _G, string, table, math, bit, coroutine, debug } do
+  for name, f in next, library do
+    local id = type(f) == 'function' and string.match(tostring(f), 'builtin#(%d+)')
+    if id then natives[id] = name end
+  end
+end
+local function named(id) return "[C]: in function '" .. (natives[id] or id) .. "'" end
+
+-- debug.traceback, without this level and with names
+local function traced(...)
+  local first, level = ...
+  local text
+  if select('#', ...) == 0 then
+    text = sub(traceback('', 2), 2)
+  elseif type(first) == 'thread' or level ~= nil and type(level) ~= 'number' then
+    text = traceback(...)
+  else
+    text = traceback(first, (level or 1) + 1)
+  end
+  if type(text) == 'string' then text = gsub(text, '%[builtin#(%d+)%]: at 0x%x+', named) end
+  return text
+end
+
 local function run(source)
   local lines, length, ticks = {}, 0, 0
   local env = copy(base)
   env._G = env
   for _, name in next, { 'string', 'table', 'math', 'bit', 'coroutine', 'debug', 'os', 'io' } do env[name] = copy(_G[name]) end
+  env.debug.traceback = traced
   local function put(line)
     if length < LONGEST then
       lines[#lines + 1] = line

@@ -331,7 +331,9 @@ impl Generator {
             } else if optional && self.dice.once_in(2) || may_lack && self.dice.once_in(60) {
                 break;
             } else {
-                arguments.push(self.argument(letter, depth));
+                let argument = self.argument(letter, depth);
+                // (a call that gives nothing would be none, too)
+                arguments.push(if may_lack { argument } else { format!("({argument})") });
             }
         }
         if function.0.starts_with("string.")
@@ -344,14 +346,16 @@ impl Generator {
             return format!("({subject}):{}({})", &function.0["string.".len()..], arguments.join(", "));
         }
         let call = format!("{}({})", function.0, arguments.join(", "));
-        // (it fills tables with whatever its receiver is told)
-        call
+        // (what is in use is made nothing of: an operator before the call must not reach it first)
+        if function.0 == "collectgarbage" { format!("({call})") } else { call }
     }
 
     fn argument(&mut self, letter: char, depth: usize) -> String {
         let depth = depth.min(1);
         match letter {
             'n' => self.expression(Kind::Num, depth),
+            // A number for what LuaJIT has written in Lua: there a `__mul` would be asked.
+            'q' => format!("(tonumber({}) or 0)", self.expression(Kind::Num, depth)),
             'i' => {
                 if self.dice.once_in(25) {
                     return self.leaf(Kind::Any);

@@ -44,3 +44,10 @@ print(({ [-0] = 1 })[0], next({ [-0] = 1 })) local z = {} z[-0] = 5 print(next(z
 print(math.max(1, 0/0, 1), math.min(1, 0/0, 2), math.max(0/0, 0/0, 3), math.min(5, 0/0), math.max(1, 2, 0/0), math.min(0/0, 1, 0), math.max(1e308, 0/0, 1))
 for _, s in ipairs{'a', ' a', 'a ', '\ta\n', 'a\0', 'a b', '\va', 'a\f', '0xa', '+0xa', '-0xA', '+-a', 'a\r', '\0', '\rz', ' \t\n\v\f\r1 \t\n\v\f\r'} do print(tonumber(s, 16), tonumber(s, 10), tonumber(s), tonumber(s, 36)) end
 do local buffer = require('string.buffer') local v = buffer.decode('\x04\x1f\x19#\xff') print(v, buffer.decode(buffer.encode(v)) == v) end
+print(xpcall(error, function(e) load(function() error('in reader') end) return e end, 'outer'))
+print(xpcall(error, print, 'a'), xpcall(error, function(e) return e end, 'b'))
+for _, e in ipairs { 0, 1, -1, 2.9, -2.9, 1/0, -1/0, 0/0, 5000, -5000, 1e300 } do print(e, math.ldexp(0, e), math.ldexp(1.5, e), math.ldexp(-3, e), math.ldexp(1/0, e), math.ldexp(-1/0, e), math.ldexp(0/0, e)) end
+for _, n in ipairs { 0, 1, -1, 1e14, 1e16, 2^31, 2^32, 2^32 + 1, -2^32 + 2, 1.9 } do print(n, ('inf'):gsub('.', '<%0>', n)) end
+print(pcall(setfenv, 0/0, {}), pcall(getfenv, 0/0), pcall(getfenv, 2^40))
+local it = ipairs({})
+print(select('#', it({}, 0)), select('#', it({1}, 0)), select('#', it({1,nil,2}, 1)), select('#', it(setmetatable({}, {__index=function() end}), 0)), select('#', next({})), select('#', next({1},1)))

@@ -234,3 +234,11 @@ t"local x = '5x' x = x * 2"
 t"local x = '5x' return 2 * x"
 t"local x = '5' return 2 * x"
 t"local u = 1 return function() end + u"
+local n = 0
+local function rec() n = n + 1 if n > 5 then return 'deep' end return xpcall(error, rec, n) end
+print(xpcall(error, rec, 'x')) print(n)
+n = 0 print(xpcall(function() error('a', 0) end, function(e) n = n + 1 if n < 4 then pcall(error, 'caught') error(e .. n, 0) end return 'end ' .. e end)) print(n)
+print(xpcall(error, function(e) pcall(error) local ok, v = xpcall(error, function(w) return w .. '!' end, 'inner') return v end, 'outer'))
+print(xpcall(error, function(e) return select(2, xpcall(error, function(w) return w .. '!' end, 'inner')) end, 'outer'))
+print(xpcall(error, function(e) return select(2, coroutine.resume(coroutine.create(function() return xpcall(error, function(w) return w .. '!' end, 'inner') end))) end, 'outer'))
+print(xpcall(error, function(e) coroutine.resume(coroutine.create(error)) error('again') end, 'outer'))

@@ -503,22 +503,10 @@ impl<'gc> Exec<'_, 'gc> {
             return self.fail_sequence(frame, which, error);
         }
         match handler {
+            // (a Handler frame's `pc` names the xpcall that the handler belongs to)
             Some(at) => match self.st.frames[at].kind {
-                FrameKind::Xpcall => {
-                    // The handler runs above the frames that failed, so that it sees them.
-                    let func = self.st.end();
-                    self.st.ensure(func + 2);
-                    self.st.stack[func] = self.st.stack[self.st.frames[at].base as usize];
-                    self.st.stack[func + 1] = error;
-                    self.push_native(FrameKind::Handler, func, at, func, nret::NATIVE);
-                    // (a Handler frame's `pc` names the xpcall; its base leaves room for nothing)
-                    Act::Call { func, nargs: 1, nret: nret::NATIVE }
-                }
-                FrameKind::Handler => {
-                    let at = self.st.frames[at].pc as usize;
-                    let text = self.cx.str(b"error in error handling");
-                    self.unwind(at, text)
-                }
+                FrameKind::Xpcall => self.handle(at, error),
+                FrameKind::Handler => self.handle(self.st.frames[at].pc as usize, error),
                 _ => self.unwind(at, error),
             },
             None => {
@@ -542,6 +530,22 @@ impl<'gc> Exec<'_, 'gc> {
                 }
             }
         }
+    }
+
+    /// Calls the handler of the xpcall at `at`, above the frames that failed, so that it sees them. An error while a handler runs is
+    /// one in error handling, even in an xpcall of the handler's own; unless something was caught meanwhile: as in LuaJIT, where
+    /// catching forgets that a handler runs.
+    fn handle(&mut self, at: usize, error: Value<'gc>) -> Act<'gc> {
+        if std::mem::replace(&mut self.cur.borrow_mut(self.cx.mc).handling, true) {
+            let text = self.cx.str(b"error in error handling");
+            return self.unwind(at, text);
+        }
+        let func = self.st.end();
+        self.st.ensure(func + 2);
+        self.st.stack[func] = self.st.stack[self.st.frames[at].base as usize];
+        self.st.stack[func + 1] = error;
+        self.push_native(FrameKind::Handler, func, at, func, nret::NATIVE);
+        Act::Call { func, nargs: 1, nret: nret::NATIVE }
     }
 
     /// "not enough memory" can be caught, but not again and again: counts, unless much was freed since the last time.
@@ -583,9 +587,12 @@ impl<'gc> Exec<'_, 'gc> {
     fn unwind(&mut self, at: usize, value: Value<'gc>) -> Act<'gc> {
         let frame = self.st.frames[at];
         self.cut(at);
-        if self.cur.borrow().rare().is_some_and(|rare| rare.failed.is_some()) {
-            self.cur.borrow_mut(self.cx.mc).rare_mut().failed = None;
+        let mut thread = self.cur.borrow_mut(self.cx.mc);
+        thread.handling = false;
+        if thread.rare().is_some_and(|rare| rare.failed.is_some()) {
+            thread.rare_mut().failed = None;
         }
+        drop(thread);
         let src = frame.base as usize + frame.pc as usize;
         self.st.ensure(src + 2);
         self.st.stack[src] = Value::FALSE;

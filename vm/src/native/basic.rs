@@ -6,7 +6,8 @@ use crate::value::{Value, table::TableRef};
 pub static NEXT: Row =
     row("next", next, "next(table [, key]) -> key, value: the entry after a key, nil after the last");
 /// The iterator of `ipairs`.
-pub static IPAIRS_STEP: Row = row("ipairs_aux", ipairs_step, "the iterator of ipairs: (table, i) -> i+1, table[i+1]");
+pub static IPAIRS_STEP: Row =
+    row("ipairs_aux", ipairs_step, "the iterator of ipairs: (table, i) -> i+1, table[i+1]; or nothing");
 
 fn next<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     let t = call.table(0)?;
@@ -25,10 +26,10 @@ fn ipairs_step<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     let t = call.table(0)?;
     let i = call.number(1)? + 1.0;
     let v = t.borrow().get_num(i);
-    if v.is_nil() {
-        return call.ret(Value::NIL);
+    // (at the end nothing at all, where `next` gives nil)
+    if !v.is_nil() {
+        call.push(Value::num(i));
+        call.push(v);
     }
-    call.push(Value::num(i));
-    call.push(v);
     Ok(Outcome::Return)
 }

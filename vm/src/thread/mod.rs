@@ -40,6 +40,8 @@ pub struct ThreadObj<'gc> {
     pub(crate) spawned: bool,
     /// Lua may have the thread as a value: it stays what it is when it has ended.
     pub(crate) exposed: bool,
+    /// An error handler was called, and nothing was caught since: the next error is one in error handling.
+    pub(crate) handling: bool,
     /// When it has ended: so many results (or the error) are at the stack's start.
     pub(crate) results: u32,
     /// What few threads have.
@@ -165,6 +167,7 @@ impl<'gc> ThreadObj<'gc> {
                 id: None,
                 spawned: false,
                 exposed: false,
+                handling: false,
                 results: 0,
                 rare: None,
             }),
