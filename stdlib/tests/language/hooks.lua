@@ -297,3 +297,13 @@ for k in three, 1, nil do
   end
   print("generated", k)
 end
+
+-- A native that is a metamethod is called like any other.
+do
+    local seen = {}
+    local object = setmetatable({}, { __index = rawget })
+    debug.sethook(function(event) seen[#seen + 1] = event .. ":" .. debug.getinfo(2, "S").what end, "c")
+    local _ = object.field
+    debug.sethook()
+    print(table.concat(seen, " "))
+end

@@ -78,7 +78,9 @@ impl<'gc> Exec<'_, 'gc> {
 
     /// `stack[dst] := handler(o, key)`. A native that answers at once, as most do, needs no `finish`.
     fn call_index(&mut self, handler: Value<'gc>, o: Value<'gc>, key: Value<'gc>, dst: usize) -> Act<'gc> {
-        let Some(row) = handler.as_any_row() else { return self.call_meta(handler, &[o, key], Value::NIL) };
+        let Some(row) = handler.as_any_row().filter(|_| self.hooked == 0) else {
+            return self.call_meta(handler, &[o, key], Value::NIL);
+        };
         let func = self.st.end() + 1;
         self.st.ensure(func + 3 + NATIVE_ROOM);
         self.st.stack[func - 1..func + 3].copy_from_slice(&[Value::NIL, handler, o, key]);
