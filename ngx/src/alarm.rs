@@ -41,13 +41,15 @@ impl Alarm {
     pub fn at(at: Instant) -> Alarm {
         Alarm { at, place: None }
     }
+    /// So long after that. (As the runtime: what is too far away to be a time is thirty years away.)
+    pub fn after(start: Instant, time: Duration) -> Alarm {
+        Alarm::at(start.checked_add(time).unwrap_or(start + Duration::from_secs(86_400 * 365 * 30)))
+    }
 }
 
 /// As `tokio::time::sleep`; to be polled inside a `LocalSet`.
 pub fn sleep(time: Duration) -> Alarm {
-    // (as the runtime: what is too far away to be a time is thirty years away)
-    let now = Instant::from_std(crate::now::instant());
-    Alarm::at(now.checked_add(time).unwrap_or(now + Duration::from_secs(86_400 * 365 * 30)))
+    Alarm::after(crate::now::instant().into(), time)
 }
 
 /// The job's result; None: it took longer than that, and was dropped.
@@ -136,7 +138,8 @@ async fn keep() {
     let mut timer = pin!(tokio::time::sleep_until(Instant::now()));
     poll_fn(|cx| {
         loop {
-            match LIST.with_borrow_mut(|list| list.due(Instant::now())) {
+            // (by the same clock that deadlines are counted from: what is set in this turn is not due in it)
+            match LIST.with_borrow_mut(|list| list.due(crate::now::instant().into())) {
                 // (outside the list, which the woken may look at)
                 Ok(due) => due.into_iter().for_each(Waker::wake),
                 Err(first) => {
@@ -146,6 +149,7 @@ async fn keep() {
                         timer.as_mut().reset(first);
                     }
                     if first.is_some() && timer.as_mut().poll(cx).is_ready() {
+                        crate::now::update();
                         continue;
                     }
                     LIST.with_borrow_mut(|list| {

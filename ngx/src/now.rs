@@ -37,6 +37,13 @@ pub fn instant() -> Instant {
     KEPT.get().map_or_else(Instant::now, |now| now.instant)
 }
 
+/// When the millisecond of `unix_ms` began.
+pub fn tick() -> Instant {
+    let now = KEPT.get().unwrap_or_else(Now::read);
+    let part = Duration::from_nanos(u64::from(now.unix.subsec_nanos() % 1_000_000));
+    now.instant.checked_sub(part).unwrap_or(now.instant)
+}
+
 /// Milliseconds since 1970.
 pub fn unix_ms() -> u64 {
     let unix = KEPT.get().unwrap_or_else(Now::read).unix;

@@ -232,6 +232,8 @@ async fn next_head(
             }
             // A lazy deadline: nothing is reset per request; when it fires, see what the connection is waiting for.
             while alarm.as_mut().poll(cx).is_ready() {
+                // (or the deadline, reached by the timer's clock, would not be by the one that is kept)
+                ngx::now::update();
                 let deadline = since + limit(begun);
                 let deadline = leaving.filter(|_| !begun).map_or(deadline, |last| last.min(deadline));
                 if deadline <= Instant::from_std(ngx::now::instant()) {

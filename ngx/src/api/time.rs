@@ -29,13 +29,14 @@ pub static NATIVES: &[Row] = &[
     row_in("parse_http_time", parse_http_time, ANY, "ngx.parse_http_time(str) -> seconds or nil"),
 ];
 
-/// Waits. The runtime's timer rounds a deadline up to its next millisecond, and then waits for that one to be over: short waits
-/// would take a millisecond more than in nginx, so that much is taken off.
+/// Waits until `ngx.now` shows that the time has passed: as nginx, which counts from the millisecond it is in.
 pub(crate) async fn pause(delay: Duration) {
     if delay.is_zero() {
         return tokio::task::yield_now().await;
     }
-    crate::alarm::sleep(delay.saturating_sub(Duration::from_micros(900))).await;
+    // (the two clocks are not read at the same time)
+    const APART: Duration = Duration::from_micros(50);
+    crate::alarm::Alarm::after(now::tick().into(), delay.saturating_add(APART)).await;
 }
 
 /// Seconds from Lua as a duration; None: negative or not a number. The longest wait is some 292 years.
