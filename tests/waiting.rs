@@ -94,3 +94,26 @@ fn an_endless_loop_does_not_stop_the_others() {
     assert!(looping[0].silent_for(Duration::from_millis(1)));
     ask("/begun", "2\n");
 }
+
+/// As in nginx a sleep is over when `ngx.now` shows that its time has passed.
+#[test]
+fn the_time_that_lua_sees() {
+    let server = start(
+        "server { listen 127.0.0.1:PORT; location / { content_by_lua_block {
+            local ms = function() return math.floor(ngx.now() * 1000 + 0.5) end
+            for _, wait in ipairs({ 1, 2, 7, 20 }) do
+                local before = ms()
+                ngx.sleep(wait / 1000)
+                ngx.say(ms() - before >= wait)
+            end
+            -- A limit that is set anew in the same turn is not over in it: others have theirs.
+            local turns = 0
+            local other = ngx.thread.spawn(function() for i = 1, 5 do ngx.sleep(0.001) turns = turns + 1 end end)
+            local semaphore = require('ngx.semaphore').new()
+            local waits = 0
+            while turns < 5 and waits < 1000 do semaphore:wait(0.001) waits = waits + 1 end
+            ngx.say(turns)
+        } } }",
+    );
+    assert_eq!(server.body("/"), "true\n".repeat(4) + "5\n", "{}", server.log());
+}
