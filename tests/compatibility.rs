@@ -180,7 +180,7 @@ const API: &[(&str, &str, &str)] = &[
     (
         "debug",
         "debug.",
-        "traceback getinfo getlocal setlocal getupvalue setupvalue sethook gethook getmetatable setmetatable",
+        "traceback getinfo getlocal setlocal getupvalue setupvalue upvalueid upvaluejoin sethook gethook getmetatable setmetatable getfenv setfenv getregistry",
     ),
     ("io", "io.", "open lines read write output input popen tmpfile type close stdout stderr stdin"),
     ("os", "os.", "clock date difftime execute exit getenv remove rename setlocale time tmpname"),
