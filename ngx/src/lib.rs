@@ -33,6 +33,7 @@ pub mod thread_pool;
 mod timers;
 pub mod tls;
 pub mod trace;
+pub mod turn;
 pub mod uri;
 pub mod worker;
 

@@ -8,7 +8,6 @@ pub mod head;
 pub mod lent;
 pub mod line;
 pub mod proxy;
-mod turn;
 pub mod wire;
 
 use std::future::Future;

@@ -80,6 +80,28 @@ pub struct Wire {
     pub pipelined: Cell<bool>,
 }
 
+impl ngx::turn::AtEnd for Wire {
+    fn turn_over(self: Rc<Self>) {
+        self.later.set(false);
+        match self.write_now() {
+            Ok(true) => self.shrink(),
+            Ok(false) => {
+                tokio::task::spawn_local(async move {
+                    if self.drained(true).await.is_err() {
+                        self.stream.shutdown_write();
+                    }
+                });
+            }
+            // The connection's task will find that it broke.
+            Err(ClientGone) => {}
+        }
+    }
+    fn last_turn(&self) {
+        // (whoever waits for the rest is gone with the worker)
+        let _ = self.write_now();
+    }
+}
+
 #[derive(Default)]
 struct Out {
     /// Frozen pieces, the first one written up to `done`.
@@ -395,7 +417,7 @@ impl Wire {
             let stays = self.reply.get().is_some_and(|reply| reply.keep_alive) && !self.pipelined.get();
             if stays && self.out.borrow().waiting < LARGE && !self.gone.get() {
                 self.later.set(true);
-                super::turn::write(self.clone());
+                ngx::turn::at_end(self.clone());
             } else {
                 // (a failure shows at the next look at `gone`)
                 let _ = self.write_now();
@@ -405,22 +427,6 @@ impl Wire {
     /// Whether the response goes out at the end of the turn.
     pub fn is_later(&self) -> bool {
         self.later.get()
-    }
-    /// The turn is over.
-    pub fn turn_over(self: Rc<Self>) {
-        self.later.set(false);
-        match self.write_now() {
-            Ok(true) => self.shrink(),
-            Ok(false) => {
-                tokio::task::spawn_local(async move {
-                    if self.drained(true).await.is_err() {
-                        self.stream.shutdown_write();
-                    }
-                });
-            }
-            // The connection's task will find that it broke.
-            Err(ClientGone) => {}
-        }
     }
     /// The response came to its end, and is as long as its head says: the client knows where the next one begins.
     pub fn whole(&self) -> bool {
@@ -531,6 +537,66 @@ fn chunk_size(mut length: usize, out: &mut [u8; 18]) -> &[u8] {
         length >>= 4;
         if length == 0 {
             return &out[at..];
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+
+    use super::*;
+
+    /// What the client has got so far.
+    fn got(client: &mut std::os::unix::net::UnixStream) -> String {
+        let mut bytes = [0; 4096];
+        let count = client.read(&mut bytes).unwrap_or(0);
+        String::from_utf8_lossy(&bytes[..count]).into_owned()
+    }
+
+    #[test]
+    fn responses_go_out_when_all_are_made() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        // (a second runtime on the same thread needs a task of its own)
+        for _ in 0..2 {
+            tokio::task::LocalSet::new().block_on(&runtime, async {
+                let pair = || {
+                    let (ours, theirs) = std::os::unix::net::UnixStream::pair().unwrap();
+                    ours.set_nonblocking(true).unwrap();
+                    theirs.set_nonblocking(true).unwrap();
+                    let stream = tokio::net::UnixStream::from_std(ours).unwrap();
+                    (Rc::new(Wire::new(stream.into())), theirs)
+                };
+                let answer = |wire: &Rc<Wire>, keep_alive, text: &str| {
+                    wire.begin(None, false, false);
+                    wire.start(Reply { framing: Framing::Length(0), keep_alive }, text.into());
+                    wire.end(b"");
+                };
+                let ((one, mut first), (two, mut second), (three, mut third)) = (pair(), pair(), pair());
+                for wire in [&one, &two, &three] {
+                    wire.stream.writable().await.unwrap();
+                }
+                answer(&one, true, "one");
+                answer(&two, true, "two");
+                // The last one on its connection does not wait.
+                answer(&three, false, "three");
+                assert_eq!(
+                    (got(&mut first), got(&mut second), got(&mut third)),
+                    ("".into(), "".into(), "three".into())
+                );
+                assert!(one.is_later() && two.is_later() && !three.is_later());
+                while one.is_later() || two.is_later() {
+                    tokio::task::yield_now().await;
+                }
+                assert_eq!((got(&mut first), got(&mut second)), ("one".into(), "two".into()));
+                // Again: the task is there already.
+                answer(&two, true, "2");
+                assert_eq!(got(&mut second), "");
+                while two.is_later() {
+                    tokio::task::yield_now().await;
+                }
+                assert_eq!(got(&mut second), "2");
+            });
         }
     }
 }

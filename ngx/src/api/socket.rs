@@ -218,6 +218,9 @@ fn send<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     }
     call.charge(bytes.len() / 32);
     let total = bytes.len();
+    if connected.write_soon(bytes, ms) {
+        return call.ret(Value::num(total as f64));
+    }
     let sent = match connected.write_now(bytes) {
         Ok(sent) if sent == total => return call.ret(Value::num(total as f64)),
         Ok(sent) => sent,

@@ -4,6 +4,7 @@
 //! so nothing is borrowed across an await. What is at hand at once (buffered bytes, room in the kernel's buffer, a pooled
 //! connection) is taken without waiting.
 mod eyeballs;
+mod outlet;
 mod pool;
 mod read;
 pub(crate) mod udp;
@@ -24,6 +25,7 @@ use crate::places::Place;
 use crate::request::{Downstream, LuaConf, Request};
 use crate::resolver::Servers;
 use crate::worker::Worker;
+pub(crate) use outlet::Outlet;
 pub(crate) use pool::{Entry, Pools, Queued, Seat, Unfit};
 pub(crate) use read::{Pattern, Until};
 
@@ -39,7 +41,7 @@ pub(crate) enum Target {
 
 /// What a socket reads and writes: a connection of its own, or the client's, lent for the length of the request.
 pub(crate) enum Source {
-    Peer(Stream),
+    Peer(Rc<Outlet>),
     Secure(Box<Tls>),
     Client(Rc<dyn Downstream>),
 }
@@ -457,21 +459,21 @@ pub(crate) async fn resolve(host: &str, port: u16, names: &Names) -> Result<Vec<
 impl Source {
     pub fn poll_read(&self, cx: &mut Context<'_>, out: &mut [u8]) -> Poll<io::Result<usize>> {
         match self {
-            Source::Peer(stream) => stream.poll_read(cx, out),
+            Source::Peer(outlet) => outlet.poll_read(cx, out),
             Source::Secure(tls) => tls.poll_read(cx, out),
             Source::Client(client) => client.poll_read(cx, out),
         }
     }
     fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
         match self {
-            Source::Peer(stream) => stream.try_write(bytes),
+            Source::Peer(outlet) => outlet.try_write(bytes),
             Source::Secure(tls) => tls.try_write(bytes),
             Source::Client(client) => client.try_write(bytes),
         }
     }
     async fn writable(&self) -> io::Result<()> {
         match self {
-            Source::Peer(stream) => stream.writable().await,
+            Source::Peer(outlet) => outlet.stream().writable().await,
             Source::Secure(tls) => tls.stream().writable().await,
             Source::Client(client) => client.writable().await,
         }
@@ -489,7 +491,7 @@ impl Source {
     }
     fn stream(&self) -> Option<&Stream> {
         match self {
-            Source::Peer(stream) => Some(stream),
+            Source::Peer(outlet) => Some(outlet.stream()),
             Source::Secure(tls) => Some(tls.stream()),
             Source::Client(_) => None,
         }
@@ -520,6 +522,10 @@ impl Connected {
         matches!(self.stream, Source::Client(_))
     }
 
+    /// Takes bytes to write that need not go out before the turn's end; whether it did.
+    pub fn write_soon(&self, bytes: &[u8], ms: u64) -> bool {
+        matches!(&self.stream, Source::Peer(outlet) if outlet.take(bytes, ms))
+    }
     /// Writes what the kernel takes at once; how many bytes that was.
     pub fn write_now(&self, bytes: &[u8]) -> Result<usize, Failure> {
         let mut sent = 0;

@@ -3,6 +3,7 @@
 //! Errors are complete messages, in nginx's and OpenSSL's words where they have any: nginx finds them where levels are merged,
 //! so no line number stands behind them.
 use std::net::{IpAddr, Ipv4Addr};
+use std::rc::Rc;
 use std::sync::{Arc, LazyLock};
 
 use rustls::client::{ClientConfig, ClientConnection, ResolvesClientCert, Resumption};
@@ -14,7 +15,7 @@ use super::session::Session;
 use super::stream::Tls;
 use super::verify::{Refused, Revoked, Rules, Trust, is_for};
 use super::{UNSUPPORTED, choice, is_supported, load};
-use crate::stream::Stream;
+use crate::cosocket::Outlet;
 
 /// Versions of the protocol, as bits: those that `lua_ssl_protocols` names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -129,7 +130,7 @@ impl Client {
     }
 
     /// Begins TLS over a stream. Err: what Lua is told, and what the log is.
-    pub(crate) fn begin(&self, stream: Stream, ask: Ask) -> Result<Tls, (&'static str, Option<&'static str>)> {
+    pub(crate) fn begin(&self, outlet: Rc<Outlet>, ask: Ask) -> Result<Tls, (&'static str, Option<&'static str>)> {
         if !is_supported() {
             return Err(("failed to create ssl connection", Some(UNSUPPORTED)));
         }
@@ -145,7 +146,7 @@ impl Client {
         }
         let connection = ClientConnection::new(Arc::new(config), name);
         let connection = connection.map_err(|_| ("failed to create ssl connection", None))?;
-        Ok(Tls::new(stream, connection, ask.session))
+        Ok(Tls::new(outlet, connection, ask.session))
     }
 
     /// Whether what a server showed is to be believed; `trust` instead of the configuration's.

@@ -4,6 +4,7 @@
 //! what is to be written stays in them.
 use std::cell::{Cell, RefCell};
 use std::io::{self, IoSlice, Read, Write};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
@@ -14,10 +15,11 @@ use rustls::pki_types::CertificateDer;
 use super::session::Session;
 use super::suites;
 use super::words::Fault;
+use crate::cosocket::Outlet;
 use crate::stream::Stream;
 
 pub(crate) struct Tls {
-    stream: Stream,
+    outlet: Rc<Outlet>,
     connection: RefCell<ClientConnection>,
     /// Bytes that are encrypted and not yet with the kernel, of those whose write is being repeated.
     accepted: Cell<usize>,
@@ -36,11 +38,11 @@ pub(crate) enum Broken {
 }
 
 impl Tls {
-    pub(super) fn new(stream: Stream, connection: ClientConnection, session: Arc<Session>) -> Tls {
-        Tls { stream, connection: RefCell::new(connection), accepted: Cell::new(0), session }
+    pub(super) fn new(outlet: Rc<Outlet>, connection: ClientConnection, session: Arc<Session>) -> Tls {
+        Tls { outlet, connection: RefCell::new(connection), accepted: Cell::new(0), session }
     }
     pub fn stream(&self) -> &Stream {
-        &self.stream
+        self.outlet.stream()
     }
     pub fn session(&self) -> &Arc<Session> {
         &self.session
@@ -64,7 +66,7 @@ impl Tls {
         loop {
             while let Err(e) = self.push() {
                 match e.kind() {
-                    io::ErrorKind::WouldBlock => self.stream.writable().await.map_err(broken)?,
+                    io::ErrorKind::WouldBlock => self.stream().writable().await.map_err(broken)?,
                     _ => return Err(broken(e)),
                 }
             }
@@ -103,7 +105,7 @@ impl Tls {
     /// Reads once from the stream and makes of it what there is to be made.
     fn poll_fill(&self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let mut connection = self.connection.borrow_mut();
-        match connection.read_tls(&mut From { stream: &self.stream, cx }) {
+        match connection.read_tls(&mut From { outlet: &self.outlet, cx }) {
             Err(e) if e.kind() == io::ErrorKind::WouldBlock => Poll::Pending,
             Err(e) => Poll::Ready(Err(e)),
             Ok(count) => match connection.process_new_packets() {
@@ -134,7 +136,7 @@ impl Tls {
     fn push(&self) -> io::Result<()> {
         let mut connection = self.connection.borrow_mut();
         while connection.wants_write() {
-            connection.write_tls(&mut To(&self.stream))?;
+            connection.write_tls(&mut To(&self.outlet))?;
         }
         Ok(())
     }
@@ -160,20 +162,20 @@ fn broken(e: io::Error) -> Broken {
 }
 
 struct From<'s, 'c, 'w> {
-    stream: &'s Stream,
+    outlet: &'s Outlet,
     cx: &'c mut Context<'w>,
 }
 
 impl Read for From<'_, '_, '_> {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
-        match self.stream.poll_read(self.cx, out) {
+        match self.outlet.poll_read(self.cx, out) {
             Poll::Ready(read) => read,
             Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
         }
     }
 }
 
-struct To<'s>(&'s Stream);
+struct To<'s>(&'s Outlet);
 
 impl Write for To<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {

@@ -206,7 +206,7 @@ async fn make(
     let route = route?;
     connecting.at(route.target.stage());
     let stream = cosocket::connect(&route, || connecting.at(Stage::Connecting)).await?;
-    let mut connected = Connected::new(Source::Peer(stream), key);
+    let mut connected = Connected::new(Source::Peer(cosocket::Outlet::new(stream)), key);
     connected.seat = seat;
     Ok(connected)
 }

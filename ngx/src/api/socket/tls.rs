@@ -107,10 +107,10 @@ pub fn sslhandshake<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     let taken = socket.connected.borrow_mut().take().map(Rc::try_unwrap);
     let Some(Ok(plain)) = taken else { return call.ret_nil_err("closed") };
     let Connected { stream, pool, seat, reused: times, nodelay_told, trace, .. } = plain;
-    let Source::Peer(stream) = stream else { return call.ret_nil_err("not supported for downstream sockets") };
+    let Source::Peer(outlet) = stream else { return call.ret_nil_err("not supported for downstream sockets") };
     let trust = socket.trust.take();
     let session = reused.map_or_else(Arc::default, |held| held.session.clone());
-    let tls = match client.begin(stream, Ask { session, name: name.clone(), credentials }) {
+    let tls = match client.begin(outlet, Ask { session, name: name.clone(), credentials }) {
         Ok(tls) => tls,
         Err((words, line)) => {
             if let Some(line) = line {
