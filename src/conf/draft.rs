@@ -70,6 +70,7 @@ impl LocationDraft {
             kind: self.kind,
             internal: self.internal,
             handler: own,
+            work: crate::http::phases::wanted(&self.settings, &self.rewrite),
             rewrite: self.rewrite,
             nested,
             ifs,

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use ngx::code::Code;
+use ngx::phase::{Phase, Phases};
 use ngx::thread_pool::PoolConf;
 
 use super::regex::Regex;
@@ -187,6 +188,8 @@ pub struct Location {
     pub settings: Settings,
     /// Which response filters it needs: `http::filter::wanted`.
     pub filters: u32,
+    /// Which phases before its content have something to do: `http::phases::wanted`.
+    pub work: Phases,
     pub internal: bool,
     pub handler: Handler,
     pub rewrite: Vec<Op>,
@@ -195,6 +198,13 @@ pub struct Location {
     pub ifs: Vec<LocationId>,
     /// `limit_except`: the methods that are spared, and the location that all others get.
     pub except: Option<(Vec<Vec<u8>>, LocationId)>,
+}
+
+impl Location {
+    /// Whether a phase before the content has something to do.
+    pub fn works_in(&self, phase: Phase) -> bool {
+        self.work & phase.bit() != 0
+    }
 }
 
 #[derive(Debug)]

@@ -7,7 +7,7 @@ pub mod live;
 mod mime;
 pub mod modules;
 pub mod open_files;
-mod phases;
+pub mod phases;
 pub mod response;
 mod rewrite;
 mod route;
@@ -194,7 +194,7 @@ pub async fn refuse(worker: &Rc<Worker>, client: &Rc<Connection>, listen: usize,
     request.request_line = bad.line.clone();
     request.response.status = bad.status;
     request.headers = bad.headers.clone();
-    live.refused_bytes.set(bad.length as u64);
+    live.seldom().refused_bytes.set(bad.length as u64);
     live.say(&request, bad.level, &bad.reason);
     if bad.status == 408 {
         write_access_log(&live, &request);

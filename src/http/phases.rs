@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use ngx::log::Level;
-use ngx::phase::Phase;
+use ngx::phase::{Phase, Phases};
 use ngx::request::{BodyError, Exchange, Finish, Request};
 use ngx::trace::{self, Word};
 use ngx::worker::PhaseEnd;
@@ -12,8 +12,8 @@ use ngx::worker::PhaseEnd;
 use super::live::Live;
 use super::modules::{access, limit_conn, limit_req, mirror, perilune_status, realip, stub_status};
 use super::{echo, files, mime, open_files, rewrite, route, status};
-use crate::conf::settings::{KeepaliveDisable, TryLast};
-use crate::conf::tree::{Handler, Location, LocationId};
+use crate::conf::settings::{KeepaliveDisable, Settings, TryLast};
+use crate::conf::tree::{Handler, Location, LocationId, Op};
 
 /// What a phase decided.
 #[derive(Debug)]
@@ -38,6 +38,26 @@ pub enum Next {
     Drop,
 }
 
+/// What a location may have to do besides answering: the phase, and whether its settings ask for it.
+const WORK: [(Phase, fn(&Settings) -> bool); 4] = [
+    (Phase::ServerRewrite, |s| s.real_ip_from.is_some() || s.lua_server_rewrite.is_some()),
+    (Phase::Rewrite, |s| s.more_headers.is_some() || s.lua_need_request_body.is_some() || s.lua_rewrite.is_some()),
+    (Phase::Access, |s| {
+        let limits = s.real_ip_from.is_some() || s.limit_conn.is_some() || s.limit_req.is_some();
+        let checks = s.access.is_some() || s.auth_basic.is_some() || s.auth_request.is_some();
+        limits || checks || s.lua_access.is_some()
+    }),
+    (Phase::Precontent, |s| s.mirror.is_some() || s.try_files.is_some() || s.lua_precontent.is_some()),
+];
+
+/// Which of them a location has. A location remembers it, so that a request skips the phases that have nothing
+/// to do.
+pub fn wanted(settings: &Settings, rewrite: &[Op]) -> Phases {
+    let instructions = |phase| !rewrite.is_empty() && matches!(phase, Phase::ServerRewrite | Phase::Rewrite);
+    let rows = WORK.iter().filter(|(phase, on)| on(settings) || instructions(*phase));
+    rows.fold(0, |phases, (phase, _)| phases | phase.bit())
+}
+
 /// How often the URI may change before it counts as a cycle.
 const CYCLES: usize = 10;
 
@@ -47,8 +67,9 @@ pub async fn run(live: &Live, request: &mut Request) {
 
 /// A header filter wants this status instead of the response. Whether an `error_page` answered.
 pub async fn refused(live: &Live, request: &mut Request, code: u16) -> bool {
-    live.refusals.set(live.refusals.get() + 1);
-    if request.is_subrequest || live.refusals.get() > 10 {
+    let refusals = &live.seldom().refusals;
+    refusals.set(refusals.get() + 1);
+    if request.is_subrequest || refusals.get() > 10 {
         return false;
     }
     let pages = &live.settings().error_page;
@@ -75,9 +96,14 @@ async fn run_from(live: &Live, request: &mut Request, mut stage: Phase) {
     loop {
         request.phase = stage;
         let name = trace::note(|| stage.name().to_string());
+        if stage == Phase::ServerRewrite {
+            let root = live.server().root;
+            live.enter(request, root);
+        }
         let next = match stage {
-            Phase::ServerRewrite => trace::over(Word::Phase, name, server_rewrite(live, request)).await,
             Phase::Init => find_location(live, request),
+            Phase::ServerRewrite | Phase::Rewrite | Phase::Access if !live.location().works_in(stage) => Next::Go,
+            Phase::ServerRewrite => trace::over(Word::Phase, name, server_rewrite(live, request)).await,
             Phase::Rewrite => trace::over(Word::Phase, name, rewrite_phase(live, request)).await,
             Phase::Access => trace::over(Word::Phase, name, access_phase(live, request)).await,
             _ => trace::over(Word::Phase, name, content(live, request)).await,
@@ -146,8 +172,6 @@ fn named(live: &Live, name: &[u8]) -> Option<LocationId> {
 
 async fn server_rewrite(live: &Live, request: &mut Request) -> Next {
     realip::run(live, request);
-    let root = live.server().root;
-    live.enter(request, root);
     let root = live.location();
     // (Lua first: its module comes later in nginx's list, and later modules run earlier)
     if let Some(code) = &root.settings.lua_server_rewrite {
@@ -283,7 +307,7 @@ async fn access_phase(live: &Live, request: &mut Request) -> Next {
     access::run(live, request).await
 }
 
-async fn content(live: &Live, request: &mut Request) -> Next {
+async fn precontent(live: &Live, request: &mut Request) -> Next {
     let location = live.location();
     let early = location.settings.precontent_by_lua_no_postpone == Some(true);
     if early && let Some(next) = precontent_by_lua(live, request, location).await {
@@ -303,6 +327,17 @@ async fn content(live: &Live, request: &mut Request) -> Next {
     }
     if !early && let Some(next) = precontent_by_lua(live, request, location).await {
         return next;
+    }
+    Next::Go
+}
+
+async fn content(live: &Live, request: &mut Request) -> Next {
+    let location = live.location();
+    if location.works_in(Phase::Precontent) {
+        match precontent(live, request).await {
+            Next::Go => {}
+            other => return other,
+        }
     }
     match &location.handler {
         Handler::Lua(code) => match after_lua(live, request, Phase::Content, code).await {
