@@ -14,29 +14,37 @@ pub struct LuaState {
     pub(crate) worker: Option<Rc<Worker>>,
     /// The table `ngx.ctx`, once it was touched.
     pub(crate) ctx: Option<CtxTable>,
-    /// With lua_code_cache off: that the request's own VM is to live as long as it does.
-    pub(crate) hold: Option<crate::worker::Hold>,
     pub(crate) threads: Threads,
-    /// What `ngx.arg` shows in the body filter: the chunk and whether it is the last.
-    pub(crate) filter: Option<FilterArg>,
-    /// The arguments of a set_by_lua directive, and its value.
-    pub(crate) set_args: Vec<Vec<u8>>,
-    /// The request body that `ngx.req.init_body` began.
-    pub(crate) new_body: Option<Vec<u8>>,
-    /// Bytes of it that may stay in memory.
-    pub(crate) new_body_buffer: usize,
-    /// What `ngx.on_abort` registered.
-    pub(crate) on_abort: OnAbort,
-    /// Alive while a light thread reads the request body.
-    pub(crate) reading_body: Weak<()>,
-    /// The client's connection is Lua's (`ngx.req.socket(true)`).
-    pub(crate) raw_socket: bool,
     /// The sockets that it and its subrequests connected; they end with it.
     pub(crate) sockets: OnceCell<Rc<RefCell<Sockets>>>,
-    /// Light threads that wait for subrequests.
-    pub(crate) subrequests: Rc<RefCell<Vec<ThreadId>>>,
+    subrequests: OnceCell<Subrequests>,
     /// How many requests this one is a subrequest of, one inside the other.
     pub(crate) depth: usize,
+    /// What `ngx.arg` shows in the body filter: the chunk and whether it is the last.
+    pub(crate) filter: Option<FilterArg>,
+    /// Alive while a light thread reads the request body.
+    pub(crate) reading_body: Weak<()>,
+    seldom: Option<Box<Seldom>>,
+}
+
+/// Light threads that wait for subrequests.
+pub(crate) type Subrequests = Rc<RefCell<Vec<ThreadId>>>;
+
+/// What few requests have, made with the first of it.
+#[derive(Default)]
+pub(crate) struct Seldom {
+    /// With lua_code_cache off: that the request's own VM is to live as long as it does.
+    pub hold: Option<crate::worker::Hold>,
+    /// The arguments of a set_by_lua directive, and its value.
+    pub set_args: Vec<Vec<u8>>,
+    /// The request body that `ngx.req.init_body` began.
+    pub new_body: Option<Vec<u8>>,
+    /// Bytes of it that may stay in memory.
+    pub new_body_buffer: usize,
+    /// What `ngx.on_abort` registered.
+    pub on_abort: OnAbort,
+    /// The client's connection is Lua's (`ngx.req.socket(true)`).
+    pub raw_socket: bool,
 }
 
 /// `ngx.ctx`. The log learns when it goes.
@@ -61,10 +69,42 @@ impl Drop for CtxTable {
 }
 
 impl LuaState {
+    /// To change what few requests have.
+    pub(crate) fn seldom(&mut self) -> &mut Seldom {
+        self.seldom.get_or_insert_default()
+    }
+    /// To look at it, if there is any.
+    pub(crate) fn if_seldom(&self) -> Option<&Seldom> {
+        self.seldom.as_deref()
+    }
+    pub(crate) fn subrequests(&self) -> &Subrequests {
+        self.subrequests.get_or_init(Rc::default)
+    }
+    /// Whether a light thread waits for a subrequest: this one, or (None) any.
+    pub(crate) fn awaits_subrequest(&self, thread: Option<ThreadId>) -> bool {
+        self.subrequests.get().is_some_and(|list| match thread {
+            Some(thread) => list.borrow().contains(&thread),
+            None => !list.borrow().is_empty(),
+        })
+    }
+    /// Whether a light thread reads the request body.
+    pub(crate) fn is_reading_body(&self) -> bool {
+        self.reading_body.strong_count() > 0
+    }
+    /// Whether the client has gone, and what `ngx.on_abort` registered was started.
+    pub(crate) fn has_aborted(&self) -> bool {
+        self.if_seldom().is_some_and(|seldom| matches!(seldom.on_abort, OnAbort::Started))
+    }
+    /// Whether the client's connection is Lua's.
+    pub(crate) fn has_raw_socket(&self) -> bool {
+        self.if_seldom().is_some_and(|seldom| seldom.raw_socket)
+    }
     /// The request begins anew elsewhere (an internal redirect): what Lua kept with it goes.
     pub(crate) fn reset(&mut self) {
         self.ctx = None;
-        self.on_abort = OnAbort::Nothing;
+        if let Some(seldom) = &mut self.seldom {
+            seldom.on_abort = OnAbort::Nothing;
+        }
     }
 }
 

@@ -182,7 +182,9 @@ impl Worker {
             // What it kept is in another machine.
             request.lua.reset();
         }
-        request.lua.hold = self.hold(&request.log);
+        if let Some(hold) = self.hold(&request.log) {
+            request.lua.seldom().hold = Some(hold);
+        }
         request.lua.worker = Some(self.clone());
     }
 
@@ -372,13 +374,13 @@ impl Worker {
             Err(_) => return Err(self.run_phase(request, Phase::Set, code).await),
         };
         let outer = std::mem::replace(&mut request.phase, Phase::Set);
-        let outer_args = std::mem::replace(&mut request.lua.set_args, args);
+        let outer_args = std::mem::replace(&mut request.lua.seldom().set_args, args);
         self.adopt(request);
         let id = self.vm.start(&function);
         let mut run = Run::new(self.clone(), id);
         let end = run.run_quietly(request).await;
         request.phase = outer;
-        request.lua.set_args = outer_args;
+        request.lua.seldom().set_args = outer_args;
         match end {
             Ok(()) => Ok(self.vm.enter(|cx| {
                 let results = cx.thread(id).and_then(|thread| cx.results_of(thread));

@@ -196,7 +196,7 @@ async fn respond(live: &Live, request: &mut Request, found: &Found) -> Next {
         return Next::Status(code);
     }
     let whole = || Ranges { parts: vec![Part { head: Vec::new(), from: 0, to: size }], tail: Vec::new() };
-    let ranges = live.ranges.take().unwrap_or_else(whole);
+    let ranges = live.if_seldom().and_then(|s| s.ranges.take()).unwrap_or_else(whole);
     if live.header_only.get() {
         let _ = live.reply(request, false, true).await;
         return Next::Done;

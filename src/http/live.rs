@@ -36,8 +36,6 @@ pub struct Live {
     at: Cell<LocationId>,
     pub listen: usize,
     pub slots: RefCell<Vec<Option<Vec<u8>>>>,
-    pub captures: RefCell<Captures>,
-    pub map_depth: Cell<u32>,
     /// The request's host in lower case, without the port.
     pub host: RefCell<Vec<u8>>,
     pub id: u64,
@@ -58,8 +56,6 @@ pub struct Live {
     pub limit_rate: Cell<u64>,
     /// The client went away before its body was whole.
     pub body_cut_short: Cell<bool>,
-    /// How long a refused head was.
-    pub refused_bytes: Cell<u64>,
     /// The status of an answer by `error_page`; 0: the answer's own.
     pub err_status: Cell<u16>,
     /// The response has no body on the wire, whatever is printed.
@@ -70,12 +66,25 @@ pub struct Live {
     pub broken: Cell<bool>,
     /// The handler can send parts of its response, and these are what is wanted of it.
     pub allow_ranges: Cell<bool>,
+    /// `Vary: Accept-Encoding` is due.
+    pub vary: Cell<bool>,
+    /// The head came behind the request before, in one read.
+    pub pipelined: Cell<bool>,
+    me: OnceCell<Weak<Live>>,
+    seldom: OnceCell<Box<Seldom>>,
+}
+
+/// What few requests have, made with the first of it.
+#[derive(Default)]
+pub struct Seldom {
+    pub captures: RefCell<Captures>,
+    pub map_depth: Cell<u32>,
+    /// How long a refused head was.
+    pub refused_bytes: Cell<u64>,
     pub ranges: RefCell<Option<filter::range::Ranges>>,
     /// Lines behind the last chunk.
     pub expect_trailers: Cell<bool>,
     pub trailers: RefCell<Headers>,
-    /// `Vary: Accept-Encoding` is due.
-    pub vary: Cell<bool>,
     /// How limit_req and limit_conn decided, and what is counted of it until the request ends.
     pub limit_req_status: Cell<Option<&'static str>>,
     pub limit_conn_status: Cell<Option<&'static str>>,
@@ -87,9 +96,6 @@ pub struct Live {
     /// A header filter refused the response, and how often that went.
     pub refusing: Cell<bool>,
     pub refusals: Cell<u32>,
-    /// The head came behind the request before, in one read.
-    pub pipelined: Cell<bool>,
-    me: OnceCell<Weak<Live>>,
     /// Bytes before and after compression.
     pub gzip_ratio: Cell<Option<(u64, u64)>>,
     /// The identity that userid gives with the response.
@@ -114,8 +120,6 @@ impl Live {
             server,
             listen,
             slots: RefCell::default(),
-            captures: RefCell::default(),
-            map_depth: Cell::new(0),
             host: RefCell::default(),
             id,
             keep_alive: Cell::new(false),
@@ -130,27 +134,15 @@ impl Live {
             own_location: Cell::new(false),
             limit_rate: Cell::new(0),
             body_cut_short: Cell::new(false),
-            refused_bytes: Cell::new(0),
             err_status: Cell::new(0),
             header_only: Cell::new(false),
             chain: RefCell::default(),
             broken: Cell::new(false),
             allow_ranges: Cell::new(false),
-            ranges: RefCell::default(),
-            expect_trailers: Cell::new(false),
-            trailers: RefCell::default(),
             vary: Cell::new(false),
-            limit_req_status: Cell::new(None),
-            limit_conn_status: Cell::new(None),
-            counted: RefCell::default(),
-            realip: RefCell::default(),
-            memo: RefCell::default(),
-            refusing: Cell::new(false),
-            refusals: Cell::new(0),
             pipelined: Cell::new(false),
             me: OnceCell::new(),
-            gzip_ratio: Cell::new(None),
-            user_id: Cell::new(None),
+            seldom: OnceCell::new(),
         }
     }
 
@@ -160,6 +152,15 @@ impl Live {
     }
     pub fn me(&self) -> Option<Rc<Live>> {
         self.me.get()?.upgrade()
+    }
+
+    /// To change what few requests have.
+    pub fn seldom(&self) -> &Seldom {
+        self.seldom.get_or_init(Box::default)
+    }
+    /// To look at it, if there is any.
+    pub fn if_seldom(&self) -> Option<&Seldom> {
+        self.seldom.get().map(|seldom| &**seldom)
     }
 
     pub fn http(&self) -> &Http {

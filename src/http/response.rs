@@ -75,9 +75,9 @@ pub async fn send(live: &Live, request: &mut Request, flush: bool, last: bool) -
             return Ok(());
         }
         super::phases::set_special_page(live, request, code);
-        live.refusing.set(true);
+        live.seldom().refusing.set(true);
         let _ = filter::head(live, request).await;
-        live.refusing.set(false);
+        live.seldom().refusing.set(false);
         commit(live, request);
         last = true;
     }
@@ -170,8 +170,10 @@ async fn write(
 
 fn trailers(live: &Live) -> Vec<u8> {
     let mut out = Vec::new();
-    for (name, value) in live.trailers.borrow().iter() {
-        line(&mut out, name, value);
+    if let Some(seldom) = live.if_seldom() {
+        for (name, value) in seldom.trailers.borrow().iter() {
+            line(&mut out, name, value);
+        }
     }
     out
 }
@@ -244,7 +246,9 @@ fn start(live: &Live, request: &mut Request) {
     let chunked_allowed = live.settings().chunked_transfer_encoding.unwrap_or(true);
     let framing = match declared {
         _ if header_only => Framing::None,
-        _ if live.expect_trailers.get() && request.version >= 11 && chunked_allowed => Framing::Chunked,
+        _ if live.if_seldom().is_some_and(|s| s.expect_trailers.get()) && request.version >= 11 && chunked_allowed => {
+            Framing::Chunked
+        }
         Some(length) => Framing::Length(length),
         None if request.version >= 11 && chunked_allowed => Framing::Chunked,
         None => Framing::Close,

@@ -111,7 +111,7 @@ pub fn keep_captures(live: &Live, request: &mut Request, regex: &Regex, captures
         }
     }
     request.captures = captures.iter().skip(1).cloned().collect();
-    *live.captures.borrow_mut() = captures;
+    *live.seldom().captures.borrow_mut() = captures;
 }
 
 fn redirect_target(request: &Request, mut target: Vec<u8>) -> Vec<u8> {

@@ -156,7 +156,7 @@ impl Live {
     pub fn piece(&self, request: &Request, piece: &Piece) -> Option<Vec<u8>> {
         match piece {
             Piece::Text(text) => Some(text.clone()),
-            Piece::Capture(n) => self.captures.borrow().get(*n)?.clone(),
+            Piece::Capture(n) => self.if_seldom()?.captures.borrow().get(*n)?.clone(),
             Piece::Var(id) => self.var(request, *id),
         }
     }
@@ -172,11 +172,12 @@ impl Live {
             return self.kind(request, kind);
         }
         let at = id as usize;
-        if let Some(Some(value)) = self.memo.borrow().get(at) {
+        let memo = &self.seldom().memo;
+        if let Some(Some(value)) = memo.borrow().get(at) {
             return Some(value.clone());
         }
         let value = self.kind(request, kind)?;
-        let mut memo = self.memo.borrow_mut();
+        let mut memo = memo.borrow_mut();
         if memo.len() <= at {
             memo.resize(at + 1, None);
         }
@@ -197,11 +198,12 @@ impl Live {
 
     fn map(&self, request: &Request, number: usize) -> Option<Vec<u8>> {
         // A map may name itself through others; four levels are more than any sane one has.
-        if self.map_depth.get() >= 8 {
+        let depth = &self.seldom().map_depth;
+        if depth.get() >= 8 {
             return None;
         }
-        self.map_depth.set(self.map_depth.get() + 1);
         let map = self.http().maps.get(number)?;
+        depth.set(depth.get() + 1);
         let subject = self.eval(request, &map.source);
         let mut key = subject.to_ascii_lowercase();
         if map.hostnames && key.ends_with(b".") {
@@ -222,7 +224,7 @@ impl Live {
                 let mut tried = map.regexes.iter().map(|(regex, value)| (regex.captures(&subject), value));
                 match tried.find(|(found, _)| !matches!(found, Ok(None))) {
                     Some((Ok(Some(captures)), value)) => {
-                        *self.captures.borrow_mut() = captures;
+                        *self.seldom().captures.borrow_mut() = captures;
                         Some(value)
                     }
                     Some((Err(exceeded), _)) => {
@@ -234,7 +236,7 @@ impl Live {
             }
         };
         let text = value.or(map.default.as_ref()).map(|value| self.eval(request, value));
-        self.map_depth.set(self.map_depth.get() - 1);
+        depth.set(depth.get() - 1);
         Some(text.unwrap_or_default())
     }
 
@@ -242,7 +244,7 @@ impl Live {
         match family {
             Family::Http => header_variable(request.headers.iter(), name),
             Family::SentHttp => self.sent_header(request, name),
-            Family::SentTrailer => header_variable(self.trailers.borrow().iter(), name),
+            Family::SentTrailer => header_variable(self.if_seldom()?.trailers.borrow().iter(), name),
             Family::Arg => argument(request.args.as_deref()?, name),
             Family::Cookie => request.headers.all(b"cookie").find_map(|line| {
                 line.split(|&b| matches!(b, b';' | b',')).find_map(|pair| {
@@ -357,8 +359,8 @@ impl Live {
                 write!(out, "{:016x}{:016x}", self.id, self.id.rotate_left(17) ^ request.start_ms).ok()?
             }
             Builtin::RequestLength => {
-                write!(out, "{}", request.raw_head.len() as u64 + self.body_bytes.get() + self.refused_bytes.get())
-                    .ok()?;
+                let refused = self.if_seldom().map_or(0, |s| s.refused_bytes.get());
+                write!(out, "{}", request.raw_head.len() as u64 + self.body_bytes.get() + refused).ok()?;
             }
             Builtin::RequestMethod | Builtin::EchoRequestMethod => out.extend_from_slice(&request.method),
             Builtin::EchoClientRequestMethod => {
@@ -400,13 +402,13 @@ impl Live {
             Builtin::ConnectionsWriting => write!(out, "{}", stub_status::now(self).writing).ok()?,
             Builtin::ConnectionsWaiting => write!(out, "{}", stub_status::now(self).waiting).ok()?,
             Builtin::GzipRatio => {
-                let (read, wrote) = self.gzip_ratio.get().filter(|(_, wrote)| *wrote > 0)?;
+                let (read, wrote) = self.if_seldom()?.gzip_ratio.get().filter(|(_, wrote)| *wrote > 0)?;
                 let hundredths = (read * 100 + wrote / 2) / wrote;
                 write!(out, "{}.{:02}", hundredths / 100, hundredths % 100).ok()?;
             }
             Builtin::InvalidReferer => out = referer::invalid(self, request),
-            Builtin::LimitConnStatus => out.extend_from_slice(self.limit_conn_status.get()?.as_bytes()),
-            Builtin::LimitReqStatus => out.extend_from_slice(self.limit_req_status.get()?.as_bytes()),
+            Builtin::LimitConnStatus => out.extend_from_slice(self.if_seldom()?.limit_conn_status.get()?.as_bytes()),
+            Builtin::LimitReqStatus => out.extend_from_slice(self.if_seldom()?.limit_req_status.get()?.as_bytes()),
             Builtin::ProxyProtocolAddr => return Some(connection.proxy.as_ref()?.source.clone()),
             Builtin::ProxyProtocolPort => {
                 let proxy = connection.proxy.as_ref().filter(|proxy| !proxy.source.is_empty())?;
@@ -417,12 +419,13 @@ impl Live {
                 let proxy = connection.proxy.as_ref().filter(|proxy| !proxy.destination.is_empty())?;
                 write!(out, "{}", proxy.destination_port).ok()?;
             }
-            Builtin::RealipRemoteAddr => match &*self.realip.borrow() {
-                Some((address, _)) => out.extend_from_slice(address),
+            Builtin::RealipRemoteAddr => match self.if_seldom().and_then(|s| s.realip.borrow().clone()) {
+                Some((address, _)) => return Some(address),
                 None => out.extend_from_slice(&connection.remote_addr),
             },
             Builtin::RealipRemotePort => {
-                let port = self.realip.borrow().as_ref().map_or(connection.remote_port, |(_, port)| *port);
+                let real = self.if_seldom().and_then(|s| s.realip.borrow().as_ref().map(|(_, port)| *port));
+                let port = real.unwrap_or(connection.remote_port);
                 if port > 0 {
                     write!(out, "{port}").ok()?;
                 }

@@ -195,8 +195,9 @@ fn init_body<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     let given = call.len() == 1;
     let request = request(call)?;
     let default = request.exchange.lua_conf().client_body_buffer_size;
-    request.lua.new_body = Some(Vec::new());
-    request.lua.new_body_buffer = if given { usize::try_from(size).unwrap_or(0) } else { default };
+    let seldom = request.lua.seldom();
+    seldom.new_body = Some(Vec::new());
+    seldom.new_body_buffer = if given { usize::try_from(size).unwrap_or(0) } else { default };
     put(request, Body::Memory(Bytes::new()), 0);
     Ok(Outcome::Return)
 }
@@ -207,7 +208,7 @@ fn append_body<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     }
     let bytes = call.bytes(0)?;
     call.reserve(bytes.len())?;
-    let Some(body) = &mut request(call)?.lua.new_body else {
+    let Some(body) = &mut request(call)?.lua.seldom().new_body else {
         return Err(call.error("request_body not initialized"));
     };
     body.extend_from_slice(bytes);
@@ -220,11 +221,11 @@ fn finish_body<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     }
     let owner = worker(call)?;
     let request_ref = request(call)?;
-    let Some(body) = request_ref.lua.new_body.take() else {
+    let Some(body) = request_ref.lua.seldom().new_body.take() else {
         return Err(call.error("request_body not initialized"));
     };
     let length = body.len() as u64;
-    let buffer = request_ref.lua.new_body_buffer;
+    let buffer = request_ref.lua.seldom().new_body_buffer;
     let body = if body.len() > buffer {
         match spill(&owner.setup.prefix, &body) {
             Ok(file) => {

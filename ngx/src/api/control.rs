@@ -143,23 +143,23 @@ fn redirect<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
 
 /// Nothing may end the request while subrequests are under way.
 pub(crate) fn check_abortable<'gc>(call: &mut Call<'_, 'gc>) -> Result<(), Value<'gc>> {
-    if request(call)?.lua.subrequests.borrow().is_empty() {
-        return Ok(());
+    if request(call)?.lua.awaits_subrequest(None) {
+        return Err(call.error("attempt to abort with pending subrequests"));
     }
-    Err(call.error("attempt to abort with pending subrequests"))
+    Ok(())
 }
 
 fn on_abort<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     let function = call.callable(0)?;
     let stashed = call.cx.stash(function);
     let request = request(call)?;
-    if !matches!(request.lua.on_abort, OnAbort::Nothing) {
+    if request.lua.if_seldom().is_some_and(|seldom| !matches!(seldom.on_abort, OnAbort::Nothing)) {
         return call.ret_nil_err("duplicate call");
     }
     if !request.exchange.lua_conf().check_client_abort {
         return call.ret_nil_err("lua_check_client_abort is off");
     }
-    request.lua.on_abort = OnAbort::Registered(stashed);
+    request.lua.seldom().on_abort = OnAbort::Registered(stashed);
     call.ret(Value::num(1.0))
 }
 

@@ -243,7 +243,7 @@ fn run<'gc>(call: &mut Call<'_, 'gc>, asked: Vec<SubrequestOptions>) -> Reply<'g
     }
     let heads: Vec<bool> = asked.iter().map(|options| options.method == "HEAD").collect();
     let pending = request.lua.threads.current.map(|id| {
-        let list = request.lua.subrequests.clone();
+        let list = request.lua.subrequests().clone();
         list.borrow_mut().push(id);
         Pending { list, id }
     });

@@ -302,7 +302,7 @@ fn arg_index<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     let v = match (&request.lua.filter, i) {
         (Some(filter), 1) if request.phase == Phase::BodyFilter => cx.str(&filter.chunk),
         (Some(filter), 2) if request.phase == Phase::BodyFilter => Value::bool(filter.last),
-        _ => match usize::try_from(i - 1).ok().and_then(|i| request.lua.set_args.get(i)) {
+        _ => match usize::try_from(i - 1).ok().and_then(|i| request.lua.if_seldom()?.set_args.get(i)) {
             Some(arg) => cx.str(arg),
             None => Value::NIL,
         },

@@ -148,7 +148,7 @@ fn array_len(t: Table<'_>) -> Result<usize, String> {
 
 /// Why nothing can be sent.
 fn mute(request: &Request) -> Option<&'static str> {
-    if request.lua.raw_socket {
+    if request.lua.has_raw_socket() {
         return Some("raw request socket acquired");
     }
     request.output.broken.then_some("nginx output filter error")

@@ -78,7 +78,7 @@ fn kill<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
         return call.ret_nil_err("killer not parent");
     }
     let waiting = threads.list[at].id;
-    if request(call)?.lua.subrequests.borrow().contains(&waiting) {
+    if request(call)?.lua.awaits_subrequest(Some(waiting)) {
         return call.ret_nil_err("pending subrequests");
     }
     let threads = &mut request(call)?.lua.threads;

@@ -159,14 +159,14 @@ pub(crate) struct Owner(RefCell<Weak<RefCell<Vec<vm::ThreadId>>>>);
 
 impl Owner {
     pub fn set(&self, request: &Request) {
-        *self.0.borrow_mut() = Rc::downgrade(&request.lua.subrequests);
+        *self.0.borrow_mut() = Rc::downgrade(request.lua.subrequests());
     }
     /// Some request has connected it.
     pub fn is_known(&self) -> bool {
         !self.0.borrow().ptr_eq(&Weak::new())
     }
     pub fn is(&self, request: &Request) -> bool {
-        self.0.borrow().as_ptr() == Rc::as_ptr(&request.lua.subrequests)
+        self.0.borrow().as_ptr() == Rc::as_ptr(request.lua.subrequests())
     }
 }
 

@@ -249,7 +249,7 @@ impl Run {
                 Some((id, wait)) => self.wake(id, wait),
                 None => {
                     self.worker.log_for(request, Level::Info, b"client prematurely closed connection");
-                    match std::mem::replace(&mut request.lua.on_abort, OnAbort::Started) {
+                    match std::mem::replace(&mut request.lua.seldom().on_abort, OnAbort::Started) {
                         OnAbort::Registered(callback) => self.start_callback(request, &callback),
                         _ => return PhaseEnd::Aborted,
                     }
@@ -321,7 +321,7 @@ impl Run {
 
     /// The next wait that is over. None: the client went away meanwhile, and somebody wants to know.
     async fn next(&mut self, request: &Request) -> Option<(ThreadId, vm::Parked)> {
-        if !self.worker.aborts(request) || matches!(request.lua.on_abort, OnAbort::Started) {
+        if !self.worker.aborts(request) || request.lua.has_aborted() {
             return Some(self.parked.next().await);
         }
         tokio::select! {

@@ -60,7 +60,7 @@ impl Gzip {
         let bytes = std::mem::take(self.encoder.get_mut());
         self.wrote += bytes.len() as u64;
         if piece.last {
-            live.gzip_ratio.set(Some((self.read, self.wrote)));
+            live.seldom().gzip_ratio.set(Some((self.read, self.wrote)));
         }
         Ok(Piece { bytes, ..piece })
     }

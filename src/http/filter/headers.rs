@@ -29,7 +29,7 @@ pub fn head(live: &Live, request: &mut Request) -> Result<Option<Body>, u16> {
     });
     let Some(rules) = trailers else { return Ok(None) };
     // They go with chunks only.
-    live.expect_trailers.set(true);
+    live.seldom().expect_trailers.set(true);
     Ok(Some(Body::Trailers(Trailers { rules, successful })))
 }
 
@@ -95,7 +95,7 @@ impl Trailers {
                     lines.add(Bytes::copy_from_slice(&rule.name), value);
                 }
             }
-            *live.trailers.borrow_mut() = lines;
+            *live.seldom().trailers.borrow_mut() = lines;
         }
         piece
     }

@@ -232,7 +232,9 @@ pub fn type_listed(request: &Request, types: Option<&[Vec<u8>]>, default: &[&[u8
 
 async fn lua_head(live: &Live, request: &mut Request) -> Result<Option<Body>, u16> {
     // (a page that stands for a refused response is not asked about again)
-    if let Some(code) = live.settings().lua_header_filter.as_ref().filter(|_| !live.refusing.get()) {
+    if let Some(code) =
+        live.settings().lua_header_filter.as_ref().filter(|_| !live.if_seldom().is_some_and(|s| s.refusing.get()))
+    {
         // What is pending waits outside: the filter's own run must not find it and send it.
         let output = std::mem::take(&mut request.output);
         let end = live.lua(request, Phase::HeaderFilter, code).await;

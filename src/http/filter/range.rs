@@ -47,7 +47,7 @@ pub fn head(live: &Live, request: &mut Request) -> Result<Option<Body>, u16> {
             request.response.headers.set("Content-Range", format!("bytes {from}-{}/{size}", to - 1));
             request.response.headers.set("Content-Length", (to - from).to_string());
             let parts = vec![Part { head: Vec::new(), from, to }];
-            *live.ranges.borrow_mut() = Some(Ranges { parts, tail: Vec::new() });
+            *live.seldom().ranges.borrow_mut() = Some(Ranges { parts, tail: Vec::new() });
         }
         Wanted::Some(list) => multipart(live, request, size, list),
     }
@@ -74,7 +74,7 @@ fn multipart(live: &Live, request: &mut Request, size: u64, list: Vec<(u64, u64)
     request.response.status = 206;
     headers.set("Content-Type", format!("multipart/byteranges; boundary={boundary}"));
     headers.set("Content-Length", total.to_string());
-    *live.ranges.borrow_mut() = Some(Ranges { parts, tail });
+    *live.seldom().ranges.borrow_mut() = Some(Ranges { parts, tail });
 }
 
 fn wanted(live: &Live, request: &Request, size: u64) -> Wanted {

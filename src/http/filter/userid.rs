@@ -79,7 +79,7 @@ pub fn given(live: &Live, request: &Request) -> Option<[u8; 16]> {
     if !matches!(mode, UserId::On | UserId::V1) {
         return None;
     }
-    if let Some(id) = live.user_id.get() {
+    if let Some(id) = live.if_seldom().and_then(|s| s.user_id.get()) {
         return Some(id);
     }
     let id = match sent(live, request) {
@@ -102,7 +102,7 @@ pub fn given(live: &Live, request: &Request) -> Option<[u8; 16]> {
         },
         None => fresh(live, request, mode),
     };
-    live.user_id.set(Some(id));
+    live.seldom().user_id.set(Some(id));
     Some(id)
 }
 

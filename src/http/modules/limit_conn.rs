@@ -59,7 +59,7 @@ pub fn counts(name: &str) -> Arc<Mutex<HashMap<Vec<u8>, u64>>> {
 
 pub fn run(live: &Live, request: &Request) -> Next {
     let Some(limits) = &live.settings().limit_conn else { return Next::Go };
-    if live.limit_conn_status.get().is_some() || request.is_subrequest {
+    if live.if_seldom().is_some_and(|s| s.limit_conn_status.get().is_some()) || request.is_subrequest {
         return Next::Go;
     }
     let dry_run = live.settings().limit_conn_dry_run == Some(true);
@@ -69,7 +69,7 @@ pub fn run(live: &Live, request: &Request) -> Next {
         if key.is_empty() {
             continue;
         }
-        live.limit_conn_status.set(Some("PASSED"));
+        live.seldom().limit_conn_status.set(Some("PASSED"));
         let mut counts = zone.counts.lock().unwrap_or_else(PoisonError::into_inner);
         let now = counts.get(&key).copied().unwrap_or(0);
         if now >= limit.most || (now == 0 && counts.len() >= zone.most) {
@@ -77,8 +77,8 @@ pub fn run(live: &Live, request: &Request) -> Next {
             let level = live.settings().limit_conn_log_level.unwrap_or(Level::Error);
             let words = if dry_run { ", dry run," } else { "" };
             live.say(request, level, &format!("limiting connections{words} by zone \"{}\"", limit.zone.name));
-            live.counted.borrow_mut().clear();
-            live.limit_conn_status.set(Some(if dry_run { "REJECTED_DRY_RUN" } else { "REJECTED" }));
+            live.seldom().counted.borrow_mut().clear();
+            live.seldom().limit_conn_status.set(Some(if dry_run { "REJECTED_DRY_RUN" } else { "REJECTED" }));
             if dry_run {
                 return Next::Go;
             }
@@ -86,7 +86,7 @@ pub fn run(live: &Live, request: &Request) -> Next {
         }
         counts.insert(key.clone(), now + 1);
         drop(counts);
-        live.counted.borrow_mut().push(Counted { counts: zone.counts.clone(), key });
+        live.seldom().counted.borrow_mut().push(Counted { counts: zone.counts.clone(), key });
     }
     Next::Go
 }

@@ -89,7 +89,7 @@ pub fn buckets(name: &str, size: u64) -> Arc<Mutex<Buckets>> {
 
 pub async fn run(live: &Live, request: &mut Request) -> Next {
     let Some(limits) = &live.settings().limit_req else { return Next::Go };
-    if live.limit_req_status.get().is_some() || request.is_subrequest {
+    if live.if_seldom().is_some_and(|s| s.limit_req_status.get().is_some()) || request.is_subrequest {
         return Next::Go;
     }
     let now = time::now_ms();
@@ -108,7 +108,7 @@ pub async fn run(live: &Live, request: &mut Request) -> Next {
         let (name, shown) = (&limit.zone.name, format!("{}.{:03}", excess / 1000, excess % 1000));
         if excess > limit.burst {
             live.say(request, level, &format!("limiting requests{words}, excess: {shown} by zone \"{name}\""));
-            live.limit_req_status.set(Some(if dry_run { "REJECTED_DRY_RUN" } else { "REJECTED" }));
+            live.seldom().limit_req_status.set(Some(if dry_run { "REJECTED_DRY_RUN" } else { "REJECTED" }));
             if dry_run {
                 return Next::Go;
             }
@@ -130,10 +130,10 @@ pub async fn run(live: &Live, request: &mut Request) -> Next {
         zone.buckets.lock().unwrap_or_else(PoisonError::into_inner).set(key, excess, now);
     }
     let Some(worst) = worst else {
-        live.limit_req_status.set(Some("PASSED"));
+        live.seldom().limit_req_status.set(Some("PASSED"));
         return Next::Go;
     };
-    live.limit_req_status.set(Some(if dry_run { "DELAYED_DRY_RUN" } else { "DELAYED" }));
+    live.seldom().limit_req_status.set(Some(if dry_run { "DELAYED_DRY_RUN" } else { "DELAYED" }));
     // A delay is worth one level less than a refusal.
     let lower = Level::from_number(level as i64 + 1).filter(|_| level < Level::Info).unwrap_or(level);
     live.say(request, lower, &format!("delaying request{words}{worst}"));

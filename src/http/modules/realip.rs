@@ -27,7 +27,7 @@ pub enum Trusted {
 /// Before the rewrite phases, and once more where a location may say otherwise.
 pub fn run(live: &Live, request: &mut Request) {
     let Some(trusted) = &live.settings().real_ip_from else { return };
-    if live.realip.borrow().is_some() {
+    if live.if_seldom().is_some_and(|s| s.realip.borrow().is_some()) {
         return;
     }
     let from = live.settings().real_ip_header.clone().unwrap_or_else(|| From::Header(b"X-Real-IP".to_vec()));
@@ -63,7 +63,7 @@ pub fn run(live: &Live, request: &mut Request) {
     }
     let Some((address, own_port)) = found else { return };
     let before = &request.connection;
-    *live.realip.borrow_mut() = Some((before.remote_addr.clone(), before.remote_port));
+    *live.seldom().realip.borrow_mut() = Some((before.remote_addr.clone(), before.remote_port));
     request.connection = Rc::new(Connection {
         number: before.number,
         remote_addr: address.to_string().into_bytes(),

@@ -22,7 +22,7 @@ pub fn socket<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
 
 fn raw_socket<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     let req = request(call)?;
-    if req.lua.reading_body.strong_count() > 0 {
+    if req.lua.is_reading_body() {
         return call.ret_nil_err("pending request body reading in some other thread");
     }
     let waiting = req.output.started && !req.response.sent || !req.output.pending.is_empty();
@@ -32,7 +32,7 @@ fn raw_socket<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     if waiting && gathers && !req.response.sent {
         return call.ret_nil_err("http 1.0 buffering");
     }
-    if req.lua.raw_socket {
+    if req.lua.has_raw_socket() {
         return call.ret_nil_err("duplicate call");
     }
     if !waiting {
@@ -45,7 +45,7 @@ fn raw_socket<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
 
 fn lend<'gc>(call: &mut Call<'_, 'gc>, raw: bool) -> Reply<'gc> {
     let req = request(call)?;
-    if !raw && req.lua.reading_body.strong_count() > 0 {
+    if !raw && req.lua.is_reading_body() {
         return call.ret_nil_err("request body already exists");
     }
     let lent = match &req.body {
@@ -62,7 +62,7 @@ fn lend<'gc>(call: &mut Call<'_, 'gc>, raw: bool) -> Reply<'gc> {
         req.body = Body::Memory(Bytes::new());
     }
     if raw {
-        req.lua.raw_socket = true;
+        req.lua.seldom().raw_socket = true;
         req.response.sent = true;
     }
     let mut connected = Connected::new(Source::Client(lent), Vec::new());
