@@ -14,11 +14,11 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// The order in the list: by time, then by age.
-type Place = (Instant, u64);
+/// The order in the list: by time (nanoseconds since the list was made, which compare faster than an `Instant`), then by age.
+type Place = (u64, u64);
 
-#[derive(Default)]
 struct List {
+    base: Instant,
     waiting: BTreeMap<Place, Waker>,
     made: u64,
     /// When the runtime's timer fires; None: it is not set.
@@ -28,7 +28,14 @@ struct List {
     kept: bool,
 }
 
-thread_local!(static LIST: RefCell<List> = RefCell::default());
+thread_local!(static LIST: RefCell<List> = RefCell::new(List {
+    base: Instant::now(),
+    waiting: BTreeMap::new(),
+    made: 0,
+    set: None,
+    keeper: None,
+    kept: false,
+}));
 
 /// Resolves when its time has come, to the runtime's millisecond.
 #[derive(Debug)]
@@ -73,7 +80,7 @@ impl Future for Alarm {
         LIST.with_borrow_mut(|list| {
             let Some(place) = self.place else {
                 list.made += 1;
-                let place = (self.at, list.made);
+                let place = (list.since(self.at), list.made);
                 self.place = Some(place);
                 list.waiting.insert(place, cx.waker().clone());
                 if list.set.is_none_or(|set| self.at < set) {
@@ -103,6 +110,10 @@ impl Drop for Alarm {
 }
 
 impl List {
+    fn since(&self, at: Instant) -> u64 {
+        let since = at.saturating_duration_since(self.base);
+        since.as_secs().saturating_mul(1_000_000_000).saturating_add(u64::from(since.subsec_nanos()))
+    }
     fn call_keeper(&mut self) {
         if !self.kept {
             self.kept = true;
@@ -113,9 +124,9 @@ impl List {
     }
     /// Takes out what is due; Err: how long the first of the others has.
     fn due(&mut self, now: Instant) -> Result<Vec<Waker>, Option<Instant>> {
-        let first = self.waiting.first_key_value().map(|((at, _), _)| *at);
+        let (first, now) = (self.waiting.first_key_value().map(|((at, _), _)| *at), self.since(now));
         if first.is_none_or(|at| at > now) {
-            return Err(first);
+            return Err(first.map(|at| self.base + Duration::from_nanos(at)));
         }
         let later = self.waiting.split_off(&(now, u64::MAX));
         Ok(std::mem::replace(&mut self.waiting, later).into_values().collect())

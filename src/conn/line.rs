@@ -133,6 +133,26 @@ fn trim_spaces(text: &[u8]) -> &[u8] {
 
 /// A Host header: what nginx takes for one.
 pub fn valid_host(host: &[u8]) -> bool {
+    let (mut before, mut usual) = (b'.', true);
+    for &byte in host {
+        usual &= USUAL[usize::from(byte)] && (byte.is_ascii_alphanumeric() || before != byte);
+        before = byte;
+    }
+    usual && host.first().is_some_and(u8::is_ascii_alphanumeric) || valid_unusual_host(host)
+}
+
+/// What names, IPv4 addresses and ports are made of.
+const USUAL: [bool; 256] = {
+    let mut usual = [false; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        usual[byte] = (byte as u8).is_ascii_alphanumeric() || matches!(byte as u8, b'-' | b'.' | b':');
+        byte += 1;
+    }
+    usual
+};
+
+fn valid_unusual_host(host: &[u8]) -> bool {
     let literal = host.first() == Some(&b'[');
     let (mut end, mut dot, mut rest) = (host.len(), None, false);
     for (at, &byte) in host.iter().enumerate() {

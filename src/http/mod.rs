@@ -27,6 +27,7 @@ use ngx::phase::Phase;
 use ngx::request::{Body, Connection, Output, Request, ResponseHead};
 use ngx::trace::{self, Word};
 
+use crate::conf::regex::Exceeded;
 use crate::conf::value::Value;
 use crate::conn::Head;
 use crate::conn::head::Bad;
@@ -49,7 +50,43 @@ pub fn serve(
 }
 
 async fn handle(worker: Rc<Worker>, wire: Rc<Wire>, client: Rc<Connection>, listen: usize, head: Box<Head>) {
-    let head = *head;
+    let (live, mut request, start) = begin(worker, wire, client, listen, *head);
+    match start {
+        Start::Phases => phases::run(&live, &mut request).await,
+        Start::Exceeded(exceeded) => {
+            live.say(&request, Level::Alert, &exceeded.0);
+            phases::error_response(&live, &mut request, 500).await;
+        }
+        Start::BadUri => {
+            let headers = std::mem::take(&mut request.headers);
+            live.say(&request, Level::Info, "client sent invalid request while reading client request line");
+            request.headers = headers;
+            phases::error_response(&live, &mut request, 400).await;
+        }
+    }
+    if let Some(code) = &live.settings().lua_log {
+        live.lua(&mut request, Phase::Log, code).await;
+    }
+    write_access_log(&live, &request);
+}
+
+/// What a request begins with.
+enum Start {
+    Phases,
+    /// A server's name was too hard to match.
+    Exceeded(Exceeded),
+    BadUri,
+}
+
+/// Makes a request of its head. (Not part of `handle`, whose future would keep room for all that is used here.)
+#[inline(never)]
+fn begin(
+    worker: Rc<Worker>,
+    wire: Rc<Wire>,
+    client: Rc<Connection>,
+    listen: usize,
+    head: Head,
+) -> (Rc<Live>, Box<Request>, Start) {
     let target = uri::split(&head.target);
     let host = match (target.host, head.headers.first(b"host")) {
         (Some(host), _) => route::host_name(host),
@@ -57,49 +94,43 @@ async fn handle(worker: Rc<Worker>, wire: Rc<Wire>, client: Rc<Connection>, list
         (None, None) => Vec::new(),
     };
     let address = &worker.http.listens[listen];
-    let found = route::server(address, &host);
-    let server = found.as_ref().copied().unwrap_or(address.default);
+    let (server, mut start) = match route::server(address, &host) {
+        Ok(server) => (server, Start::Phases),
+        Err(exceeded) => (address.default, Start::Exceeded(exceeded)),
+    };
     let has_body = head.chunked || head.content_length.is_some_and(|length| length > 0);
-    let id = worker.next_id();
-    let live =
-        Rc::new(Live::new(worker.clone(), Some(wire.clone()), listen, server, id, head.content_length, has_body));
+    let (id, pipelined) = (worker.next_id(), wire.pipelined.get());
+    let live = Rc::new(Live::new(worker, Some(wire), listen, server, id, head.content_length, has_body));
     live.introduce();
-    live.pipelined.set(wire.pipelined.get());
+    live.pipelined.set(pipelined);
     *live.host.borrow_mut() = host;
     let settings = live.settings();
-    let alive = head.keep_alive && settings.keepalive_timeout.unwrap_or(75_000) > 0 && !worker.quitting.get();
+    let alive = head.keep_alive && settings.keepalive_timeout.unwrap_or(75_000) > 0 && !live.worker.quitting.get();
     live.keep_alive.set(alive);
     let uri = uri::normalise(target.path, settings.merge_slashes.unwrap_or(true));
-    let valid = uri.is_some();
+    if uri.is_none() && matches!(start, Start::Phases) {
+        start = Start::BadUri;
+    }
     let (uri, args) = (uri.unwrap_or_else(|| target.path.to_vec()), target.args.map(<[u8]>::to_vec));
-    let mut request = Request {
-        method: head.method,
-        target: head.target,
-        version: head.version,
-        request_line: head.request_line,
-        raw_head: head.raw,
-        headers: head.headers,
-        uri,
-        args,
-        phase: Phase::ServerRewrite,
-        ..blank(live.clone(), client)
-    };
+    // (room first: the request is made where it stays)
+    let place = Box::new_uninit();
+    let mut request = Box::write(
+        place,
+        Request {
+            method: head.method,
+            target: head.target,
+            version: head.version,
+            request_line: head.request_line,
+            raw_head: head.raw,
+            headers: head.headers,
+            uri,
+            args,
+            phase: Phase::ServerRewrite,
+            ..blank(live.clone(), client)
+        },
+    );
     keep_server_captures(&live, &mut request);
-    if let Err(exceeded) = &found {
-        live.say(&request, Level::Alert, &exceeded.0);
-        phases::error_response(&live, &mut request, 500).await;
-    } else if valid {
-        phases::run(&live, &mut request).await;
-    } else {
-        let headers = std::mem::take(&mut request.headers);
-        live.say(&request, Level::Info, "client sent invalid request while reading client request line");
-        request.headers = headers;
-        phases::error_response(&live, &mut request, 400).await;
-    }
-    if let Some(code) = &live.settings().lua_log {
-        live.lua(&mut request, Phase::Log, code).await;
-    }
-    write_access_log(&live, &request);
+    (live, request, start)
 }
 
 /// A request in service, until its response is out: a worker that quits waits for it.

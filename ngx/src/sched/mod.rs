@@ -18,9 +18,9 @@
 //! worker); when a `Run` is gone, none of its threads is left (or a request that ended would go on, and its sockets stay open); a
 //! native that spawns, yields or parks pays fuel first (or the others starve).
 mod parked;
+mod ready;
 
 use std::any::Any;
-use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 
@@ -33,6 +33,7 @@ use crate::state::{LightThread, OnAbort, Threads};
 use crate::trace::{self, Word};
 use crate::worker::{PhaseEnd, Worker};
 use parked::WaitSet;
+use ready::Ready;
 
 /// Fuel a run may use before the worker's other requests, and the reactor, get their turn.
 const TURN: i64 = 20_000;
@@ -55,7 +56,7 @@ pub(crate) struct Run {
     first: Option<First>,
     /// Fuel that is left of this turn.
     turn: i64,
-    ready: VecDeque<(ThreadId, Wake)>,
+    ready: Ready,
     parked: WaitSet,
     /// (who waits, for whom)
     joining: Vec<(ThreadId, Vec<ThreadId>)>,
@@ -147,7 +148,7 @@ impl Run {
             entry_ended: false,
             first: Some(First::Fresh),
             turn: TURN,
-            ready: VecDeque::new(),
+            ready: Ready::default(),
             parked: WaitSet::default(),
             joining: Vec::new(),
             alive: Vec::new(),
@@ -429,7 +430,7 @@ impl Run {
         }
         // (one that had ended was counted when it did, and is not killed)
         self.one_fewer();
-        self.ready.retain(|(id, _)| *id != dead);
+        self.ready.forget(dead);
         self.joining.retain(|(waiter, _)| *waiter != dead);
         self.alive.retain(|t| *t != dead);
         for (waiter, others) in &mut self.joining {

@@ -7,14 +7,16 @@ use std::future::poll_fn;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 
+use smallvec::SmallVec;
 use vm::{Parked, ThreadId};
 
 #[derive(Default)]
 pub(crate) struct WaitSet {
-    slots: Vec<Slot>,
-    free: Vec<usize>,
+    /// Most runs have one thread, which needs no room on the heap.
+    slots: SmallVec<[Slot; 1]>,
+    free: SmallVec<[usize; 2]>,
     /// Slots whose wait may not know its slot's waker yet.
-    fresh: Vec<usize>,
+    fresh: SmallVec<[usize; 2]>,
     shared: Option<Arc<Shared>>,
 }
 
