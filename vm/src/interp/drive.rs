@@ -3,10 +3,12 @@
 //! Nothing here recurses: a native that calls a function whose native calls a function ... is a chain of `Act`s. The interpreter
 //! loop handles the common cases of calls and returns itself and comes here for the rest.
 
+use std::cell::RefMut;
+
 use super::Exec;
 use super::hook::NOTHING;
 use crate::native::{Call, Outcome, Reply, Row};
-use crate::thread::{Frame, FrameKind, MAX_FRAMES, MAX_STACK, SPARE, Status, Thread, nret};
+use crate::thread::{Frame, FrameKind, MAX_FRAMES, MAX_STACK, SPARE, Status, Thread, ThreadObj, nret};
 use crate::value::{Closure, Kind, Value};
 use crate::vm::Step;
 
@@ -280,47 +282,51 @@ impl<'gc> Exec<'_, 'gc> {
 
     /// Switches to a coroutine with the values at `src`; the top frame, of kind Resume or Wrap, waits for it.
     fn resume(&mut self, co: Option<Thread<'gc>>, src: usize, n: usize) -> Act<'gc> {
-        let refusal = match co {
-            None => Some("cannot resume non-coroutine"),
-            Some(co) => match co.borrow().status {
-                Status::Suspended if co.borrow().id.is_none() || co.borrow().is_fresh() => None,
-                Status::Suspended => None,
+        let mc = self.cx.mc;
+        let Some(co) = co else { return self.refuse_resume("cannot resume non-coroutine") };
+        let mut next = co.borrow_mut(mc);
+        if next.status != Status::Suspended {
+            let words = match next.status {
+                Status::Done | Status::Failed => "cannot resume dead coroutine",
                 // A host with phases words it as OpenResty does.
-                Status::Running if self.lent.phase != 0 => Some("cannot resume running coroutine"),
-                Status::Normal if self.lent.phase != 0 => Some("cannot resume normal coroutine"),
-                Status::Running | Status::Normal => Some("cannot resume running coroutine"),
-                Status::Done | Status::Failed => Some("cannot resume dead coroutine"),
-            },
-        };
-        let (Some(co), None) = (co, refusal) else {
-            let text = self.cx.str(refusal.unwrap_or_default().as_bytes());
-            return self.resume_failed(text, false);
-        };
+                Status::Normal if self.lent.phase != 0 => "cannot resume normal coroutine",
+                _ => "cannot resume running coroutine",
+            };
+            drop(next);
+            return self.refuse_resume(words);
+        }
         self.fuel -= 4;
-        let waiting = {
-            let mut child = co.borrow_mut(self.cx.mc);
-            child.resumer = Some(self.cur);
-            child.state.frames.pop()
-        };
-        let Some(frame) = waiting else {
-            self.switch(co, Status::Normal, src, n, 1);
-            return Act::Call { func: 0, nargs: n, nret: nret::THREAD };
-        };
+        next.resumer = Some(self.cur);
+        let waiting = next.state.frames.pop();
         // They are the results of the native call (of yield, most likely) whose frame this was.
-        let at = frame.base as usize + frame.pc as usize;
-        self.switch(co, Status::Normal, src, n, at);
-        self.over(frame.func as usize, frame.nret, at, n)
+        let at = waiting.as_ref().map_or(1, |frame| frame.base as usize + frame.pc as usize);
+        self.switch(self.cur.borrow_mut(mc), Status::Normal, (co, next), src, n, at);
+        match waiting {
+            None => Act::Call { func: 0, nargs: n, nret: nret::THREAD },
+            Some(frame) => self.over(frame.func as usize, frame.nret, at, n),
+        }
     }
 
-    /// Goes on in `to`, with the `n` values at `src` of this coroutine's stack in its own at `at`; this one gets a status.
+    #[cold]
+    fn refuse_resume(&mut self, words: &str) -> Act<'gc> {
+        let text = self.cx.str(words.as_bytes());
+        self.resume_failed(text, false)
+    }
+
+    /// Goes on in `next`, with the `n` values at `src` of this coroutine's stack in its own at `at`; this one gets a status.
     #[inline(always)]
-    fn switch(&mut self, to: Thread<'gc>, status: Status, src: usize, n: usize, at: usize) {
-        let mc = self.cx.mc;
-        let mut next = to.borrow_mut(mc);
+    fn switch(
+        &mut self,
+        mut last: RefMut<'gc, ThreadObj<'gc>>,
+        status: Status,
+        (to, mut next): (Thread<'gc>, RefMut<'gc, ThreadObj<'gc>>),
+        src: usize,
+        n: usize,
+        at: usize,
+    ) {
         next.status = Status::Running;
         next.state.ensure(at + n);
         next.state.stack[at..at + n].copy_from_slice(&self.st.stack[src..src + n]);
-        let mut last = self.cur.borrow_mut(mc);
         last.status = status;
         self.st.change_over(&mut last.state, &mut next.state);
         self.cur = to;
@@ -368,24 +374,31 @@ impl<'gc> Exec<'_, 'gc> {
             self.push_native(FrameKind::Native, base, nargs, dst, nret);
             return Act::Throw(error);
         }
-        let resumer = self.cur.borrow_mut(mc).resumer.take();
         self.push_native(FrameKind::Native, base, nargs, dst, nret);
-        let Some(resumer) = resumer else {
+        let mut last = self.cur.borrow_mut(mc);
+        let Some(resumer) = last.resumer.take() else {
+            drop(last);
             // A light thread yields to the others.
             return self.leave(Step::Yield(crate::native::Until::NextTurn));
         };
-        self.give_back(resumer, Status::Suspended, base, nargs)
+        self.give_back(last, resumer, Status::Suspended, base, nargs)
     }
 
-    /// The `n` values at `src` go to the resumer, for which this coroutine is over for now or for good.
-    fn give_back(&mut self, resumer: Thread<'gc>, status: Status, src: usize, n: usize) -> Act<'gc> {
-        let waiting = resumer.borrow_mut(self.cx.mc).state.frames.pop();
-        let Some(frame) = waiting else { return self.leave(Step::Gone) };
+    /// The `n` values at `src` go to the resumer, for which this coroutine (`last`) is over for now or for good.
+    fn give_back(
+        &mut self,
+        last: RefMut<'gc, ThreadObj<'gc>>,
+        resumer: Thread<'gc>,
+        status: Status,
+        src: usize,
+        n: usize,
+    ) -> Act<'gc> {
+        let mut next = resumer.borrow_mut(self.cx.mc);
+        let Some(frame) = next.state.frames.pop() else { return self.leave(Step::Gone) };
         let at = frame.base as usize + frame.pc as usize;
         let lead = usize::from(frame.kind == FrameKind::Resume);
-        self.switch(resumer, status, src, n, at + lead);
+        self.switch(last, status, (resumer, next), src, n, at + lead);
         if lead == 1 {
-            self.st.ensure(at + 1);
             self.st.stack[at] = Value::TRUE;
         }
         self.over(frame.func as usize, frame.nret, at, lead + n)
@@ -471,19 +484,18 @@ impl<'gc> Exec<'_, 'gc> {
 
     fn thread_done(&mut self, src: usize, n: usize) -> Act<'gc> {
         let mc = self.cx.mc;
-        let resumer = self.cur.borrow_mut(mc).resumer.take();
-        match resumer {
+        let mut last = self.cur.borrow_mut(mc);
+        match last.resumer.take() {
             None => {
                 self.st.stack.copy_within(src..src + n, 0);
                 self.st.stack.truncate(n);
-                let mut t = self.cur.borrow_mut(mc);
-                t.status = Status::Done;
-                t.results = n as u32;
+                last.status = Status::Done;
+                last.results = n as u32;
                 self.leave(Step::Done)
             }
             Some(resumer) => {
                 let over = self.cur;
-                let act = self.give_back(resumer, Status::Done, src, n);
+                let act = self.give_back(last, resumer, Status::Done, src, n);
                 let state = std::mem::take(&mut over.borrow_mut(mc).state);
                 self.cx.recycle(state);
                 act
