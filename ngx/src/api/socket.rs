@@ -109,7 +109,8 @@ fn all(cx: Cx<'_>) -> vm::value::Table<'_> {
 
 fn new_socket<'gc>(call: &mut Call<'_, 'gc>, kind: &str, socket: Rc<Socket>) -> Value<'gc> {
     let object = call.wrap(socket, None);
-    let t = call.cx.table(1, 0);
+    // (the object and the limits)
+    let t = call.cx.table(5, 0);
     t.set_int(call.cx.mc, 1, Value::userdata(object));
     let meta = call.cx.registry().field(kind.as_bytes()).as_table();
     t.set_metatable(call.cx.mc, meta);

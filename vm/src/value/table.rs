@@ -564,6 +564,8 @@ pub trait TableRef<'gc> {
     fn set(self, mc: &Mutation<'gc>, key: Value<'gc>, v: Value<'gc>) -> Result<(), BadKey>;
     /// `t[i] = v`, i counting from 1.
     fn set_int(self, mc: &Mutation<'gc>, i: usize, v: Value<'gc>);
+    /// As many items from `start` on; where they begin right behind the list, a nil among them leaves it a list.
+    fn set_ints(self, mc: &Mutation<'gc>, start: usize, values: &[Value<'gc>]);
     fn length(self) -> usize;
     fn metatable(self) -> Option<Table<'gc>>;
     fn set_metatable(self, mc: &Mutation<'gc>, meta: Option<Table<'gc>>);
@@ -593,6 +595,9 @@ impl<'gc> TableRef<'gc> for Table<'gc> {
             Some(item) if i < last => *item = v,
             _ => t.set_num_edge(i as f64, v),
         }
+    }
+    fn set_ints(self, mc: &Mutation<'gc>, start: usize, values: &[Value<'gc>]) {
+        self.borrow_mut(mc).set_list(start, values);
     }
     fn length(self) -> usize {
         self.borrow().len()

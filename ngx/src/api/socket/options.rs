@@ -25,9 +25,6 @@ pub fn settimeouts<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     set_limits(call, "ngx.socket settimeout: expecting 4 arguments", [1, 2, 3])
 }
 
-/// Where the socket's table shows the limits for connecting, sending and reading, as in OpenResty.
-const SHOWN: [usize; 3] = [2, 4, 5];
-
 /// Sets the limits for connecting, sending and reading from the arguments at these places; the last place is the last argument.
 fn set_limits<'gc>(call: &mut Call<'_, 'gc>, wrong: &str, from: [usize; 3]) -> Reply<'gc> {
     if call.len() != from[2] + 1 {
@@ -35,12 +32,15 @@ fn set_limits<'gc>(call: &mut Call<'_, 'gc>, wrong: &str, from: [usize; 3]) -> R
     }
     let socket = socket(call)?;
     let limits: [&Cell<Option<u64>>; 3] = [&socket.connect_timeout, &socket.send_timeout, &socket.read_timeout];
-    let table = call.table(0)?;
-    for ((limit, from), at) in limits.into_iter().zip(from).zip(SHOWN) {
+    let mut shown = [Value::NIL; 3];
+    for ((limit, from), shown) in limits.into_iter().zip(from).zip(&mut shown) {
         let ms = milliseconds(call, from)?;
         limit.set(ms);
-        table.set_int(call.cx.mc, at, Value::num(ms.unwrap_or(0) as f64));
+        *shown = Value::num(ms.unwrap_or(0) as f64);
     }
+    // Where OpenResty's socket has them in its table, too.
+    let (table, [connect, send, read]) = (call.table(0)?, shown);
+    table.set_ints(call.cx.mc, 2, &[connect, table.get_int(3), send, read]);
     Ok(Outcome::Return)
 }
 
