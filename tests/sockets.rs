@@ -1,7 +1,7 @@
 //! The client's connection in Lua's hands (`ngx.req.socket`), and clients that go away.
 
 use std::io::{Read, Write};
-use std::net::{Shutdown, TcpStream};
+use std::net::{Shutdown, TcpListener, TcpStream};
 
 use crate::support::{Server, until};
 
@@ -402,4 +402,48 @@ fn asynchronous_subrequests_run_side_by_side() {
     );
     assert_eq!(server.body("/t"), "a\nfirst was told\nb\nsecond\nc\n");
     assert_eq!(server.body("/mixed"), "first was told\nsecond\nend\n");
+}
+
+/// What is written right before a socket, or the worker itself, goes still arrives, all of it and in order.
+#[test]
+fn the_last_words_of_a_socket() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let peer = listener.local_addr().unwrap().port();
+    let heard = || {
+        let mut text = String::new();
+        listener.accept().unwrap().0.read_to_string(&mut text).unwrap();
+        text
+    };
+    let say = format!("local s = ngx.socket.tcp() assert(s:connect('127.0.0.1', {peer}))");
+    let many = "for i = 1, 3000 do assert(s:send(i .. ' ')) end";
+    let mut server = server(&[
+        ("/close", &format!("{say} assert(s:send('one ')) assert(s:send('two')) s:close() ngx.say('said')")),
+        ("/leave", &format!("{say} assert(s:send('left')) ngx.say('said')")),
+        ("/fail", &format!("{say} assert(s:send('failed')) error('on purpose')")),
+        ("/many", &format!("{say} {many} s:send(('x'):rep(20000)) s:send('end') s:close() ngx.say('said')")),
+        (
+            "/kill",
+            &format!(
+                "{say} ngx.thread.kill(ngx.thread.spawn(function() s:send('killed') ngx.sleep(60) end)) ngx.say('said')"
+            ),
+        ),
+        (
+            "/timer",
+            &format!(
+                "ngx.timer.at(3600, function(premature) {say} s:send('premature: ' .. tostring(premature)) end) ngx.say('said')"
+            ),
+        ),
+    ]);
+    for (path, words) in [("/close", "one two"), ("/leave", "left"), ("/kill", "killed")] {
+        assert_eq!((server.body(path).as_str(), heard().as_str()), ("said\n", words), "{path}");
+    }
+    server.body("/fail");
+    assert_eq!(heard(), "failed");
+    let all: String = (1..=3000).map(|i| format!("{i} ")).collect();
+    assert_eq!(server.body("/many"), "said\n");
+    assert!(heard() == format!("{all}{}end", "x".repeat(20_000)));
+    assert_eq!(server.body("/timer"), "said\n");
+    server.signal("QUIT");
+    assert_eq!(heard(), "premature: true");
+    until("the server has ended", || server.ended());
 }
