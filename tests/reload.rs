@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use crate::support::load::Client;
+use crate::support::status::Status;
 use crate::support::{Server, until};
 
 const HTTP: &str = r#"keepalive_requests 1000000; lua_shared_dict kept 100k;
@@ -65,4 +66,34 @@ fn reloads_under_load_fail_no_request() {
     until("their memory is given back", || threads_and_memory(&pid).1 <= halfway.1 + halfway.1 / 4);
     assert!(!server.log().contains("[alert]") && !server.log().contains("[emerg]"), "{}", server.log());
     assert!(asked.load(Ordering::Relaxed) > 600);
+}
+
+/// What each configuration's threads have allocated (workers, a thread pool's, the one that checks a password) is there for the next one's.
+#[test]
+fn reloads_leave_no_memory_behind() {
+    // (`secret`, with few rounds)
+    let hash = "secret:$5$rounds=1000$salt$1234567890123456789012345678901234567890123";
+    let server = Server::with_main(
+        "worker_processes 2; thread_pool pool threads=1;",
+        "lua_package_path '${prefix}?.lua;;'; init_worker_by_lua_block { kept = {} for i = 1, 1000 do kept[i] = { i } end }
+        server { listen 127.0.0.1:PORT;
+            location = /status { perilune_status; }
+            location = /pool { content_by_lua_block { ngx.say(ngx.run_worker_thread('pool', 'm', 'count')) } }
+            location = /secret { auth_basic s; auth_basic_user_file ${prefix}users; content_by_lua_block {} } }",
+        &[("m.lua", "return { count = function() return 1 end }"), ("users", hash)],
+    );
+    let generations = |status: &Status| status.count("exiting");
+    let reload = |round: u64| {
+        assert_eq!(server.body("/pool"), "true1\n");
+        let asked = b"GET /secret HTTP/1.0\r\nAuthorization: Basic c2VjcmV0OnNlY3JldA==\r\n\r\n";
+        assert!(server.raw(asked).starts_with("HTTP/1.1 401 "));
+        server.signal("HUP");
+        let only_new = |status: &Status| generations(status) == 2 && status.latest("exiting") == round + 1;
+        Status::until(&server, only_new).server("heap_reserved_bytes")
+    };
+    let early = (1..=30).map(&reload).max();
+    let late = (31..=200).map(&reload).max();
+    // (what two at once need differs a little from time to time)
+    let some = 4 * 64 * 1024;
+    assert!(late <= early.map(|bytes| bytes + some), "{late:?} bytes, {early:?} before");
 }

@@ -24,11 +24,10 @@ impl Crew {
         let work = (self.make)(number)?;
         let guard = Guard { number, deaths: self.deaths.clone() };
         let body = move || {
-            let guard = guard;
+            // What a worker had in memory is for the next one.
+            vm::bequeath();
+            let _guard = guard;
             work();
-            drop(guard);
-            // Nothing of the worker is left: its memory is for the next one.
-            vm::retire();
         };
         let thread = std::thread::Builder::new().name(format!("worker {number}")).spawn(body);
         let thread = thread.map_err(|error| format!("cannot start a worker: {error}"))?;

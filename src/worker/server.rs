@@ -369,6 +369,8 @@ impl Server<'_> {
 
     fn succeed(&mut self, main: &Arc<Main>, next: Vec<Arc<Sockets>>) -> bool {
         self.old.retain(|generation| !generation.crew.is_finished());
+        // (what is freed here was partly a worker's)
+        vm::pass_on();
         match start(main, &next, &self.counts) {
             Ok(generation) => {
                 self.sockets = next;

@@ -51,13 +51,16 @@ const HELPERS: usize = 2;
 /// The thread's whole life.
 pub fn run(job: Job) {
     let mut builder = tokio::runtime::Builder::new_current_thread();
-    let runtime = match ngx::now::follow(builder.enable_all().max_blocking_threads(HELPERS)).build() {
-        Ok(runtime) => runtime,
-        Err(error) => {
-            let _ = job.started.send(Err((Level::Emerg, format!("cannot make a runtime: {error}"))));
-            return;
-        }
-    };
+    let runtime =
+        match ngx::now::follow(builder.enable_all().max_blocking_threads(HELPERS).on_thread_start(::vm::bequeath))
+            .build()
+        {
+            Ok(runtime) => runtime,
+            Err(error) => {
+                let _ = job.started.send(Err((Level::Emerg, format!("cannot make a runtime: {error}"))));
+                return;
+            }
+        };
     let tasks = LocalSet::new();
     // (a task of its own: what is outside all tasks is polled whenever one of them was)
     let ended = runtime.block_on(tasks.run_until(async { tokio::task::spawn_local(live(job)).await }));

@@ -33,6 +33,23 @@ impl Status {
         self.0.iter().filter(|(key, _)| key.starts_with(&format!("perilune_{name}{{"))).map(|(_, n)| n).sum()
     }
 
+    /// How many workers have it.
+    pub fn count(&self, name: &str) -> usize {
+        self.0.keys().filter(|key| key.starts_with(&format!("perilune_{name}{{"))).count()
+    }
+
+    /// The highest generation of a worker that has it.
+    pub fn latest(&self, name: &str) -> u64 {
+        let keys = self.0.keys().filter(|key| key.starts_with(&format!("perilune_{name}{{")));
+        let generations = keys.filter_map(|key| key.split("generation=\"").nth(1)?.split('"').next()?.parse().ok());
+        generations.max().unwrap_or(0)
+    }
+
+    /// The server's own figure.
+    pub fn server(&self, name: &str) -> u64 {
+        self.0.get(&format!("perilune_{name}")).copied().unwrap_or(0)
+    }
+
     /// What is being waited for, in alphabetical order; without what nobody waits for.
     pub fn waits(&self) -> Vec<(String, u64)> {
         let mut sums = BTreeMap::new();

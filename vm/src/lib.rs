@@ -52,7 +52,7 @@ pub mod value;
 mod vm;
 
 pub use context::{Cx, Due, Meta, Stashed};
-pub use heap::{Allocator, allocated, retire};
+pub use heap::{Allocator, allocated, bequeath, pass_on, reserved};
 pub use interp::hook::events;
 pub use native::{Call, Native, Outcome, Parked, Reply, Row, Sequence, Until, Wait, What, row};
 pub use thread::{Status, Thread, ThreadId};

@@ -167,6 +167,7 @@ impl Drop for Pool {
 
 /// A thread's whole life. What a job leaves behind (a connection kept alive) goes on when the next one runs.
 fn serve(shared: &Shared, maker: &Maker) {
+    vm::bequeath();
     let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else {
         shared.queue().started -= 1;
         return;

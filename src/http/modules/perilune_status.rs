@@ -80,7 +80,7 @@ fn waits(gauges: &Gauges) -> impl Iterator<Item = (&'static str, u64)> {
 }
 
 /// The server's own numbers: name, whether it grows, value.
-fn server(live: &Live) -> [(&'static str, bool, u64); 6] {
+fn server(live: &Live) -> [(&'static str, bool, u64); 7] {
     let counts = &live.worker.counts;
     let now = stub_status::now(live);
     [
@@ -90,6 +90,8 @@ fn server(live: &Live) -> [(&'static str, bool, u64); 6] {
         ("connections_waiting", false, now.waiting),
         ("connections_accepted", true, counts.accepted.load(Ordering::Relaxed)),
         ("requests", true, counts.requests()),
+        // (of all threads: what small blocks are cut from; it stays when they are freed)
+        ("heap_reserved_bytes", false, vm::reserved() as u64),
     ]
 }
 

@@ -2,11 +2,16 @@
 //!
 //! Small blocks (up to 512 bytes) come in classes of 16 bytes, middling ones (up to 8 KiB: buffers, futures) in powers of two, from
 //! 64 KiB chunks that are never given back; a block that is freed on another thread joins that thread's list. Larger ones are the
-//! system's. A binary opts in with `#[global_allocator]`. A thread that ends can leave its blocks to the next one (`retire`).
+//! system's. A binary opts in with `#[global_allocator]`.
+//!
+//! A thread that ends leaves its blocks to all others (`bequeath`): before a thread cuts a class's blocks from a chunk it asks for some
+//! that were left. So memory does not grow when threads that come and go free what a lasting one allocates, or the other way round, as
+//! reloads do.
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::UnsafeCell;
 use std::ptr::null_mut;
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Bytes allocated minus bytes freed by this thread since it began (0 unless [`Allocator`] is the global allocator).
 /// Negative on a thread that frees what others allocated.
@@ -16,41 +21,91 @@ pub fn allocated() -> isize {
     HEAP.try_with(|h| unsafe { (*h.get()).live }).unwrap_or(0)
 }
 
-/// The last thing a thread does that came and goes with its work: a thread that begins takes its free blocks over. What is still
-/// allocated and freed by the thread's own end is lost, a few blocks.
-pub fn retire() {
+/// Bytes of the chunks that small and middling blocks come from, of all threads that are and were (0 unless [`Allocator`] is the
+/// global allocator).
+pub fn reserved() -> usize {
+    RESERVED.load(Ordering::Relaxed)
+}
+
+/// The first thing a thread does that comes and goes with its work: at its end, other threads get its blocks. Thread-locals are dropped
+/// the latest first, so what those of the thread's own work hold is among them.
+pub fn bequeath() {
+    LAST.with(|_| ());
+}
+
+/// This thread's free blocks are for all. For a thread that stays, and frees what those
+/// that came and went have allocated.
+pub fn pass_on() {
+    leave(false);
+}
+
+/// A thread that ends.
+struct Last;
+
+thread_local!(static LAST: Last = const { Last });
+
+impl Drop for Last {
+    fn drop(&mut self) {
+        leave(true);
+    }
+}
+
+fn leave(retired: bool) {
     let _ = HEAP.try_with(|h| {
         // SAFETY: no other reference to this thread's heap exists, and nothing below allocates through us.
         let heap = unsafe { &mut *h.get() };
-        // SAFETY: the class is one of the fine ones: `Spare` is checked to fit.
-        let spare = unsafe { heap.take(SPARE_CLASS) }.cast::<Spare>();
-        if spare.is_null() || heap.retired {
-            return;
+        heap.set_aside();
+        let tried = if retired { u64::MAX } else { 0 };
+        let first = std::mem::replace(heap, Heap { live: heap.live, retired, tried, ..Heap::EMPTY }).free;
+        // SAFETY: they are lists of free blocks, and nobody else's.
+        let last = first.map(|first| unsafe { end_of(first, usize::MAX) });
+        let mut left = left();
+        for class in (0..CLASSES).filter(|class| !first[*class].is_null()) {
+            // SAFETY: the last block of a list holds a null.
+            unsafe { *last[class] = left.free[class] };
+            left.free[class] = first[class];
         }
-        let live = heap.live;
-        let left = std::mem::replace(heap, Heap { live, retired: true, ..Heap::EMPTY });
-        let mut spares = SPARES.lock().unwrap_or_else(PoisonError::into_inner);
-        // SAFETY: the block is large enough, aligned to CLASS, and nobody else's.
-        unsafe { spare.write(Spare { heap: left, next: spares.0 }) };
-        spares.0 = spare;
     });
 }
 
-/// What a thread left behind, in one of its own blocks.
-struct Spare {
-    heap: Heap,
-    next: *mut Spare,
+/// The last of the first `most` blocks of a list, null if there is none.
+///
+/// # Safety
+/// Each block of the list holds the next one's address, and the last one a null.
+unsafe fn end_of(first: *mut u8, most: usize) -> *mut *mut u8 {
+    let mut last = first.cast::<*mut u8>();
+    for _ in 1..most {
+        // SAFETY: it is a block of the list, if it is one at all.
+        let next = if last.is_null() { null_mut() } else { unsafe { *last } };
+        if next.is_null() {
+            break;
+        }
+        last = next.cast();
+    }
+    last
 }
 
-struct Spares(*mut Spare);
+/// What threads have left.
+struct Left {
+    free: [*mut u8; CLASSES],
+    rests: *mut Rest,
+}
 
-// SAFETY: the blocks belong to no thread any more; the lock around the list hands them to one.
-unsafe impl Send for Spares {}
+/// The beginning of a chunk's rest of at least `REST` bytes.
+struct Rest {
+    next: *mut Rest,
+    end: *mut u8,
+}
 
-static SPARES: Mutex<Spares> = Mutex::new(Spares(null_mut()));
+// SAFETY: the blocks belong to no thread any more; the lock around the lists hands them to one.
+unsafe impl Send for Left {}
 
-const SPARE_CLASS: usize = size_of::<Spare>().div_ceil(CLASS);
-const _: () = assert!(size_of::<Spare>() <= FINE && align_of::<Spare>() <= CLASS);
+static LEFT: Mutex<Left> = Mutex::new(Left { free: [null_mut(); CLASSES], rests: null_mut() });
+static RESERVED: AtomicUsize = AtomicUsize::new(0);
+
+fn left() -> MutexGuard<'static, Left> {
+    LEFT.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 pub struct Allocator;
 
@@ -61,6 +116,12 @@ const LARGEST: usize = 8192;
 /// 0 is unused; then FINE / CLASS fine ones; then 1, 2, 4 and 8 KiB.
 const CLASSES: usize = FINE / CLASS + 1 + 4;
 const CHUNK: usize = 64 * 1024;
+/// The smallest rest of a chunk that is kept as one; a smaller one becomes a block or two.
+const REST: usize = 2 * FINE;
+/// So many rests are looked at for one that is large enough.
+const RESTS: usize = 8;
+/// Of blocks that were left, a thread takes so many bytes at a time.
+const BATCH: usize = 4096;
 /// What freed memory is overwritten with, for zeal.
 const DEAD: u8 = 0xdb;
 
@@ -69,6 +130,8 @@ struct Heap {
     bump: *mut u8,
     end: *mut u8,
     live: isize,
+    /// A bit for each class of which nothing had been left, by the time that the chunk was new.
+    tried: u64,
     retired: bool,
 }
 
@@ -79,7 +142,7 @@ thread_local! {
 
 impl Heap {
     const EMPTY: Heap =
-        Heap { free: [null_mut(); CLASSES], bump: null_mut(), end: null_mut(), live: 0, retired: false };
+        Heap { free: [null_mut(); CLASSES], bump: null_mut(), end: null_mut(), live: 0, tried: 0, retired: false };
 
     /// A block of `class_size(class)` bytes.
     ///
@@ -101,53 +164,105 @@ impl Heap {
     #[cold]
     #[inline(never)]
     fn carve(&mut self, class: usize) -> *mut u8 {
-        if self.bump.is_null() && self.adopt() {
-            // SAFETY: the class is valid, as it was before. (There is a chunk now, so this ends.)
-            return unsafe { self.take(class) };
+        if self.tried & 1 << class == 0 {
+            let block = self.inherit(class);
+            if !block.is_null() {
+                return block;
+            }
+            self.tried |= 1 << class;
         }
         let size = class_size(class);
-        if self.end.addr() - self.bump.addr() < size {
-            // (a thread that is about to end needs no more than this one)
-            let room = if self.retired { size } else { CHUNK };
-            // SAFETY: the size is small and not 0, the alignment a power of two.
-            let chunk = unsafe { System.alloc(Layout::from_size_align_unchecked(room, 4096)) };
-            if chunk.is_null() {
-                return chunk;
-            }
-            self.bump = chunk;
-            // SAFETY: one past the end of the chunk.
-            self.end = unsafe { chunk.add(room) };
+        if self.end.addr() - self.bump.addr() < size && !self.refill(size) {
+            return null_mut();
         }
         let block = self.bump;
         // SAFETY: there is room for `size` bytes up to `end`.
         self.bump = unsafe { self.bump.add(size) };
         block
     }
-}
 
-impl Heap {
-    /// A thread that begins goes on with the blocks of one that ended, if there are any.
-    fn adopt(&mut self) -> bool {
-        if self.retired {
+    /// A block that was left, and some more on the (empty) list of its class. Null: there is none.
+    fn inherit(&mut self, class: usize) -> *mut u8 {
+        let mut left = left();
+        let block = left.free[class];
+        if !block.is_null() {
+            // SAFETY: the blocks are nobody's while the lock is held; each holds the next one's address.
+            unsafe {
+                let last = end_of(block, BATCH / class_size(class));
+                left.free[class] = last.replace(null_mut());
+                self.free[class] = *block.cast();
+            }
+        }
+        block
+    }
+
+    /// Room for `size` bytes, if the system has any.
+    fn refill(&mut self, size: usize) -> bool {
+        self.set_aside();
+        if !self.retired {
+            self.tried = 0;
+            if self.take_rest(size) {
+                return true;
+            }
+        }
+        // (a thread that is about to end needs no more than this one)
+        let room = if self.retired { size } else { CHUNK };
+        // SAFETY: the size is small and not 0, the alignment a power of two.
+        let chunk = unsafe { System.alloc(Layout::from_size_align_unchecked(room, 4096)) };
+        if chunk.is_null() {
             return false;
         }
-        let mut spares = SPARES.lock().unwrap_or_else(PoisonError::into_inner);
-        let spare = spares.0;
-        if spare.is_null() {
-            return false;
-        }
-        // SAFETY: the list holds blocks with a `Spare` each, written by `retire`; this one leaves it here, and its block joins the
-        // list of its class.
-        unsafe {
-            let Spare { heap, next } = spare.read();
-            spares.0 = next;
-            let live = self.live;
-            *self = Heap { live, ..heap };
-            let head = self.free.get_unchecked_mut(SPARE_CLASS);
-            *spare.cast::<*mut u8>() = *head;
-            *head = spare.cast();
-        }
+        RESERVED.fetch_add(room, Ordering::Relaxed);
+        self.bump = chunk;
+        // SAFETY: one past the end of the chunk.
+        self.end = unsafe { chunk.add(room) };
         true
+    }
+
+    fn take_rest(&mut self, size: usize) -> bool {
+        let mut left = left();
+        let mut at = &raw mut left.rests;
+        for _ in 0..RESTS {
+            // SAFETY: rests are nobody's while the lock is held, and begin with a `Rest`.
+            unsafe {
+                let rest = *at;
+                if rest.is_null() {
+                    break;
+                }
+                if (*rest).end.addr() - rest.addr() >= size {
+                    *at = (*rest).next;
+                    (self.bump, self.end) = (rest.cast(), (*rest).end);
+                    return true;
+                }
+                at = &raw mut (*rest).next;
+            }
+        }
+        false
+    }
+
+    /// What is not used of the chunk, which is a multiple of `CLASS`, is for later.
+    fn set_aside(&mut self) {
+        let mut room = self.end.addr() - self.bump.addr();
+        if room >= REST {
+            let mut left = left();
+            let rest = self.bump.cast::<Rest>();
+            // SAFETY: it is large enough, aligned to CLASS, and nobody else's.
+            unsafe { rest.write(Rest { next: left.rests, end: self.end }) };
+            left.rests = rest;
+            room = 0;
+        }
+        while room > 0 {
+            let size = room.min(FINE);
+            let head = &mut self.free[size / CLASS];
+            // SAFETY: there are `size` bytes at `bump`, aligned to CLASS, and nobody else's.
+            unsafe {
+                *self.bump.cast::<*mut u8>() = *head;
+                *head = self.bump;
+                self.bump = self.bump.add(size);
+            }
+            room -= size;
+        }
+        (self.bump, self.end) = (null_mut(), null_mut());
     }
 }
 

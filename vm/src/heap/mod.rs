@@ -2,5 +2,5 @@
 mod alloc;
 mod zeal;
 
-pub use alloc::{Allocator, allocated, retire};
+pub use alloc::{Allocator, allocated, bequeath, pass_on, reserved};
 pub(crate) use zeal::{Turn, Zeal};
