@@ -52,6 +52,13 @@ impl Alarm {
     pub fn after(start: Instant, time: Duration) -> Alarm {
         Alarm::at(start.checked_add(time).unwrap_or(start + Duration::from_secs(86_400 * 365 * 30)))
     }
+    pub fn deadline(&self) -> Instant {
+        self.at
+    }
+    /// From now on it is for another time; to be polled before it wakes anybody.
+    pub fn reset(&mut self, at: Instant) {
+        *self = Alarm::at(at);
+    }
 }
 
 /// As `tokio::time::sleep`; to be polled inside a `LocalSet`.

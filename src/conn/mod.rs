@@ -16,9 +16,10 @@ use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
 
+use ngx::alarm::{self, Alarm};
 use ngx::request::Connection;
 use tokio::sync::futures::Notified;
-use tokio::time::{Instant, Sleep};
+use tokio::time::Instant;
 
 pub use head::Head;
 use head::{Bad, Limits};
@@ -72,24 +73,24 @@ pub async fn serve(worker: Rc<Worker>, stream: Stream, client: Rc<Connection>, l
     wire.send_timeout(Duration::from_millis(settings.send_timeout.unwrap_or(60_000)));
     let mut client = client;
     if worker.http.listens.get(listen).is_some_and(|listen| listen.proxy_protocol) {
-        let header = tokio::time::timeout(waiting.header_timeout, proxied(&wire)).await;
-        match header {
-            Ok(Some(Ok(header))) => {
+        let header = alarm::within(waiting.header_timeout, proxied(&wire)).await;
+        match header.flatten() {
+            Some(Ok(header)) => {
                 if let Some(client) = Rc::get_mut(&mut client) {
                     client.proxy = Some(Rc::new(header));
                 }
             }
-            Ok(Some(Err(reason))) => {
+            Some(Err(reason)) => {
                 worker.say(&client, listen, ngx::log::Level::Error, &reason);
                 return;
             }
-            Ok(None) | Err(_) => return,
+            None => return,
         }
     }
-    let mut alarm = pin!(tokio::time::sleep(waiting.header_timeout));
+    let mut alarm = alarm::sleep(waiting.header_timeout);
     let mut quit = pin!(worker.quit.notified());
     loop {
-        let head = match next_head(&worker, &wire, &waiting, alarm.as_mut(), quit.as_mut()).await {
+        let head = match next_head(&worker, &wire, &waiting, &mut alarm, quit.as_mut()).await {
             Next::Head(head) => head,
             Next::Refused(bad) => {
                 let answer = Box::pin(http::refuse(&worker, &client, listen, &bad)).await;
@@ -179,7 +180,7 @@ async fn after(wire: &Wire) -> bool {
     }
     if reply.keep_alive && reply.framing != wire::Framing::Close {
         let drain = async { while let Some(Ok(_)) = wire.body_piece().await {} };
-        let drained = !wire.body_left() || tokio::time::timeout(DISCARD, drain).await.is_ok();
+        let drained = !wire.body_left() || alarm::within(DISCARD, drain).await.is_some();
         return drained && !wire.body_left() && !wire.gone.get();
     }
     // (a body of bad framing counts as ended, but its bytes may still come)
@@ -196,7 +197,7 @@ async fn next_head(
     worker: &Worker,
     wire: &Wire,
     waiting: &Waiting,
-    mut alarm: Pin<&mut Sleep>,
+    alarm: &mut Alarm,
     mut quit: Pin<&mut Notified<'_>>,
 ) -> Next {
     let mut searched = 0;
@@ -213,7 +214,7 @@ async fn next_head(
     // (the alarm is not touched per request unless it would be late)
     let limit = |begun: bool| if begun || waiting.served == 0 { waiting.header_timeout } else { wire.keepalive.get() };
     if since + limit(begun) < alarm.deadline() {
-        alarm.as_mut().reset(since + limit(begun));
+        alarm.reset(since + limit(begun));
     }
     let mut leaving = None;
     loop {
@@ -223,23 +224,21 @@ async fn next_head(
             }
             wire.shrink();
             if leaving.is_none() && (worker.quitting.get() || quit.as_mut().poll(cx).is_ready()) {
-                let last = Instant::now() + GRACE;
+                let last = Instant::from_std(ngx::now::instant()) + GRACE;
                 leaving = Some(last);
                 if !begun && last < alarm.deadline() {
-                    alarm.as_mut().reset(last);
+                    alarm.reset(last);
                 }
             }
             // A lazy deadline: nothing is reset per request; when it fires, see what the connection is waiting for.
-            while alarm.as_mut().poll(cx).is_ready() {
-                // (or the deadline, reached by the timer's clock, would not be by the one that is kept)
-                ngx::now::update();
+            while Pin::new(&mut *alarm).poll(cx).is_ready() {
                 let deadline = since + limit(begun);
                 let deadline = leaving.filter(|_| !begun).map_or(deadline, |last| last.min(deadline));
                 if deadline <= Instant::from_std(ngx::now::instant()) {
                     let late = || Next::Refused(wire.with_input(Bad::timed_out));
                     return Poll::Ready(Some(if begun { late() } else { Next::Over }));
                 }
-                alarm.as_mut().reset(deadline);
+                alarm.reset(deadline);
             }
             Poll::Pending
         })
@@ -255,7 +254,7 @@ async fn next_head(
             reading.get_or_insert_with(|| Reading::new(&waiting.busy));
             since = Instant::from_std(ngx::now::instant());
             if since + limit(true) < alarm.deadline() {
-                alarm.as_mut().reset(since + limit(true));
+                alarm.reset(since + limit(true));
             }
         }
     }
