@@ -110,7 +110,7 @@ pub fn open(live: &Live, request: &Request, path: &Path) -> io::Result<Found> {
         caches.push((conf.clone(), Cache::default()));
         caches.len() - 1
     });
-    caches[at].1.open(path, links, conf, rules, Instant::now())
+    caches[at].1.open(path, links, conf, rules, ngx::now::instant())
 }
 
 /// Whether there is such a file, and what is known of it.

@@ -89,7 +89,7 @@ impl OpenFiles {
     }
 
     pub fn write(&self, path: &Path, line: &[u8]) -> std::io::Result<()> {
-        let now = Instant::now();
+        let now = ngx::now::instant();
         let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
         files.retain(|open| now.duration_since(open.used) < self.inactive);
         let mut open = match files.iter().position(|open| open.path == path) {

@@ -150,7 +150,7 @@ impl Pools {
 
     /// Ends idle connections that are dead or too old; the earliest end of those that stay.
     fn look(&self, cx: &mut Context<'_>) -> Option<Instant> {
-        let now = Instant::now();
+        let now = Instant::from_std(crate::now::instant());
         let mut earliest = None;
         let mut ended: Vec<(Rc<Pool>, Idle, bool)> = Vec::new();
         for pool in self.pools.borrow().values() {
@@ -262,7 +262,7 @@ impl Pool {
             let idle = self.idle.borrow_mut().pop_back()?;
             // (it was counted while it was idle)
             let seat = Seat { pool: self.clone(), counted: true };
-            if idle.expires.is_none_or(|at| at > Instant::now()) && idle.stream.is_quiet() {
+            if idle.expires.is_none_or(|at| at > crate::now::instant().into()) && idle.stream.is_quiet() {
                 let mut connected = Connected::new(idle.stream, self.name.clone());
                 connected.reused = idle.reused + 1;
                 connected.seat = Some(seat);
@@ -290,7 +290,7 @@ impl Pool {
         if oldest.is_some() {
             self.connections.set(self.connections.get().saturating_sub(1));
         }
-        let expires = (ms > 0).then(|| Instant::now() + Duration::from_millis(ms));
+        let expires = (ms > 0).then(|| Instant::from_std(crate::now::instant()) + Duration::from_millis(ms));
         self.idle.borrow_mut().push_back(Idle { stream, reused, expires, _counted: Counted::new(&pools.gauges) });
         pools.watch(expires);
         self.admit();

@@ -76,6 +76,11 @@ struct Flight {
     found: RefCell<Option<Found>>,
 }
 
+/// What lifetimes are counted from.
+fn now() -> Instant {
+    crate::now::instant().into()
+}
+
 /// Names that are kept; when there are more, the old ones go.
 const KEPT: usize = 4096;
 /// How long one server has to answer before the next one is asked.
@@ -102,7 +107,7 @@ impl Resolver {
         let mut late = crate::alarm::sleep(Duration::from_millis(ms));
         loop {
             if let Some((addresses, end)) = self.known.borrow().get(&key)
-                && *end > Instant::now()
+                && *end > now()
             {
                 return Ok(addresses.clone());
             }
@@ -162,7 +167,7 @@ impl Resolver {
             hasher.write_u64(Instant::now().elapsed().as_nanos() as u64 ^ std::ptr::from_ref(&hasher).addr() as u64);
             let id = hasher.finish() as u16;
             let Some(question) = message::question(id, name, kind) else { break };
-            let asked = Instant::now();
+            let asked = now();
             let answer = within(RESEND, exchange(*server, &question, kind)).await;
             match answer {
                 Some(Ok(Answer::Addresses(found, seconds))) => return Ok((found, seconds)),
@@ -251,14 +256,14 @@ impl Asking<'_> {
             let addresses: Rc<[IpAddr]> = addresses.into();
             let mut known = self.resolver.known.borrow_mut();
             if known.len() >= KEPT {
-                let now = Instant::now();
+                let now = now();
                 known.retain(|_, (_, end)| *end > now);
                 if known.len() >= KEPT {
                     known.clear();
                 }
             }
             // (a year is as good as for ever)
-            let end = Instant::now() + Duration::from_secs(seconds.min(365 * 86400));
+            let end = now() + Duration::from_secs(seconds.min(365 * 86400));
             known.insert(self.key.clone(), (addresses.clone(), end));
             addresses
         });
