@@ -1,7 +1,11 @@
 //! What becomes of a request's Lua: over internal redirects, without the code cache, after failures; and what the log says of it.
 
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
+use crate::support::load::Client;
+use crate::support::status::Status;
 use crate::support::{PATIENCE, Prefix, Server};
 
 fn start(http: &str) -> Server {
@@ -289,5 +293,50 @@ fn filters_say_what_they_are_there_for() {
         let server = start(&format!("server {{ listen 127.0.0.1:PORT; {http} }}"));
         assert_eq!(server.body("/t"), "x");
         assert!(server.log().contains(has) && !server.log().contains(has_not), "{}", server.log());
+    }
+}
+
+/// What the kernel has not taken of a small response goes to a client that reads late, even when the worker quits meanwhile.
+#[test]
+fn a_worker_that_quits_sends_what_is_left_of_a_small_response() {
+    const SIZE: usize = 7000;
+    let start = |scratch: &Prefix| {
+        let http = format!(
+            "server {{ listen 127.0.0.1:PORT; location = /status {{ perilune_status; }} }}
+             server {{ listen unix:{}/socket; location / {{ content_by_lua_block {{
+                ngx.header.content_length = {SIZE} ngx.print(('~'):rep({SIZE})) }} }} }}",
+            scratch.0.display()
+        );
+        let server = Server::with_main("worker_processes 1;", &http, &[]);
+        (server, UnixStream::connect(scratch.0.join("socket")).unwrap())
+    };
+    // Asks for the nth time, and does not read.
+    let ask = |server: &Server, mut stream: &UnixStream, nth: usize| {
+        stream.write_all(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n").unwrap();
+        Status::until(server, |status| status.worker("scripts_run") == nth as u64);
+    };
+    let scratch = Prefix::new();
+    let (server, stream) = start(&scratch);
+    let waits = |nth: &usize| {
+        ask(&server, &stream, *nth);
+        // (the one that asks for the page is another)
+        Status::of(&server).server("connections_writing") > 1
+    };
+    let full = (1..1000).find(waits).expect("a socket takes only so much");
+    for count in [full - 1, full] {
+        let scratch = Prefix::new();
+        let (server, mut stream) = start(&scratch);
+        (1..=count).for_each(|nth| ask(&server, &stream, nth));
+        let mut idle = Client::new(server.port);
+        idle.send("/status");
+        idle.answer();
+        server.signal("HUP");
+        assert!(idle.ends());
+        // (the old worker would end now)
+        (0..20).for_each(|_| drop(Status::of(&server)));
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let mut all = Vec::new();
+        stream.read_to_end(&mut all).unwrap();
+        assert_eq!(all.iter().filter(|byte| **byte == b'~').count(), count * SIZE, "{count} of {full}");
     }
 }

@@ -133,7 +133,10 @@ pub async fn serve(worker: Rc<Worker>, stream: Stream, client: Rc<Connection>, l
             }
         }
         let again = after(&wire).await && whole;
-        drop(active);
+        match wire.is_later() {
+            true => wire.hold(active),
+            false => drop(active),
+        }
         if !again {
             return;
         }

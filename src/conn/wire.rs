@@ -13,6 +13,7 @@ use ngx::bytes::Bytes;
 use ngx::request::ClientGone;
 
 use super::chunks::{Chunks, Piece};
+use crate::http::Active;
 use ngx::stream::{Stream, gather};
 
 /// How the response body is framed, and what comes after it.
@@ -76,6 +77,8 @@ pub struct Wire {
     pub keepalive: Cell<Duration>,
     /// The response waits for the end of the turn.
     later: Cell<bool>,
+    /// The request whose response that is, so that it counts as long as it has not gone out.
+    held: Cell<Option<Active>>,
     /// The request's head was there when the one before was answered.
     pub pipelined: Cell<bool>,
 }
@@ -83,10 +86,12 @@ pub struct Wire {
 impl ngx::turn::AtEnd for Wire {
     fn turn_over(self: Rc<Self>) {
         self.later.set(false);
+        let held = self.held.take();
         match self.write_now() {
             Ok(true) => self.shrink(),
             Ok(false) => {
                 tokio::task::spawn_local(async move {
+                    let _held = held;
                     if self.drained(true).await.is_err() {
                         self.stream.shutdown_write();
                     }
@@ -131,6 +136,7 @@ impl Wire {
             send_timeout: Cell::new(Duration::from_secs(60)),
             keepalive: Cell::new(Duration::from_secs(75)),
             later: Cell::new(false),
+            held: Cell::new(None),
             pipelined: Cell::new(false),
         }
     }
@@ -427,6 +433,10 @@ impl Wire {
     /// Whether the response goes out at the end of the turn.
     pub fn is_later(&self) -> bool {
         self.later.get()
+    }
+    /// Until the response has gone out, the request is in service.
+    pub fn hold(&self, request: Active) {
+        self.held.set(Some(request));
     }
     /// The response came to its end, and is as long as its head says: the client knows where the next one begins.
     pub fn whole(&self) -> bool {
