@@ -6,21 +6,24 @@ use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::sync::Mutex;
 
-/// The ports that are left of this program's block; the socket says that the block is taken, until the program ends.
-struct Block {
+/// The ports that are left of this program's last block. The sockets say which blocks are taken: all of them until the program ends,
+/// for a test may be about to listen at any port it was given.
+struct Blocks {
     left: Range<u16>,
-    _taken: UnixDatagram,
+    taken: Vec<UnixDatagram>,
 }
 
 const SIZE: u16 = 250;
 
 /// A port that nobody has, for TCP or UDP, and that nobody else is given.
 pub fn free_port() -> u16 {
-    static BLOCK: Mutex<Option<Block>> = Mutex::new(None);
-    let mut block = BLOCK.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    static BLOCKS: Mutex<Blocks> = Mutex::new(Blocks { left: 0..0, taken: Vec::new() });
+    let mut blocks = BLOCKS.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
     loop {
-        let Some(port) = block.as_mut().and_then(|block| block.left.next()) else {
-            *block = Some(take());
+        let Some(port) = blocks.left.next() else {
+            let (left, taken) = take();
+            blocks.left = left;
+            blocks.taken.push(taken);
             continue;
         };
         if TcpListener::bind(("127.0.0.1", port)).is_ok() && UdpSocket::bind(("127.0.0.1", port)).is_ok() {
@@ -30,18 +33,22 @@ pub fn free_port() -> u16 {
 }
 
 /// A block that no other program has taken.
-fn take() -> Block {
+fn take() -> (Range<u16>, UnixDatagram) {
     let ports = ours();
     let count = u32::from((ports.end - ports.start) / SIZE);
     // (programs that start at the same time begin at different places)
     for number in (0..count).map(|number| (std::process::id().wrapping_mul(7) + number) % count) {
         let first = ports.start + u16::try_from(number).expect("fewer than there are ports") * SIZE;
-        let name = SocketAddr::from_abstract_name(format!("perilune-test-ports-{first}")).unwrap();
-        if let Ok(taken) = UnixDatagram::bind_addr(&name) {
-            return Block { left: first..first + SIZE, _taken: taken };
+        if let Ok(taken) = UnixDatagram::bind_addr(&name_of(first)) {
+            return (first..first + SIZE, taken);
         }
     }
     panic!("all of the {count} blocks of ports are taken");
+}
+
+/// The socket of the block that begins with that port.
+fn name_of(first: u16) -> SocketAddr {
+    SocketAddr::from_abstract_name(format!("perilune-test-ports-{first}")).unwrap()
 }
 
 /// Not those that the kernel gives to clients: one of these could be taken before a server listens at it. Where it gives away
@@ -55,5 +62,17 @@ fn ours() -> Range<u16> {
         (below_count, above_count) if below_count.max(above_count) < 2_000 => 10_000..32_000,
         (below_count, above_count) if below_count >= above_count => below,
         _ => above,
+    }
+}
+
+/// Once another program had a block that was used up, and its servers answered tests of this one.
+#[test]
+fn a_block_that_is_used_up_stays_taken() {
+    let given: Vec<u16> = (0..=SIZE).map(|_| free_port()).collect();
+    let first = |port: &u16| port - (port - ours().start) % SIZE;
+    let blocks: std::collections::BTreeSet<u16> = given.iter().map(first).collect();
+    assert!(blocks.len() > 1);
+    for first in blocks {
+        assert!(UnixDatagram::bind_addr(&name_of(first)).is_err(), "{first}");
     }
 }
