@@ -184,6 +184,8 @@ fn who_may() {
         location /deny { deny 127.0.0.0/8; } location /allow { allow 127.0.0.1; deny all; }
         location /basic { auth_basic 'the realm'; } location /any { satisfy any; deny all; auth_basic r; }
         location /ask { auth_request /auth; auth_request_set $who $sent_http_who; add_header Who $who; }
+        location /asked { set $user $arg_user; set $seen no; auth_request /may; content_by_lua_block { ngx.print(ngx.var.seen) } }
+        location = /may { set $seen yes; content_by_lua_block { if ngx.var.user ~= 'me' then ngx.exit(403) end ngx.eof() } }
         location = /auth { if ($arg_s) { return 403; } more_set_headers 'Who: me'; return 204; }
         location /read { limit_except GET { deny all; } }
         location /file { secure_link $arg_h; secure_link_md5 k$uri; if ($secure_link = '') { return 403; } return 200 $secure_link; }
@@ -212,6 +214,8 @@ fn who_may() {
                 "401 Content-Type: text/html; Content-Length: 181; WWW-Authenticate: Basic realm=\"the realm\"; (page)",
             ),
             ("/basic | Authorization: Basic c2xvdzpzZWNyZXQ=", "200 Content-Type: text/plain; Content-Length: 2; in"),
+            ("/asked?user=me", "200 Content-Type: text/plain; Transfer-Encoding: chunked; 3\\nyes\\n0\\n\\n"),
+            ("/asked?user=you", "403 Content-Type: text/html; Content-Length: 155; (page)"),
             ("/any | Authorization: Basic bWU6aXQ=", "200 Content-Type: text/plain; Content-Length: 2; in"),
             ("/ask", "200 Content-Type: text/plain; Content-Length: 2; Who: me; in"),
             ("/read", "200 Content-Type: text/plain; Content-Length: 2; in"),
@@ -311,14 +315,14 @@ fn directories_and_dots() {
 
 #[test]
 fn copies_and_cookies() {
-    let http = "log_format m '$request_method $uri $request_body'; server { listen 127.0.0.1:PORT; location / { mirror /copy; return 200 x; }
+    let http = "log_format m '$request_method $uri $request_body$mark'; server { listen 127.0.0.1:PORT; location / { mirror /copy; return 200 x; }
         location = /copy { log_subrequest on; access_log logs/copy_$request_method.log m; return 200; }
         location /id { userid on; userid_name id; userid_flags httponly samesite=lax; return 204; }
-        location /marked { userid on; userid_name id; userid_mark z; return 204; } location /off { mirror off; echo hi; } location /on { mirror /copy; echo hi; } }";
+        location /marked { userid on; userid_name id; userid_mark z; return 204; } location /off { mirror off; echo hi; } location /on { set $mark !; mirror /copy; echo hi; } }";
     let server = Server::start(http, &[]);
     server.raw(b"POST /on HTTP/1.0\r\nContent-Length: 4\r\n\r\nbody");
     ask(&server, "/off");
-    assert_eq!(server.prefix.read("logs/copy_POST.log"), "POST /copy body\n");
+    assert_eq!(server.prefix.read("logs/copy_POST.log"), "POST /copy body!\n");
     assert_eq!(server.prefix.read("logs/copy_GET.log"), "");
     let cookie = ask(&server, "/id");
     assert!(

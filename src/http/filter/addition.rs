@@ -47,5 +47,6 @@ async fn fetch(request: &Request, uri: &[u8]) -> Vec<u8> {
     };
     let mut options = SubrequestOptions::get(uri);
     options.error_pages = true;
+    options.share_all_vars = true;
     request.exchange.clone().subrequest(request, options).await.body
 }

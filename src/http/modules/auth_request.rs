@@ -16,6 +16,8 @@ pub async fn check(live: &Live, request: &mut Request) -> Verdict {
     let mut options = SubrequestOptions::get(uri);
     // The method is the request's own, its body stays where it is.
     options.head_only = true;
+    // (as every subrequest of nginx's own modules)
+    options.share_all_vars = true;
     let (result, values) =
         subrequest::evaluate(me, request, options, sets.iter().map(|(_, value)| value.clone()).collect()).await;
     for ((slot, _), value) in sets.iter().zip(values) {

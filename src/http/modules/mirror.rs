@@ -20,6 +20,8 @@ pub async fn run(live: &Live, request: &mut Request) -> Next {
         options.args = request.args.clone();
         options.always_forward_body = with_body;
         options.verbatim = true;
+        // (nginx's shares them, whose changes could be told from the request's own by chance alone)
+        options.copy_all_vars = true;
         let copy = me.clone().subrequest(request, options);
         tokio::task::spawn_local(async move {
             copy.await;
