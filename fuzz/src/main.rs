@@ -68,15 +68,16 @@ fn compare(pattern: &str, options: &str, subjects: &[&[u8]]) -> Option<String> {
             let same = error.message == words && error.offset == *at;
             // (repeated calls are looked at more closely there)
             let loops = words.starts_with("recursive call") || error.message.starts_with("recursive call");
-            (!same && !loops && !known(pattern)).then(|| format!("{head}: {words} at offset {at}; here: {error}"))
+            (!same && !loops && !known(pattern, options))
+                .then(|| format!("{head}: {words} at offset {at}; here: {error}"))
         }
         (Err((words, _)), Ok(_)) if words.starts_with("recursive call") => None,
         (Err((words, at)), Ok(_)) => {
-            (!known(pattern)).then(|| format!("{head}: {words} at offset {at}; compiles here"))
+            (!known(pattern, options)).then(|| format!("{head}: {words} at offset {at}; compiles here"))
         }
-        (Ok(_), Err(error)) => (!known(pattern)).then(|| format!("{head}: compiles; here: {error}")),
+        (Ok(_), Err(error)) => (!known(pattern, options)).then(|| format!("{head}: compiles; here: {error}")),
         (Ok(theirs), Ok(regex)) => {
-            if known(pattern) {
+            if known(pattern, options) {
                 return None;
             }
             let mut captures = Captures::new();
@@ -91,15 +92,10 @@ fn compare(pattern: &str, options: &str, subjects: &[&[u8]]) -> Option<String> {
                         Err(error) => Answer::Error(error.code()),
                     };
                     let mut theirs = theirs.clone();
-                    for answer in [&mut ours, &mut theirs] {
-                        if let Answer::Match(spans) = answer {
-                            while spans.last() == Some(&None) {
-                                spans.pop();
-                            }
-                        }
-                    }
+                    shorten(&mut ours);
+                    shorten(&mut theirs);
                     let errors = matches!((&ours, &theirs), (Answer::Error(_), _) | (_, Answer::Error(_)));
-                    if ours != theirs && !errors {
+                    if ours != theirs && !errors && shortcut(pattern, options, subject) != Some(ours.clone()) {
                         let subject = String::from_utf8_lossy(subject);
                         return Some(format!("{head} on {subject:?} (limit {limit}): {theirs:?}; here: {ours:?}"));
                     }
@@ -110,8 +106,25 @@ fn compare(pattern: &str, options: &str, subjects: &[&[u8]]) -> Option<String> {
     }
 }
 
+/// Groups at the end that took no part are not told of.
+fn shorten(answer: &mut Answer) {
+    if let Answer::Match(spans) = answer {
+        while spans.last() == Some(&None) {
+            spans.pop();
+        }
+    }
+}
+
+/// What PCRE2 finds where it looks for itself. It wants the character of a leading lookahead twice, and gives nothing back to optional
+/// possessive groups, to atomic ones that can be empty, nor from `\R` to `\N`: such shortcuts are no part of what a pattern means.
+fn shortcut(pattern: &str, options: &str, subject: &[u8]) -> Option<Answer> {
+    let mut answer = oracle::answer_without_shortcuts(pattern.as_bytes(), options, subject)?;
+    shorten(&mut answer);
+    Some(answer)
+}
+
 /// Where the two differ on purpose.
-fn known(pattern: &str) -> bool {
+fn known(pattern: &str, options: &str) -> bool {
     // Callouts and the rest of verbs are refused here, `(?^)` is not. `\X` is a simpler one.
     let here = ["(?C", "(?^", "\\X", "(*X)", "(*"];
     if here
@@ -120,18 +133,28 @@ fn known(pattern: &str) -> bool {
     {
         return true;
     }
+    // A byte of a character leaves the rest of it to be matched, which "has undefined results" (pcre2pattern, "Matching a single code
+    // unit").
+    if pattern.contains("\\C") && options.contains('u') {
+        return true;
+    }
     // PCRE2 goes back into groups that were called, knows more escapes, and refuses some that PCRE 8 takes literally.
     let newer = [
         "(?R", "(?0", "(?1", "(?2", "(?3", "(?4", "(?5", "(?6", "(?7", "(?8", "(?9", "(?+", "(?-", "(?&", "(?P>",
         "\\g<", "\\N{", "(*",
     ];
-    // It takes `^` in a group that is repeated no times for an anchor, wants the character of a leading lookahead twice, and
-    // gives nothing back to optional possessive groups, to atomic ones that can be empty, nor from `\\R` to `\\N`.
-    let wrong = ["){0}", "(?=a)", "}+", ")?+", ")*+", "(?>|", "\\R"];
-    if cfg!(not(feature = "pcre8")) && wrong.iter().any(|part| pattern.contains(part)) {
+    // It forgets what is beyond U+00FF of `\W` and its like when a POSIX class follows: `[\W[:alpha:]]` does not match U+212A, which
+    // `[[:alpha:]\W]` does, and PCRE 8 takes both to mean the same.
+    let in_one_class = |(at, _): (usize, &str)| {
+        let rest = &pattern[at..];
+        rest.find("[:").is_some_and(|end| !rest[..end].contains(['[', ']']))
+    };
+    let forgets = ["\\W", "\\D", "\\S"].iter().any(|class| pattern.match_indices(class).any(in_one_class));
+    if cfg!(not(feature = "pcre8")) && options.contains('u') && forgets {
         return true;
     }
-    cfg!(not(feature = "pcre8")) && newer.iter().any(|part| pattern.contains(part))
+    // It takes `^` in a group that is repeated no times for an anchor.
+    cfg!(not(feature = "pcre8")) && newer.iter().chain(&["){0}"]).any(|part| pattern.contains(part))
 }
 
 const SUPPORTED: &[&str] = &["(*ACCEPT)", "(*FAIL)", "(*COMMIT)", "(*PRUNE)", "(*SKIP)"];

@@ -9,7 +9,17 @@ use crate::Answer;
 pub const NAME: &str = "PCRE2";
 
 pub fn answer(pattern: &[u8], options: &str, subjects: &[&[u8]]) -> Result<Vec<Answer>, (String, usize)> {
-    let mut flags = 0;
+    ask(pattern, options, subjects, 0)
+}
+
+/// Without what PCRE2 finds out about a pattern to be faster: where a match can begin, which characters it has to have, which repetitions
+/// need not give anything back.
+pub fn answer_without_shortcuts(pattern: &[u8], options: &str, subject: &[u8]) -> Option<Answer> {
+    ask(pattern, options, &[subject], PCRE2_NO_START_OPTIMIZE | PCRE2_NO_AUTO_POSSESS).ok()?.pop()
+}
+
+fn ask(pattern: &[u8], options: &str, subjects: &[&[u8]], more: u32) -> Result<Vec<Answer>, (String, usize)> {
+    let mut flags = more;
     for letter in options.chars() {
         flags |= match letter {
             'i' => PCRE2_CASELESS,

@@ -435,6 +435,11 @@ fn utf() {
         ("[à-ü]+", "u", "éè".as_bytes(), "0-4"),
         ("[^a]", "u", "aж".as_bytes(), "1-3"),
         (r"\x{436}", "u", "ж".as_bytes(), "0-2"),
+        // (PCRE2 10.42 does not find the first)
+        (r"[\W[:alpha:]]", "u", "\u{212a}".as_bytes(), "0-3"),
+        (r"[^\W_[:alpha:]]", "u", "\u{212a}2".as_bytes(), "3-4"),
+        // (nor this: a shortcut wants two of them)
+        (r"a{0}(?=a+)\x61", "", b"ba", "1-2"),
         (r"\w+", "u", "aж".as_bytes(), "0-1"),
         (r"\pL+", "u", "1aж1".as_bytes(), "1-4"),
         (r"\p{Lu}", "u", "aЖ".as_bytes(), "1-3"),
