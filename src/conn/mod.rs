@@ -54,7 +54,8 @@ pub const GRACE: Duration = Duration::from_millis(200);
 const LINGER: Duration = Duration::from_secs(5);
 const DISCARD: Duration = Duration::from_secs(30);
 
-/// Serves a connection to its end. `listen` is its index among the configuration's listening addresses.
+/// Serves a connection to its end. `listen` is its index among the configuration's listening addresses. An idle connection is little more
+/// than this future: what is seldom awaited is on the heap while it is.
 pub async fn serve(worker: Rc<Worker>, stream: Stream, client: Rc<Connection>, listen: usize) {
     let settings = worker.default_settings(listen);
     let (buffers, size) = settings.large_client_header_buffers.unwrap_or((4, 8192));
@@ -73,7 +74,7 @@ pub async fn serve(worker: Rc<Worker>, stream: Stream, client: Rc<Connection>, l
     wire.send_timeout(Duration::from_millis(settings.send_timeout.unwrap_or(60_000)));
     let mut client = client;
     if worker.http.listens.get(listen).is_some_and(|listen| listen.proxy_protocol) {
-        let header = alarm::within(waiting.header_timeout, proxied(&wire)).await;
+        let header = Box::pin(alarm::within(waiting.header_timeout, proxied(&wire))).await;
         match header.flatten() {
             Some(Ok(header)) => {
                 if let Some(client) = Rc::get_mut(&mut client) {
@@ -100,8 +101,7 @@ pub async fn serve(worker: Rc<Worker>, stream: Stream, client: Rc<Connection>, l
                 wire.begin(None, false, false);
                 wire.start(wire::Reply { framing: wire::Framing::Close, keep_alive: false }, answer);
                 if wire.drained(true).await.is_ok() {
-                    wire.stream.shutdown_write();
-                    wire.stream.linger(LINGER).await;
+                    part(&wire).await;
                 }
                 return;
             }
@@ -172,8 +172,7 @@ async fn after(wire: &Wire) -> bool {
     };
     if wire.given_up.get() {
         if !wire.eof.get() {
-            wire.stream.shutdown_write();
-            wire.stream.linger(LINGER).await;
+            part(wire).await;
         }
         return false;
     }
@@ -183,17 +182,22 @@ async fn after(wire: &Wire) -> bool {
     }
     if reply.keep_alive && reply.framing != wire::Framing::Close {
         let drain = async { while let Some(Ok(_)) = wire.body_piece().await {} };
-        let drained = !wire.body_left() || alarm::within(DISCARD, drain).await.is_some();
+        let drained = !wire.body_left() || Box::pin(alarm::within(DISCARD, drain)).await.is_some();
         return drained && !wire.body_left() && !wire.gone.get();
     }
     // (a body of bad framing counts as ended, but its bytes may still come)
     let unread = wire.body_left() && (!wire.eof.get() || wire.bad_body.get());
     if unread || !wire.with_input(<[u8]>::is_empty) {
         // Closing before the client has sent all it will would make the kernel reset the connection, and the response be lost.
-        wire.stream.shutdown_write();
-        wire.stream.linger(LINGER).await;
+        part(wire).await;
     }
     false
+}
+
+/// Nothing more is written; what the client still sends is read and forgotten. (On the heap: see `serve`.)
+fn part(wire: &Wire) -> Pin<Box<impl Future<Output = ()>>> {
+    wire.stream.shutdown_write();
+    Box::pin(wire.stream.linger(LINGER))
 }
 
 async fn next_head(

@@ -4,7 +4,9 @@
 //! Nothing is written behind the handler's back, so back-pressure is an await of the handler's own.
 
 use std::cell::{Cell, RefCell};
+use std::future::Future;
 use std::io::{self, IoSlice};
+use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -397,8 +399,7 @@ impl Wire {
                 Ok(0) => return Err(ClientGone),
                 Ok(count) => self.sent.set(self.sent.get() + count as u64),
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
-                    let room = ngx::alarm::within(self.send_timeout.get(), self.stream.writable()).await;
-                    if !matches!(room, Some(Ok(()))) {
+                    if !self.room().await {
                         self.gone.set(true);
                         return Err(ClientGone);
                     }
@@ -506,12 +507,19 @@ impl Wire {
             if self.write_now()? {
                 return Ok(());
             }
-            let room = ngx::alarm::within(self.send_timeout.get(), self.stream.writable()).await;
-            if !matches!(room, Some(Ok(()))) {
+            if !self.room().await {
                 self.gone.set(true);
                 return Err(ClientGone);
             }
         }
+    }
+
+    /// Waits until the kernel takes more; false: it takes too long, or never will. (On the heap: it would be the largest part of an idle
+    /// connection.)
+    fn room(&self) -> Pin<Box<impl Future<Output = bool>>> {
+        Box::pin(async {
+            matches!(ngx::alarm::within(self.send_timeout.get(), self.stream.writable()).await, Some(Ok(())))
+        })
     }
 }
 

@@ -233,9 +233,9 @@ async fn accept(worker: Rc<Worker>, listener: Listener, listen: usize, log: Rc<P
                 trace::at(Word::Accept, from);
                 let open = Open::new(worker.counts.clone());
                 worker.open.set(worker.open.get() + 1);
-                let worker = worker.clone();
+                let (worker, client) = (worker.clone(), Rc::new(client));
                 tokio::task::spawn_local(async move {
-                    crate::conn::serve(worker.clone(), stream, Rc::new(client), listen).await;
+                    crate::conn::serve(worker.clone(), stream, client, listen).await;
                     drop(open);
                     worker.open.set(worker.open.get() - 1);
                     worker.idle.notify_waiters();
