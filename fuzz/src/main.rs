@@ -153,8 +153,26 @@ fn known(pattern: &str, options: &str) -> bool {
     if cfg!(not(feature = "pcre8")) && options.contains('u') && forgets {
         return true;
     }
+    // It repeats assertions that have a quantifier (up to once more than they must be), which PCRE 8 does not: what they capture differs.
+    if cfg!(not(feature = "pcre8")) && repeats_an_assertion(pattern) {
+        return true;
+    }
     // It takes `^` in a group that is repeated no times for an anchor.
     cfg!(not(feature = "pcre8")) && newer.iter().chain(&["){0}"]).any(|part| pattern.contains(part))
+}
+
+fn repeats_an_assertion(pattern: &str) -> bool {
+    let (mut open, mut escaped) = (Vec::new(), false);
+    for (at, byte) in pattern.bytes().enumerate() {
+        match byte {
+            _ if std::mem::take(&mut escaped) => {}
+            b'\\' => escaped = true,
+            b'(' => open.push(["(?=", "(?!", "(?<=", "(?<!"].iter().any(|kind| pattern[at..].starts_with(kind))),
+            b')' if open.pop() == Some(true) && pattern[at + 1..].starts_with(['*', '+', '?', '{']) => return true,
+            _ => {}
+        }
+    }
+    false
 }
 
 const SUPPORTED: &[&str] = &["(*ACCEPT)", "(*FAIL)", "(*COMMIT)", "(*PRUNE)", "(*SKIP)"];

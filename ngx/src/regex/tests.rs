@@ -438,6 +438,8 @@ fn utf() {
         // (PCRE2 10.42 does not find the first)
         (r"[\W[:alpha:]]", "u", "\u{212a}".as_bytes(), "0-3"),
         (r"[^\W_[:alpha:]]", "u", "\u{212a}2".as_bytes(), "3-4"),
+        // (and goes through the assertion twice here)
+        (r"(?=\pL+?(\1b|a){1,3})+", "", b"cab", "0-0 1-2"),
         // (nor this: a shortcut wants two of them)
         (r"a{0}(?=a+)\x61", "", b"ba", "1-2"),
         (r"\w+", "u", "aж".as_bytes(), "0-1"),
