@@ -1,12 +1,17 @@
 //! The base library (Lua 5.1 manual 5.1, with LuaJIT's 5.2 extensions).
-use std::io::Write;
-
 use vm::context::Meta;
 use vm::native::basic::{IPAIRS_STEP, NEXT};
+use vm::value::Kind;
 use vm::value::number::parse_number;
 use vm::value::table::TableRef;
-use vm::value::{Closure, Kind};
-use vm::{Call, Cx, Due, Native, Outcome, Reply, Row, Sequence, Table, Value, row};
+use vm::{Call, Cx, Due, Outcome, Reply, Row, Sequence, Value, row};
+
+use load::{dofile, load, loadfile};
+pub use text::text_of;
+use text::{print, tostring};
+
+mod load;
+mod text;
 
 pub static NATIVES: &[Row] = &[
     row("assert", assert, "assert(v [, message]) -> all arguments, or the error message"),
@@ -205,124 +210,6 @@ fn xpcall<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     if call.arg(1).is_function() { Ok(Outcome::Xpcall) } else { Err(call.type_error(1, "function")) }
 }
 
-/// What print and tostring do with a value that has a `__tostring`: None, if it has none.
-pub fn text_of<'gc>(call: &Call<'_, 'gc>, v: Value<'gc>) -> Result<Vec<u8>, Value<'gc>> {
-    match v.kind() {
-        Kind::Str(_) | Kind::Num(_) => Ok(call.cx.raw_tostring(v)),
-        _ => {
-            let f = call.metamethod(v, Meta::ToString);
-            if f.is_nil() { Ok(call.cx.raw_tostring(v)) } else { Err(f) }
-        }
-    }
-}
-
-fn tostring<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
-    let v = call.any(0)?;
-    if v.as_str().is_some() {
-        return call.ret(v);
-    }
-    match text_of(call, v) {
-        Ok(text) => {
-            let text = call.cx.str_vec(text);
-            call.ret(text)
-        }
-        Err(f) => {
-            call.push(f);
-            call.push(v);
-            Ok(Outcome::TailCall)
-        }
-    }
-}
-
-/// Prints its arguments one after the other. Where the environment has another `tostring`, that one makes the texts: it is kept
-/// in the last argument slot.
-struct Print {
-    next: usize,
-    count: usize,
-    custom: bool,
-    out: Vec<u8>,
-}
-
-impl Print {
-    fn go<'gc>(mut self: Box<Self>, call: &mut Call<'_, 'gc>) -> Reply<'gc> {
-        while self.next < self.count {
-            let v = call.arg(self.next);
-            if self.next > 0 {
-                self.out.push(b'\t');
-            }
-            self.next += 1;
-            let made = if self.custom { Err(call.arg(self.count)) } else { text_of(call, v) };
-            match made {
-                Ok(text) => self.out.extend_from_slice(&text),
-                Err(f) => {
-                    call.push(f);
-                    call.push(v);
-                    return Ok(Outcome::Call(self));
-                }
-            }
-        }
-        self.out.push(b'\n');
-        call.charge(self.out.len() / 16);
-        // A closed standard output is no reason to fail.
-        let mut stdout = std::io::stdout().lock();
-        let _ = stdout.write_all(&self.out);
-        Ok(Outcome::Return)
-    }
-    fn with<'gc>(mut self: Box<Self>, call: &mut Call<'_, 'gc>, tostring: Value<'gc>) -> Reply<'gc> {
-        self.custom = !tostring.as_row().is_some_and(|row| std::ptr::fn_addr_eq(row.native, self::tostring as Native));
-        if self.custom {
-            call.set_len(self.count + 1);
-            call.set_arg(self.count, tostring);
-        }
-        self.go(call)
-    }
-}
-
-impl Sequence for Print {
-    fn step<'gc>(mut self: Box<Self>, call: &mut Call<'_, 'gc>) -> Reply<'gc> {
-        let Some(text) = call.cx.to_str(call.result(0)) else {
-            return Err(call.error("'tostring' must return a string to 'print'"));
-        };
-        self.out.extend_from_slice(text.bytes());
-        call.clear();
-        self.go(call)
-    }
-}
-
-/// The environment's `__index` has been asked for `tostring`.
-struct Asked(Box<Print>);
-impl Sequence for Asked {
-    fn step<'gc>(self: Box<Self>, call: &mut Call<'_, 'gc>) -> Reply<'gc> {
-        let f = call.result(0);
-        call.clear();
-        self.0.with(call, f)
-    }
-}
-
-fn print<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
-    let print = Box::new(Print { next: 0, count: call.len(), custom: false, out: Vec::new() });
-    let mut env = call.cx.thread_env(call.thread());
-    for _ in 0..100 {
-        let f = env.field(b"tostring");
-        if !f.is_nil() {
-            return print.with(call, f);
-        }
-        let index = call.metamethod(Value::table(env), Meta::Index);
-        match index.as_table() {
-            Some(next) => env = next,
-            None if index.is_nil() => break,
-            None => {
-                let name = call.cx.key("tostring");
-                for v in [index, Value::table(env), name] {
-                    call.push(v);
-                }
-                return Ok(Outcome::Call(Box::new(Asked(print))));
-            }
-        }
-    }
-    print.with(call, Value::NIL)
-}
-
 fn rawequal<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     let (a, b) = (call.any(0)?, call.any(1)?);
     let boxed = matches!(a.kind(), Kind::Int64(_)) || matches!(b.kind(), Kind::Int64(_));
@@ -512,126 +399,4 @@ fn setfenv<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
             Ok(Outcome::Return)
         }
     }
-}
-
-/// `load` and its kin give nil and the message.
-fn loaded<'gc>(call: &mut Call<'_, 'gc>, result: Result<Closure<'gc>, Value<'gc>>) -> Reply<'gc> {
-    match result {
-        Ok(f) => call.ret(Value::closure(f)),
-        Err(message) => {
-            call.push(Value::NIL);
-            call.push(message);
-            Ok(Outcome::Return)
-        }
-    }
-}
-
-fn compile<'gc>(
-    call: &mut Call<'_, 'gc>,
-    source: &[u8],
-    name: &[u8],
-    mode: Option<&[u8]>,
-    env: Option<Table<'gc>>,
-) -> Result<Closure<'gc>, Value<'gc>> {
-    if mode.is_some_and(|m| !m.contains(&b't')) {
-        return Err(call.cx.str(b"attempt to load chunk with wrong mode"));
-    }
-    call.charge(source.len());
-    call.reserve(source.len() * 4)?;
-    let env = env.unwrap_or_else(|| call.cx.thread_env(call.thread()));
-    call.cx.load(source, name, env)
-}
-
-fn load<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
-    let env = call.arg(3).as_table();
-    let mode = call.opt_bytes(2)?;
-    if let Some(source) = call.cx.to_str(call.arg(0)) {
-        let source = gc_bytes(source);
-        let name = call.opt_bytes(1)?.unwrap_or(source);
-        let result = compile(call, source, name, mode, env);
-        return loaded(call, result);
-    }
-    call.callable(0)?;
-    call.push(call.arg(0));
-    Ok(Outcome::Call(Box::new(Reader { source: Vec::new() })))
-}
-
-fn gc_bytes<'gc>(s: vm::Str<'gc>) -> &'gc [u8] {
-    Call::as_bytes(s)
-}
-
-/// Calls the reader function of `load` until it gives nothing more.
-struct Reader {
-    source: Vec<u8>,
-}
-
-impl Sequence for Reader {
-    fn step<'gc>(mut self: Box<Self>, call: &mut Call<'_, 'gc>) -> Reply<'gc> {
-        let piece = call.result(0);
-        call.clear();
-        match piece.kind() {
-            Kind::Str(s) if !s.is_empty() => {
-                call.reserve(s.len())?;
-                self.source.extend_from_slice(s.bytes());
-                call.push(call.arg(0));
-                Ok(Outcome::Call(self))
-            }
-            Kind::Nil | Kind::Str(_) => {
-                let name = call.opt_bytes(1)?.unwrap_or(b"=(load)");
-                let mode = call.opt_bytes(2)?;
-                let env = call.arg(3).as_table();
-                let result = compile(call, &self.source, name, mode, env);
-                loaded(call, result)
-            }
-            _ => call.ret_nil_err("reader function must return a string"),
-        }
-    }
-    fn fail<'gc>(self: Box<Self>, call: &mut Call<'_, 'gc>, error: Value<'gc>) -> Reply<'gc> {
-        call.push(Value::NIL);
-        call.push(error);
-        Ok(Outcome::Return)
-    }
-    fn catches(&self) -> bool {
-        true
-    }
-}
-
-/// Reads a source file; None is standard input. Err: the message of `loadfile`.
-fn read_source(path: Option<&[u8]>) -> Result<(Vec<u8>, Vec<u8>), String> {
-    use std::io::Read;
-    use std::os::unix::ffi::OsStrExt;
-    let mut source = Vec::new();
-    match path {
-        Some(path) => {
-            let file = std::path::Path::new(std::ffi::OsStr::from_bytes(path));
-            let shown = String::from_utf8_lossy(path);
-            source = std::fs::read(file).map_err(|e| format!("cannot open {shown}: {}", crate::io_error(&e)))?;
-            Ok((source, [b"@", path].concat()))
-        }
-        None => {
-            std::io::stdin()
-                .read_to_end(&mut source)
-                .map_err(|e| format!("cannot read stdin: {}", crate::io_error(&e)))?;
-            Ok((source, b"=stdin".to_vec()))
-        }
-    }
-}
-
-fn loadfile<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
-    let path = call.opt_bytes(0)?;
-    let mode = call.opt_bytes(1)?;
-    let env = call.arg(2).as_table();
-    let result = match read_source(path) {
-        Ok((source, name)) => compile(call, &source, &name, mode, env),
-        Err(message) => Err(call.cx.str(message.as_bytes())),
-    };
-    loaded(call, result)
-}
-
-fn dofile<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
-    let path = call.opt_bytes(0)?;
-    let (source, name) = read_source(path).map_err(|m| call.cx.str(m.as_bytes()))?;
-    let f = compile(call, &source, &name, None, None)?;
-    call.push(Value::closure(f));
-    Ok(Outcome::TailCall)
 }

@@ -6,11 +6,17 @@
 //! which take the write barrier; the interpreter's own fast paths take it themselves.
 use std::cell::Cell;
 
+use gc_arena::Gc;
 use gc_arena::lock::RefLock;
-use gc_arena::{Gc, Mutation};
 
 use super::string::Str;
 use super::value::{Kind, Value};
+
+mod by_ref;
+mod growth;
+
+pub use by_ref::TableRef;
+use growth::slots_for;
 
 pub type Table<'gc> = Gc<'gc, RefLock<TableObj<'gc>>>;
 
@@ -296,27 +302,6 @@ impl<'gc> TableObj<'gc> {
         }
         self.arr.push(v);
     }
-    #[cold]
-    #[inline(never)]
-    fn grow(&mut self) {
-        let more = self.arr.capacity().max(4);
-        self.arr.reserve_exact(more);
-    }
-    /// Moves what follows the array part out of the hash part.
-    fn migrate(&mut self) {
-        loop {
-            let next = Value::num(self.arr.len() as f64 + 1.0);
-            match self.find(next) {
-                Some(at) if !self.nodes[at].val.is_nil() => {
-                    let v = self.nodes[at].val;
-                    self.nodes[at].val = Value::NIL;
-                    self.push(v);
-                }
-                _ => return,
-            }
-        }
-    }
-
     /// Assigns in the hash part; returns the slot, if the key has one now.
     pub(crate) fn set_hash(&mut self, key: Value<'gc>, v: Value<'gc>) -> Option<usize> {
         if let Some(at) = self.find(key) {
@@ -366,72 +351,6 @@ impl<'gc> TableObj<'gc> {
         self.absent.set(0);
         true
     }
-    fn free_slot(&self, hash: u32) -> usize {
-        let mask = self.nodes.len() - 1;
-        let mut i = hash as usize & mask;
-        while !self.nodes[i].key.is_nil() {
-            i = (i + 1) & mask;
-        }
-        i
-    }
-    /// Makes room for one more key: dead keys go, integers move to the array part where that is more than half used.
-    fn rehash(&mut self, extra: Value<'gc>) {
-        self.size_array(extra);
-        let live = self.nodes.iter().filter(|n| !n.val.is_nil()).count() + 1;
-        let cap = slots_for(live + live / 4);
-        let old = std::mem::replace(&mut self.nodes, vec![Node::EMPTY; cap]);
-        self.used = 0;
-        for node in old {
-            if !node.val.is_nil() {
-                let at = self.free_slot(hash_of(node.key));
-                self.nodes[at] = node;
-                self.used += 1;
-            }
-        }
-    }
-    /// The largest n (a power of two) such that more than half of 1..n is in use becomes the array's size, as in PUC Lua.
-    fn size_array(&mut self, extra: Value<'gc>) {
-        let mut bins = [0usize; 65];
-        let mut count = |i: usize| bins[(usize::BITS - i.leading_zeros()) as usize] += 1;
-        let mut any = false;
-        let keys = self.nodes.iter().filter(|n| !n.val.is_nil()).map(|n| n.key).chain([extra]);
-        for i in keys.filter_map(|k| k.as_num().and_then(array_index)) {
-            if i < MAX_ARRAY {
-                count(i);
-                any = true;
-            }
-        }
-        if !any {
-            return;
-        }
-        for (i, v) in self.arr.iter().enumerate() {
-            if !v.is_nil() {
-                count(i);
-            }
-        }
-        let (mut total, mut best) = (0, 0);
-        for (bit, n) in bins.iter().enumerate().take(28) {
-            total += n;
-            if bit > 0 && total > (1usize << bit) / 2 {
-                best = 1usize << bit;
-            }
-        }
-        if best <= self.arr.len() {
-            return;
-        }
-        self.arr.reserve_exact(best - self.arr.len());
-        self.arr.resize(best, Value::NIL);
-        for at in 0..self.nodes.len() {
-            let node = self.nodes[at];
-            if let Some(i) = node.key.as_num().and_then(array_index) {
-                if i < best && !node.val.is_nil() {
-                    self.arr[i] = node.val;
-                    self.nodes[at].val = Value::NIL;
-                }
-            }
-        }
-    }
-
     /// The border that `#t` gives.
     #[inline]
     pub fn len(&self) -> usize {
@@ -544,72 +463,6 @@ impl<'gc> TableObj<'gc> {
     /// holds none of the integers that follow.
     pub fn array_mut(&mut self) -> &mut Vec<Value<'gc>> {
         &mut self.arr
-    }
-}
-
-fn slots_for(keys: usize) -> usize {
-    let mut cap = 4;
-    while cap * 7 < keys * 8 {
-        cap *= 2;
-    }
-    cap
-}
-
-/// What natives do with tables: safe, with the write barrier, without metamethods.
-pub trait TableRef<'gc> {
-    fn get(self, key: Value<'gc>) -> Value<'gc>;
-    fn get_int(self, i: usize) -> Value<'gc>;
-    /// A field by its name.
-    fn field(self, name: &[u8]) -> Value<'gc>;
-    fn set(self, mc: &Mutation<'gc>, key: Value<'gc>, v: Value<'gc>) -> Result<(), BadKey>;
-    /// `t[i] = v`, i counting from 1.
-    fn set_int(self, mc: &Mutation<'gc>, i: usize, v: Value<'gc>);
-    /// As many items from `start` on; where they begin right behind the list, a nil among them leaves it a list.
-    fn set_ints(self, mc: &Mutation<'gc>, start: usize, values: &[Value<'gc>]);
-    fn length(self) -> usize;
-    fn metatable(self) -> Option<Table<'gc>>;
-    fn set_metatable(self, mc: &Mutation<'gc>, meta: Option<Table<'gc>>);
-    #[allow(clippy::result_unit_err)]
-    fn next(self, key: Value<'gc>) -> Result<Option<(Value<'gc>, Value<'gc>)>, ()>;
-}
-
-impl<'gc> TableRef<'gc> for Table<'gc> {
-    fn get(self, key: Value<'gc>) -> Value<'gc> {
-        self.borrow().get(key)
-    }
-    #[inline]
-    fn get_int(self, i: usize) -> Value<'gc> {
-        self.borrow().get_int(i)
-    }
-    fn field(self, name: &[u8]) -> Value<'gc> {
-        self.borrow().field(name)
-    }
-    fn set(self, mc: &Mutation<'gc>, key: Value<'gc>, v: Value<'gc>) -> Result<(), BadKey> {
-        self.borrow_mut(mc).set(key, v)
-    }
-    #[inline]
-    fn set_int(self, mc: &Mutation<'gc>, i: usize, v: Value<'gc>) {
-        let mut t = self.borrow_mut(mc);
-        let last = t.arr.len();
-        match t.arr.get_mut(i.wrapping_sub(1)) {
-            Some(item) if i < last => *item = v,
-            _ => t.set_num_edge(i as f64, v),
-        }
-    }
-    fn set_ints(self, mc: &Mutation<'gc>, start: usize, values: &[Value<'gc>]) {
-        self.borrow_mut(mc).set_list(start, values);
-    }
-    fn length(self) -> usize {
-        self.borrow().len()
-    }
-    fn metatable(self) -> Option<Table<'gc>> {
-        self.borrow().meta
-    }
-    fn set_metatable(self, mc: &Mutation<'gc>, meta: Option<Table<'gc>>) {
-        self.borrow_mut(mc).meta = meta;
-    }
-    fn next(self, key: Value<'gc>) -> Result<Option<(Value<'gc>, Value<'gc>)>, ()> {
-        self.borrow().next(key)
     }
 }
 

@@ -1,0 +1,125 @@
+//! Sources become functions: `load`, `loadstring`, `loadfile` and `dofile`.
+use vm::value::{Closure, Kind};
+use vm::{Call, Outcome, Reply, Sequence, Table, Value};
+
+/// `load` and its kin give nil and the message.
+fn loaded<'gc>(call: &mut Call<'_, 'gc>, result: Result<Closure<'gc>, Value<'gc>>) -> Reply<'gc> {
+    match result {
+        Ok(f) => call.ret(Value::closure(f)),
+        Err(message) => {
+            call.push(Value::NIL);
+            call.push(message);
+            Ok(Outcome::Return)
+        }
+    }
+}
+
+fn compile<'gc>(
+    call: &mut Call<'_, 'gc>,
+    source: &[u8],
+    name: &[u8],
+    mode: Option<&[u8]>,
+    env: Option<Table<'gc>>,
+) -> Result<Closure<'gc>, Value<'gc>> {
+    if mode.is_some_and(|m| !m.contains(&b't')) {
+        return Err(call.cx.str(b"attempt to load chunk with wrong mode"));
+    }
+    call.charge(source.len());
+    call.reserve(source.len() * 4)?;
+    let env = env.unwrap_or_else(|| call.cx.thread_env(call.thread()));
+    call.cx.load(source, name, env)
+}
+
+pub fn load<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
+    let env = call.arg(3).as_table();
+    let mode = call.opt_bytes(2)?;
+    if let Some(source) = call.cx.to_str(call.arg(0)) {
+        let source = gc_bytes(source);
+        let name = call.opt_bytes(1)?.unwrap_or(source);
+        let result = compile(call, source, name, mode, env);
+        return loaded(call, result);
+    }
+    call.callable(0)?;
+    call.push(call.arg(0));
+    Ok(Outcome::Call(Box::new(Reader { source: Vec::new() })))
+}
+
+fn gc_bytes<'gc>(s: vm::Str<'gc>) -> &'gc [u8] {
+    Call::as_bytes(s)
+}
+
+/// Calls the reader function of `load` until it gives nothing more.
+struct Reader {
+    source: Vec<u8>,
+}
+
+impl Sequence for Reader {
+    fn step<'gc>(mut self: Box<Self>, call: &mut Call<'_, 'gc>) -> Reply<'gc> {
+        let piece = call.result(0);
+        call.clear();
+        match piece.kind() {
+            Kind::Str(s) if !s.is_empty() => {
+                call.reserve(s.len())?;
+                self.source.extend_from_slice(s.bytes());
+                call.push(call.arg(0));
+                Ok(Outcome::Call(self))
+            }
+            Kind::Nil | Kind::Str(_) => {
+                let name = call.opt_bytes(1)?.unwrap_or(b"=(load)");
+                let mode = call.opt_bytes(2)?;
+                let env = call.arg(3).as_table();
+                let result = compile(call, &self.source, name, mode, env);
+                loaded(call, result)
+            }
+            _ => call.ret_nil_err("reader function must return a string"),
+        }
+    }
+    fn fail<'gc>(self: Box<Self>, call: &mut Call<'_, 'gc>, error: Value<'gc>) -> Reply<'gc> {
+        call.push(Value::NIL);
+        call.push(error);
+        Ok(Outcome::Return)
+    }
+    fn catches(&self) -> bool {
+        true
+    }
+}
+
+/// Reads a source file; None is standard input. Err: the message of `loadfile`.
+fn read_source(path: Option<&[u8]>) -> Result<(Vec<u8>, Vec<u8>), String> {
+    use std::io::Read;
+    use std::os::unix::ffi::OsStrExt;
+    let mut source = Vec::new();
+    match path {
+        Some(path) => {
+            let file = std::path::Path::new(std::ffi::OsStr::from_bytes(path));
+            let shown = String::from_utf8_lossy(path);
+            source = std::fs::read(file).map_err(|e| format!("cannot open {shown}: {}", crate::io_error(&e)))?;
+            Ok((source, [b"@", path].concat()))
+        }
+        None => {
+            std::io::stdin()
+                .read_to_end(&mut source)
+                .map_err(|e| format!("cannot read stdin: {}", crate::io_error(&e)))?;
+            Ok((source, b"=stdin".to_vec()))
+        }
+    }
+}
+
+pub fn loadfile<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
+    let path = call.opt_bytes(0)?;
+    let mode = call.opt_bytes(1)?;
+    let env = call.arg(2).as_table();
+    let result = match read_source(path) {
+        Ok((source, name)) => compile(call, &source, &name, mode, env),
+        Err(message) => Err(call.cx.str(message.as_bytes())),
+    };
+    loaded(call, result)
+}
+
+pub fn dofile<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
+    let path = call.opt_bytes(0)?;
+    let (source, name) = read_source(path).map_err(|m| call.cx.str(m.as_bytes()))?;
+    let f = compile(call, &source, &name, None, None)?;
+    call.push(Value::closure(f));
+    Ok(Outcome::TailCall)
+}
