@@ -14,8 +14,11 @@
 
 use super::MatchError;
 use super::ast::Verb;
-use super::program::{INFINITE, Inst, Next, Single, UNSET};
+use super::program::{INFINITE, Inst, UNSET};
 use super::scan::Text;
+
+mod inside;
+mod repeats;
 
 /// Memory of a search, reused from one to the next.
 #[derive(Debug, Default)]
@@ -457,81 +460,6 @@ impl<'m> Machine<'m> {
         Outcome::Match
     }
 
-    /// A run of characters, counted.
-    #[inline]
-    fn repeat(&mut self, what: Single, at: usize, min: u32, max: u32) -> Result<(Option<usize>, usize), MatchError> {
-        let (low, end) = self.text.run(what, at, min, max);
-        self.count((end - at) as u64 >> SCAN)?;
-        Ok((low, end))
-    }
-
-    /// Where a greedy repetition that reaches from `low` to `end` can go on: as far to the right as possible, where
-    /// what must follow stands. Leaves a frame for the places further left.
-    fn give_back(
-        &mut self,
-        pc: u32,
-        what: Single,
-        next: Next,
-        low: usize,
-        end: usize,
-    ) -> Result<Option<usize>, MatchError> {
-        let Some(at) = self.text.last_follower(what, next, low, end) else {
-            self.count(1 + ((end - low) as u64 >> SCAN))?;
-            return Ok(None);
-        };
-        self.count(1 + ((end - at) as u64 >> SCAN))?;
-        if at > low {
-            self.push(Frame::Greedy { pc, low, at })?;
-        }
-        Ok(Some(at))
-    }
-
-    /// Where a lazy repetition that has come to `at`, and can take `left` characters more, can go on: as soon as
-    /// possible, where what must follow stands. Leaves a frame for the places further right.
-    fn take_more(
-        &mut self,
-        pc: u32,
-        what: Single,
-        next: Next,
-        mut at: usize,
-        mut left: u32,
-    ) -> Result<Option<usize>, MatchError> {
-        let start = at;
-        if let (Next::Byte(byte), INFINITE) = (next, left) {
-            // One search finds either what must follow or what the repetition stops at.
-            let rest = &self.text.subject[at..];
-            let found = match what {
-                Single::AnyByte | Single::WideAny => memchr::memchr(byte, rest),
-                Single::NotNewline | Single::WideNotNewline => memchr::memchr2(byte, b'\n', rest),
-                Single::Not([a, b, c]) if a == b => memchr::memchr3(byte, a, c, rest),
-                _ => Some(0),
-            };
-            match found {
-                Some(found) => at += found,
-                None => {
-                    self.count(1 + (rest.len() as u64 >> SCAN))?;
-                    return Ok(None);
-                }
-            }
-        }
-        while !self.text.may_follow(next, at) {
-            let after = if left == 0 { None } else { self.text.one(what, at) };
-            let Some(after) = after else {
-                self.count(1 + ((at - start) as u64 >> SCAN))?;
-                return Ok(None);
-            };
-            at = after;
-            if left != INFINITE {
-                left -= 1;
-            }
-        }
-        self.count(1 + ((at - start) as u64 >> SCAN))?;
-        if left > 0 {
-            self.push(Frame::Lazy { pc, at, left })?;
-        }
-        Ok(Some(at))
-    }
-
     fn backref(&self, groups: &[u32], caseless: bool, unset_matches: bool, at: usize) -> Option<usize> {
         let slots = &self.scratch.slots;
         let spans = groups.iter().map(|&group| (slots[2 * group as usize], slots[2 * group as usize + 1]));
@@ -539,89 +467,6 @@ impl<'m> Machine<'m> {
             Some(span) => self.text.again(span, caseless, at),
             None => unset_matches.then_some(at),
         }
-    }
-
-    fn begin(&mut self, kind: Barrier, past: u32, at: usize) -> Result<(), MatchError> {
-        let outer = self.barrier;
-        self.barrier = self.scratch.stack.len() as u32;
-        self.push(Frame::Barrier { kind, past, at, outer })
-    }
-
-    /// Ends the innermost barrier: forgets the ways back inside it, keeps what restores slots. Where it began.
-    fn end(&mut self) -> Option<usize> {
-        let height = self.barrier as usize;
-        let Some(Frame::Barrier { at, outer, .. }) = self.scratch.stack.get(height).copied() else { return None };
-        self.barrier = outer;
-        let mut kept = height;
-        for from in height..self.scratch.stack.len() {
-            if let Frame::Undo { .. } = self.scratch.stack[from] {
-                self.scratch.stack[kept] = self.scratch.stack[from];
-                kept += 1;
-            }
-        }
-        self.scratch.stack.truncate(kept);
-        Some(at)
-    }
-
-    /// Pops frames down to `height`, restoring slots.
-    fn unwind(&mut self, height: usize) {
-        while self.scratch.stack.len() > height {
-            match self.scratch.stack.pop() {
-                Some(Frame::Undo { slot, old }) => self.scratch.slots[slot as usize] = old,
-                Some(Frame::Barrier { outer, .. }) => self.barrier = outer,
-                Some(Frame::Call) => self.drop_call(),
-                _ => {}
-            }
-        }
-    }
-
-    /// The stack index of the innermost open negative assertion.
-    fn negative_assertion(&self) -> Option<usize> {
-        let mut at = self.barrier;
-        while let Some(Frame::Barrier { kind, outer, .. }) = self.scratch.stack.get(at as usize) {
-            if *kind == Barrier::Negative {
-                return Some(at as usize);
-            }
-            at = *outer;
-        }
-        None
-    }
-
-    fn call(&mut self, back: u32, group: u32, at: usize) -> Result<(), MatchError> {
-        self.count(1)?;
-        let again = self.scratch.calls.iter().rev().take_while(|call| call.at == at).any(|call| call.group == group);
-        if again {
-            return Err(MatchError::RecursionLoop);
-        }
-        let height = self.scratch.stack.len();
-        let slots = self.text.program.slots;
-        if self.scratch.calls.len() >= MAX_CALLS || self.scratch.saved.len() + slots > MAX_SAVED {
-            return Err(MatchError::StackExceeded);
-        }
-        self.push(Frame::Call)?;
-        self.scratch.calls.push(CallFrame { back, group, at, height });
-        let Scratch { slots, saved, .. } = &mut *self.scratch;
-        saved.extend_from_slice(slots);
-        Ok(())
-    }
-
-    /// Returns from a call: the address to go on at. What the group did cannot be gone back into, and its slots are as
-    /// before.
-    fn give_result(&mut self) -> Option<u32> {
-        let call = self.scratch.calls.pop()?;
-        self.scratch.stack.truncate(call.height);
-        let from = self.scratch.saved.len() - self.text.program.slots;
-        let Scratch { slots, saved, .. } = &mut *self.scratch;
-        slots.copy_from_slice(&saved[from..]);
-        saved.truncate(from);
-        Some(call.back)
-    }
-
-    /// Undoes a call that was not returned from.
-    fn drop_call(&mut self) {
-        self.scratch.calls.pop();
-        let kept = self.scratch.saved.len().saturating_sub(self.text.program.slots);
-        self.scratch.saved.truncate(kept);
     }
 }
 
@@ -632,11 +477,7 @@ fn starts_with(text: &[u8], literal: &[u8]) -> bool {
 }
 
 const NONE: u32 = u32::MAX;
-/// A scan of this many bytes (as a power of two) costs a step.
-const SCAN: u32 = 8;
 /// Frames on the stack, at most: 24 bytes each.
 const MAX_STACK: usize = 4 << 20;
 /// Frames whose memory is kept from one search to the next.
 const KEPT_STACK: usize = 1 << 14;
-const MAX_CALLS: usize = 100_000;
-const MAX_SAVED: usize = 4 << 20;

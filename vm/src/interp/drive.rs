@@ -1,19 +1,14 @@
-//! Calls, results, coroutine switches and errors, as one loop over what is to be done next.
+//! Calls and results (with coroutine switches and errors in their own files), as one loop over what is to be done next.
 //!
 //! Nothing here recurses: a native that calls a function whose native calls a function ... is a chain of `Act`s. The interpreter
 //! loop handles the common cases of calls and returns itself and comes here for the rest.
 
-use std::cell::RefMut;
-
 use super::Exec;
 use super::hook::NOTHING;
 use crate::native::{Call, Outcome, Reply, Row};
-use crate::thread::{Frame, FrameKind, MAX_FRAMES, MAX_STACK, SPARE, Status, Thread, ThreadObj, nret};
+use crate::thread::{Frame, FrameKind, MAX_FRAMES, MAX_STACK, SPARE, Status, nret};
 use crate::value::{Closure, Kind, Value};
 use crate::vm::Step;
-
-/// So often one light thread may catch "not enough memory".
-const MAX_MEMORY_ERRORS: u32 = 16;
 
 /// So many results a native can push without a look at the stack's size.
 pub(super) const NATIVE_ROOM: usize = 8;
@@ -179,7 +174,7 @@ impl<'gc> Exec<'_, 'gc> {
     }
 
     #[cold]
-    fn check_overflow(&mut self, need: usize) -> Result<(), Value<'gc>> {
+    pub(super) fn check_overflow(&mut self, need: usize) -> Result<(), Value<'gc>> {
         let handling = self.st.frames.iter().rev().take(SPARE).any(|f| f.kind == FrameKind::Handler);
         let (stack, frames) =
             if handling { (MAX_STACK + SPARE * 50, MAX_FRAMES + SPARE) } else { (MAX_STACK, MAX_FRAMES) };
@@ -280,141 +275,9 @@ impl<'gc> Exec<'_, 'gc> {
         }
     }
 
-    /// Switches to a coroutine with the values at `src`; the top frame, of kind Resume or Wrap, waits for it.
-    fn resume(&mut self, co: Option<Thread<'gc>>, src: usize, n: usize) -> Act<'gc> {
-        let mc = self.cx.mc;
-        let Some(co) = co else { return self.refuse_resume("cannot resume non-coroutine") };
-        let mut next = co.borrow_mut(mc);
-        if next.status != Status::Suspended {
-            let words = match next.status {
-                Status::Done | Status::Failed => "cannot resume dead coroutine",
-                // A host with phases words it as OpenResty does.
-                Status::Normal if self.lent.phase != 0 => "cannot resume normal coroutine",
-                _ => "cannot resume running coroutine",
-            };
-            drop(next);
-            return self.refuse_resume(words);
-        }
-        self.fuel -= 4;
-        next.resumer = Some(self.cur);
-        let waiting = next.state.frames.pop();
-        // They are the results of the native call (of yield, most likely) whose frame this was.
-        let at = waiting.as_ref().map_or(1, |frame| frame.base as usize + frame.pc as usize);
-        self.switch(self.cur.borrow_mut(mc), Status::Normal, (co, next), src, n, at);
-        match waiting {
-            None => Act::Call { func: 0, nargs: n, nret: nret::THREAD },
-            Some(frame) => self.over(frame.func as usize, frame.nret, at, n),
-        }
-    }
-
-    #[cold]
-    fn refuse_resume(&mut self, words: &str) -> Act<'gc> {
-        let text = self.cx.str(words.as_bytes());
-        self.resume_failed(text, false)
-    }
-
-    /// Goes on in `next`, with the `n` values at `src` of this coroutine's stack in its own at `at`; this one gets a status.
-    #[inline(always)]
-    fn switch(
-        &mut self,
-        mut last: RefMut<'gc, ThreadObj<'gc>>,
-        status: Status,
-        (to, mut next): (Thread<'gc>, RefMut<'gc, ThreadObj<'gc>>),
-        src: usize,
-        n: usize,
-        at: usize,
-    ) {
-        next.status = Status::Running;
-        next.state.ensure(at + n);
-        next.state.stack[at..at + n].copy_from_slice(&self.st.stack[src..src + n]);
-        last.status = status;
-        self.st.change_over(&mut last.state, &mut next.state);
-        self.cur = to;
-    }
-
-    /// The values become the results of the native call whose frame this was.
-    fn hand_over(&mut self, frame: Frame<'gc>, values: &[Value<'gc>]) -> Act<'gc> {
-        let src = frame.base as usize + frame.pc as usize;
-        self.st.ensure(src + values.len());
-        self.st.stack[src..src + values.len()].copy_from_slice(values);
-        self.over(frame.func as usize, frame.nret, src, values.len())
-    }
-
-    /// A resume that did not succeed, in the resumer: false and the error, or for a wrap function the error itself (`plain`:
-    /// as it is).
-    fn resume_failed(&mut self, error: Value<'gc>, plain: bool) -> Act<'gc> {
-        let Some(frame) = self.st.frames.pop() else { return Act::Throw(error) };
-        if frame.kind == FrameKind::Wrap {
-            // As LuaJIT: a message gets the position of the wrap function's caller.
-            let error = match error.as_str() {
-                Some(s) if !plain => {
-                    let mut text = self.st.position(0);
-                    // (up to a zero: it is a C string there)
-                    text.extend(s.bytes().iter().take_while(|c| **c != 0));
-                    self.cx.str_vec(text)
-                }
-                _ => error,
-            };
-            self.push_native(
-                FrameKind::Native,
-                frame.base as usize,
-                frame.pc as usize,
-                frame.func as usize,
-                frame.nret,
-            );
-            return Act::Throw(error);
-        }
-        self.hand_over(frame, &[Value::FALSE, error])
-    }
-
-    fn co_yield(&mut self, base: usize, nargs: usize, dst: usize, nret: i16) -> Act<'gc> {
-        let mc = self.cx.mc;
-        if self.in_hook && self.hook_above(0) {
-            let error = self.error(b"attempt to yield across C-call boundary");
-            self.push_native(FrameKind::Native, base, nargs, dst, nret);
-            return Act::Throw(error);
-        }
-        self.push_native(FrameKind::Native, base, nargs, dst, nret);
-        let mut last = self.cur.borrow_mut(mc);
-        let Some(resumer) = last.resumer.take() else {
-            drop(last);
-            // A light thread yields to the others.
-            return self.leave(Step::Yield(crate::native::Until::NextTurn));
-        };
-        self.give_back(last, resumer, Status::Suspended, base, nargs)
-    }
-
-    /// The `n` values at `src` go to the resumer, for which this coroutine (`last`) is over for now or for good.
-    fn give_back(
-        &mut self,
-        last: RefMut<'gc, ThreadObj<'gc>>,
-        resumer: Thread<'gc>,
-        status: Status,
-        src: usize,
-        n: usize,
-    ) -> Act<'gc> {
-        let mut next = resumer.borrow_mut(self.cx.mc);
-        let Some(frame) = next.state.frames.pop() else { return self.leave(Step::Gone) };
-        let at = frame.base as usize + frame.pc as usize;
-        let lead = usize::from(frame.kind == FrameKind::Resume);
-        self.switch(last, status, (resumer, next), src, n, at + lead);
-        if lead == 1 {
-            self.st.stack[at] = Value::TRUE;
-        }
-        self.over(frame.func as usize, frame.nret, at, lead + n)
-    }
-
-    fn back_to(&mut self, resumer: Thread<'gc>) {
-        let mut parent = resumer.borrow_mut(self.cx.mc);
-        parent.status = Status::Running;
-        self.st = std::mem::take(&mut parent.state);
-        drop(parent);
-        self.cur = resumer;
-    }
-
     /// A call is over. Where Lua registers want the results they go there at once; the rest is for `results`.
     #[inline(always)]
-    fn over(&mut self, dst: usize, nret: i16, src: usize, n: usize) -> Act<'gc> {
+    pub(super) fn over(&mut self, dst: usize, nret: i16, src: usize, n: usize) -> Act<'gc> {
         if nret < nret::MULTI {
             return Act::Results { dst, nret, src, n };
         }
@@ -432,7 +295,7 @@ impl<'gc> Exec<'_, 'gc> {
         Act::Go(Flow::Reload)
     }
 
-    fn results(&mut self, dst: usize, nret: i16, src: usize, n: usize) -> Act<'gc> {
+    pub(super) fn results(&mut self, dst: usize, nret: i16, src: usize, n: usize) -> Act<'gc> {
         match nret {
             nret::FINISH => {
                 let v = if n > 0 { self.st.stack[src] } else { Value::NIL };
@@ -445,7 +308,7 @@ impl<'gc> Exec<'_, 'gc> {
     }
 
     /// Results for the native whose frame is on top.
-    fn native_results(&mut self, src: usize, n: usize) -> Act<'gc> {
+    pub(super) fn native_results(&mut self, src: usize, n: usize) -> Act<'gc> {
         let Some(frame) = self.st.frames.pop() else { return self.leave(Step::Gone) };
         let (base, nargs) = (frame.base as usize, frame.pc as usize);
         let (dst, nret) = (frame.func as usize, frame.nret);
@@ -482,7 +345,7 @@ impl<'gc> Exec<'_, 'gc> {
         }
     }
 
-    fn thread_done(&mut self, src: usize, n: usize) -> Act<'gc> {
+    pub(super) fn thread_done(&mut self, src: usize, n: usize) -> Act<'gc> {
         let mc = self.cx.mc;
         let mut last = self.cur.borrow_mut(mc);
         match last.resumer.take() {
@@ -501,149 +364,5 @@ impl<'gc> Exec<'_, 'gc> {
                 act
             }
         }
-    }
-
-    /// An error looks for a handler: in this coroutine, then in the one that resumed it.
-    fn throw(&mut self, error: Value<'gc>) -> Act<'gc> {
-        if error.identical(self.cx.root.no_memory) && self.memory_is_gone() {
-            return self.abort(error);
-        }
-        let catches = |f: &Frame<'gc>| matches!(f.kind, FrameKind::Pcall | FrameKind::Xpcall | FrameKind::Handler);
-        let handler = self.st.frames.iter().rposition(catches);
-        let sequence = self.catching_sequence(handler);
-        if let Some((frame, which)) = sequence {
-            return self.fail_sequence(frame, which, error);
-        }
-        match handler {
-            // (a Handler frame's `pc` names the xpcall that the handler belongs to)
-            Some(at) => match self.st.frames[at].kind {
-                FrameKind::Xpcall => self.handle(at, error),
-                FrameKind::Handler => self.handle(self.st.frames[at].pc as usize, error),
-                _ => self.unwind(at, error),
-            },
-            None => {
-                let mc = self.cx.mc;
-                let resumer = self.cur.borrow_mut(mc).resumer.take();
-                match resumer {
-                    None => self.fail_base(error),
-                    Some(resumer) => {
-                        self.leave_hook(0);
-                        let mut child = self.cur.borrow_mut(mc);
-                        child.state = std::mem::take(&mut self.st);
-                        child.status = Status::Failed;
-                        drop(child);
-                        let failed = std::mem::replace(&mut self.cur, resumer);
-                        self.back_to(resumer);
-                        if self.st.frames.last().is_some_and(|f| f.kind == FrameKind::Wrap) {
-                            self.cur.borrow_mut(mc).rare_mut().failed = Some(failed);
-                        }
-                        self.resume_failed(error, self.cx.root.shared.plain_wrap.get() & self.lent.phase != 0)
-                    }
-                }
-            }
-        }
-    }
-
-    /// Calls the handler of the xpcall at `at`, above the frames that failed, so that it sees them. An error while a handler runs is
-    /// one in error handling, even in an xpcall of the handler's own; unless something was caught meanwhile: as in LuaJIT, where
-    /// catching forgets that a handler runs.
-    fn handle(&mut self, at: usize, error: Value<'gc>) -> Act<'gc> {
-        if std::mem::replace(&mut self.cur.borrow_mut(self.cx.mc).handling, true) {
-            let text = self.cx.str(b"error in error handling");
-            return self.unwind(at, text);
-        }
-        let func = self.st.end();
-        self.st.ensure(func + 2);
-        self.st.stack[func] = self.st.stack[self.st.frames[at].base as usize];
-        self.st.stack[func + 1] = error;
-        self.push_native(FrameKind::Handler, func, at, func, nret::NATIVE);
-        Act::Call { func, nargs: 1, nret: nret::NATIVE }
-    }
-
-    /// "not enough memory" can be caught, but not again and again: counts, unless much was freed since the last time.
-    fn memory_is_gone(&mut self) -> bool {
-        let (used, limit) = (self.cx.memory_used(), self.cx.root.shared.memory_limit.get());
-        let mut base = self.base.borrow_mut(self.cx.mc);
-        let (before, times) = base.rare_mut().memory_errors;
-        let times = if used < before.saturating_sub(limit / 8) { 1 } else { times + 1 };
-        base.rare_mut().memory_errors = (used, times);
-        times > MAX_MEMORY_ERRORS
-    }
-
-    /// Ends the light thread with an error that nobody can catch.
-    fn abort(&mut self, error: Value<'gc>) -> Act<'gc> {
-        let mc = self.cx.mc;
-        while let Some(resumer) = { self.cur.borrow_mut(mc).resumer.take() } {
-            let mut child = self.cur.borrow_mut(mc);
-            child.state = std::mem::take(&mut self.st);
-            child.status = Status::Failed;
-            drop(child);
-            self.back_to(resumer);
-        }
-        self.fail_base(error)
-    }
-
-    /// The light thread itself has failed: the frames stay for a traceback; the error goes to the start of the stack.
-    fn fail_base(&mut self, error: Value<'gc>) -> Act<'gc> {
-        if self.st.stack.is_empty() {
-            self.st.stack.push(error);
-        }
-        self.st.stack[0] = error;
-        let mut t = self.cur.borrow_mut(self.cx.mc);
-        t.status = Status::Failed;
-        t.results = 1;
-        self.leave(Step::Error)
-    }
-
-    /// Cuts back to a pcall or xpcall frame, which returns false and the value.
-    fn unwind(&mut self, at: usize, value: Value<'gc>) -> Act<'gc> {
-        let frame = self.st.frames[at];
-        self.cut(at);
-        let mut thread = self.cur.borrow_mut(self.cx.mc);
-        thread.handling = false;
-        if thread.rare().is_some_and(|rare| rare.failed.is_some()) {
-            thread.rare_mut().failed = None;
-        }
-        drop(thread);
-        let src = frame.base as usize + frame.pc as usize;
-        self.st.ensure(src + 2);
-        self.st.stack[src] = Value::FALSE;
-        self.st.stack[src + 1] = value;
-        self.over(frame.func as usize, frame.nret, src, 2)
-    }
-
-    /// Removes frames from `at` on, and their sequences.
-    fn cut(&mut self, at: usize) {
-        self.leave_hook(at);
-        let sequences = self.st.frames[at..].iter().filter(|f| f.kind == FrameKind::Sequence).count();
-        let keep = self.st.sequences.len().saturating_sub(sequences);
-        self.st.sequences.truncate(keep);
-        self.st.frames.truncate(at);
-    }
-
-    /// The topmost sequence above `handler` that wants to see errors: (frame, index among the sequences).
-    fn catching_sequence(&self, handler: Option<usize>) -> Option<(usize, usize)> {
-        let from = handler.map_or(0, |h| h + 1);
-        let mut which = self.st.sequences.len();
-        for at in (from..self.st.frames.len()).rev() {
-            if self.st.frames[at].kind == FrameKind::Sequence {
-                which -= 1;
-                if self.st.sequences[which].catches() {
-                    return Some((at, which));
-                }
-            }
-        }
-        None
-    }
-
-    fn fail_sequence(&mut self, at: usize, which: usize, error: Value<'gc>) -> Act<'gc> {
-        let frame = self.st.frames[at];
-        self.leave_hook(at);
-        let sequence = self.st.sequences.swap_remove(which);
-        self.st.sequences.truncate(which);
-        self.st.frames.truncate(at);
-        let (base, nargs) = (frame.base as usize, frame.pc as usize);
-        let (reply, nargs, nres) = self.with_call(base, nargs, 0, |call| sequence.fail(call, error));
-        self.replied(base, nargs, nres, frame.func as usize, frame.nret, reply)
     }
 }

@@ -1,11 +1,13 @@
 //! The interpreter: `exec` is the loop, `drive` everything about calls, `meta` what operators do beyond numbers and plain
-//! tables, `error` the words of runtime errors.
+//! tables, `error` the words of runtime errors; what `drive` does at a switch and after an error is in `coroutines` and `unwind`.
+mod coroutines;
 mod drive;
 mod error;
 mod exec;
 pub(crate) mod finalize;
 pub(crate) mod hook;
 mod meta;
+mod unwind;
 
 use crate::context::Cx;
 use crate::thread::{FrameKind, State, Status, Thread, ThreadId};
