@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::support::load::Client;
 use crate::support::status::Status;
-use crate::support::{PATIENCE, Prefix, Server};
+use crate::support::{PATIENCE, Prefix, Server, until};
 
 fn start(http: &str) -> Server {
     let http = format!("access_log off; {http}");
@@ -308,7 +308,13 @@ fn a_worker_that_quits_sends_what_is_left_of_a_small_response() {
             scratch.0.display()
         );
         let server = Server::with_main("worker_processes 1;", &http, &[]);
-        (server, UnixStream::connect(scratch.0.join("socket")).unwrap())
+        // (what is known so far is that the server listens at its port)
+        let (socket, mut stream) = (scratch.0.join("socket"), None);
+        until("the socket is there", || {
+            stream = UnixStream::connect(&socket).ok();
+            stream.is_some()
+        });
+        (server, stream.unwrap())
     };
     // Asks for the nth time, and does not read.
     let ask = |server: &Server, mut stream: &UnixStream, nth: usize| {
