@@ -30,9 +30,9 @@ fn open(cx: Cx<'_>) {
 }
 
 fuzz_target!(|source: &[u8]| {
-    let Ok(proto) = vm::compile::compile(source, b"=fuzz") else { return };
-    if let Err(what) = vm::code::verify::verify(&proto) {
-        panic!("{what}\n{}", vm::code::disasm::disasm(&proto));
+    let Ok(chunk) = vm::compile::compile(source, b"=fuzz") else { return };
+    if let Err(what) = vm::code::verify::verify(&chunk.main) {
+        panic!("{what}\n{}", vm::code::disasm::disasm(&chunk));
     }
     let vm = Vm::new();
     vm.enter(open);

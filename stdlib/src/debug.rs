@@ -176,11 +176,12 @@ fn describe<'gc>(call: &mut Call<'_, 'gc>, frame: &FrameInfo<'gc>, what: &[u8]) 
             let lines = cx.table(0, 8);
             // (the return that ends every function is not active where another one stands before it)
             let all = &c.proto.info.lines;
-            let returns = c.proto.info.code.iter().rev().take(2).all(|op| op.get().name().starts_with("Return"));
+            let code = c.proto.code();
+            let returns = code.iter().rev().take(2).all(|op| op.get().name().starts_with("Return"));
             let active = if returns { all.len().saturating_sub(1) } else { all.len() };
-            for (line, op) in all[..active].iter().zip(&c.proto.info.code) {
+            for (line, op) in all.iter().zip(&code[..active]) {
                 if !matches!(op.get(), vm::code::Op::NewCell { .. }) {
-                    lines.set_int(cx.mc, *line as usize, Value::TRUE);
+                    lines.set_int(cx.mc, line as usize, Value::TRUE);
                 }
             }
             cx.set_field(t, "activelines", Value::table(lines));
@@ -283,7 +284,7 @@ fn getupvalue<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     call.callable(0)?;
     let Some(c) = call.arg(0).as_closure() else { return Ok(Outcome::Return) };
     let Some(at) = usize::try_from(n - 1).ok().filter(|i| *i < c.upvalues.len()) else { return Ok(Outcome::Return) };
-    let name = c.proto.info.captures.get(at).map_or(b"".as_slice(), |u| &u.name);
+    let name = c.proto.info.captures.get(at).map_or(b"".as_slice(), |u| &u.name[..]);
     let name = call.cx.str(name);
     call.push(name);
     call.push(c.upvalue(at).unwrap_or(Value::NIL));
@@ -297,7 +298,7 @@ fn setupvalue<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     let Some(c) = call.arg(0).as_closure() else { return Ok(Outcome::Return) };
     let Some(at) = usize::try_from(n - 1).ok().filter(|i| *i < c.upvalues.len()) else { return Ok(Outcome::Return) };
     ClosureObj::set_upvalue(c, call.cx.mc, at, call.arg(2));
-    let name = c.proto.info.captures.get(at).map_or(b"".as_slice(), |u| &u.name);
+    let name = c.proto.info.captures.get(at).map_or(b"".as_slice(), |u| &u.name[..]);
     let name = call.cx.str(name);
     call.ret(name)
 }

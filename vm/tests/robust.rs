@@ -10,10 +10,10 @@ use dice::{Dice, rounds};
 
 /// Must not panic; what compiles must verify.
 fn check(source: &[u8]) {
-    if let Ok(proto) = vm::compile::compile(source, b"=fuzz")
-        && let Err(what) = vm::code::verify::verify(&proto)
+    if let Ok(chunk) = vm::compile::compile(source, b"=fuzz")
+        && let Err(what) = vm::code::verify::verify(&chunk.main)
     {
-        panic!("{what}\n{}\n{}", source.escape_ascii(), vm::code::disasm::disasm(&proto));
+        panic!("{what}\n{}\n{}", source.escape_ascii(), vm::code::disasm::disasm(&chunk));
     }
 }
 

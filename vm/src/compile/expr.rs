@@ -1,7 +1,7 @@
 //! Expressions into registers.
 use super::SyntaxError;
-use super::function::{Constant, FunctionCode};
-use crate::code::{MULTI, Op};
+use super::function::FunctionCode;
+use crate::code::{Const, MULTI, Op};
 use crate::lex::names::Symbol;
 use crate::parse::ast::{BinaryOp, Expr, ExprId, Item, Operand, Step, Suffix, UnaryOp};
 
@@ -49,9 +49,9 @@ impl FunctionCode<'_> {
                 self.emit(Op::LoadBool { a, v: matches!(truth, Expr::True) }, line);
                 Ok(a)
             }
-            &Expr::Number(n) => self.constant(Constant::Number(n.to_bits()), dst, line),
-            &Expr::Int64 { bits, unsigned } => self.constant(Constant::Int64(bits, unsigned), dst, line),
-            &Expr::String(symbol) => self.constant(Constant::String(symbol), dst, line),
+            &Expr::Number(n) => self.constant(Const::Num(n.to_bits()), dst, line),
+            &Expr::Int64 { bits, unsigned } => self.constant(Const::Int64 { bits, unsigned }, dst, line),
+            &Expr::String(symbol) => self.constant(Const::Str(symbol), dst, line),
             Expr::Vararg => {
                 let a = self.target(dst)?;
                 self.emit(Op::Vararg { a, n: 1 }, line);
@@ -123,7 +123,7 @@ impl FunctionCode<'_> {
         }
     }
 
-    fn constant(&mut self, constant: Constant, dst: Option<u8>, line: u32) -> Result<u8, SyntaxError> {
+    fn constant(&mut self, constant: Const, dst: Option<u8>, line: u32) -> Result<u8, SyntaxError> {
         let a = self.target(dst)?;
         let k = self.wide_constant(constant);
         self.emit(Op::LoadK { a, k }, line);
@@ -205,7 +205,7 @@ impl FunctionCode<'_> {
         }
         if let Expr::Number(n) = *self.chunk.expr(step.right)
             && step.op != BinaryOp::Pow
-            && let Some(k) = self.narrow_constant(Constant::Number(n.to_bits()))
+            && let Some(k) = self.narrow_constant(Const::Num(n.to_bits()))
         {
             let b = self.load(left, line)?;
             self.free = before;
@@ -239,9 +239,9 @@ impl FunctionCode<'_> {
     }
 
     pub(super) fn field_key(&mut self, name: Symbol, line: u32) -> Result<Key, SyntaxError> {
-        match self.narrow_constant(Constant::String(name)) {
+        match self.narrow_constant(Const::Str(name)) {
             Some(k) => Ok(Key::Field(k)),
-            None => Ok(Key::Value(Value::Register(self.constant(Constant::String(name), None, line)?))),
+            None => Ok(Key::Value(Value::Register(self.constant(Const::Str(name), None, line)?))),
         }
     }
 

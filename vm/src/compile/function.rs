@@ -1,10 +1,11 @@
 //! One function while its code is made: instructions, constants, registers, locals and labels.
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::ops::{Deref, DerefMut};
 use std::rc::Rc;
 
 use super::SyntaxError;
-use crate::code::{Cap, Capture, Const, Local, Op, Proto};
+use crate::code::{Cap, Capture, Const, Info, Lines, Local, Op, Proto, VarName};
 use crate::lex::names::Symbol;
 use crate::parse::ast::{Chunk, Function, FunctionId, LabelId, Source, VarId};
 
@@ -24,22 +25,13 @@ pub(super) struct Home {
     pub captures: Box<[Capture]>,
 }
 
-#[derive(PartialEq, Eq, Hash, Clone, Copy)]
-pub(super) enum Constant {
-    Nil,
-    Bool(bool),
-    Number(u64),
-    String(Symbol),
-    Int64(u64, bool),
-}
-
 /// Constants in two pools: names and operands of 16-bit fields first, what is merely loaded after them, so that a huge
 /// data table does not push a function's names out of reach.
 #[derive(Default)]
 struct Constants {
-    narrow: Vec<Constant>,
-    wide: Vec<Constant>,
-    numbers: HashMap<Constant, u32, ahash::RandomState>,
+    narrow: Vec<Const>,
+    wide: Vec<Const>,
+    numbers: HashMap<Const, u32, ahash::RandomState>,
 }
 
 /// A function while its code is made. The tree it is made from may come in pieces: `parts` goes from one to the next.
@@ -52,10 +44,10 @@ pub(super) struct FunctionCode<'c> {
 /// What there is of the function so far.
 pub(super) struct Parts {
     pub home: Home,
-    code: Vec<Op>,
-    lines: Vec<u32>,
+    code: Vec<Cell<Op>>,
+    lines: Lines,
     constants: Constants,
-    protos: Vec<Rc<Proto>>,
+    protos: Vec<Proto>,
     locals: Vec<Local>,
     /// Indices into `locals` of the variables in view.
     active: Vec<usize>,
@@ -90,7 +82,7 @@ impl Parts {
         Parts {
             home,
             code: Vec::new(),
-            lines: Vec::new(),
+            lines: Lines::new(line),
             constants: Constants::default(),
             protos: Vec::new(),
             locals: Vec::new(),
@@ -148,42 +140,40 @@ impl<'c> FunctionCode<'c> {
             if let (_, Some(place)) = self.label(label) {
                 if place <= at {
                     // (of another piece, met too late to be known for a jump back)
-                    self.code[at] = Op::Loop { off: 0 };
+                    self.code[at].set(Op::Loop { off: 0 });
                 }
                 self.patch(at, place);
             }
         }
-        let FunctionCode { chunk, function, parts: mut this } = self;
+        let FunctionCode { function, parts: mut this, .. } = self;
         let narrow = this.constants.narrow.len() as u32;
         for op in &mut this.code {
-            if let Op::LoadK { k, .. } = op
+            if let Op::LoadK { k, .. } = op.get_mut()
                 && *k & WIDE != 0
             {
                 *k = (*k & !WIDE) + narrow;
             }
         }
-        let names = &chunk.names;
-        let consts = this.constants.narrow.iter().chain(&this.constants.wide).map(|constant| match *constant {
-            Constant::Nil => Const::Nil,
-            Constant::Bool(b) => Const::Bool(b),
-            Constant::Number(bits) => Const::Num(f64::from_bits(bits)),
-            Constant::String(symbol) => Const::Str(names.text(symbol).clone()),
-            Constant::Int64(bits, unsigned) => Const::Int64 { bits, unsigned },
-        });
-        Ok(Proto {
-            consts: consts.collect(),
-            code: this.code.into_iter().map(std::cell::Cell::new).collect(),
-            lines: this.lines.into(),
-            protos: this.protos.into(),
+        let mut consts = this.constants.narrow;
+        if consts.is_empty() {
+            consts = this.constants.wide;
+        } else {
+            consts.append(&mut this.constants.wide);
+        }
+        consts.shrink_to_fit();
+        this.protos.shrink_to_fit();
+        this.lines.finish();
+        let info = Info {
+            lines: this.lines,
             captures: this.home.captures,
             locals: this.locals.into(),
             params: function.params,
             vararg: function.vararg,
-            max_stack: this.used as u8,
             source: this.home.source,
             line_defined: function.line,
             last_line: function.last_line,
-        })
+        };
+        Ok(Proto { code: this.code.into(), consts, protos: this.protos, max_stack: this.used as u8, info })
     }
 
     // Instructions
@@ -194,19 +184,19 @@ impl<'c> FunctionCode<'c> {
     }
 
     pub fn line_at(&self, at: usize) -> Option<u32> {
-        self.lines.get(at).copied()
+        self.lines.get(at)
     }
 
     pub fn emit(&mut self, op: Op, line: u32) -> usize {
         self.line = line;
-        self.code.push(op);
+        self.code.push(Cell::new(op));
         self.lines.push(line);
         self.code.len() - 1
     }
 
     /// Makes the jump at `at` go to `to`.
     pub fn patch(&mut self, at: usize, to: usize) {
-        super::jump::set_offset(&mut self.parts.code[at], to as i64 - at as i64 - 1);
+        super::jump::set_offset(self.parts.code[at].get_mut(), to as i64 - at as i64 - 1);
     }
 
     pub fn patch_here(&mut self, jumps: &[usize]) {
@@ -223,7 +213,7 @@ impl<'c> FunctionCode<'c> {
 
     /// Makes the call just emitted a tail call.
     pub fn call_to_tail_call(&mut self, line: u32) {
-        if let Some(&Op::Call { a, nargs, .. }) = self.code.last() {
+        if let Some(Op::Call { a, nargs, .. }) = self.code.last().map(Cell::get) {
             self.code.pop();
             self.lines.pop();
             self.emit(Op::TailCall { a, nargs }, line);
@@ -281,14 +271,13 @@ impl<'c> FunctionCode<'c> {
         }
         for (i, var) in vars.iter().enumerate() {
             let var = &self.function.vars[var.0 as usize];
-            let name = self.chunk.names.text(var.name).clone();
-            self.show_local(name, first + i, var.in_cell());
+            self.show_local(var.name.clone(), first + i, var.in_cell());
         }
         self.local_top = self.free;
     }
 
     /// Names a register for messages and the debugger.
-    pub fn show_local(&mut self, name: Rc<[u8]>, register: usize, cell: bool) {
+    pub fn show_local(&mut self, name: VarName, register: usize, cell: bool) {
         let start = self.code.len() as u32;
         let index = self.locals.len();
         self.active.push(index);
@@ -325,7 +314,7 @@ impl<'c> FunctionCode<'c> {
 
     // Constants
 
-    fn add_constant(&mut self, constant: Constant, wide: bool, kept: usize) -> Option<u32> {
+    fn add_constant(&mut self, constant: Const, wide: bool, kept: usize) -> Option<u32> {
         if let Some(&k) = self.constants.numbers.get(&constant)
             && (wide || k & WIDE == 0)
         {
@@ -345,18 +334,18 @@ impl<'c> FunctionCode<'c> {
     }
 
     /// The constant's number for `LoadK`.
-    pub fn wide_constant(&mut self, constant: Constant) -> u32 {
+    pub fn wide_constant(&mut self, constant: Const) -> u32 {
         self.add_constant(constant, true, 0).unwrap_or(0)
     }
 
     /// The constant's number, if it fits in 16 bits. (There is another way where it does not; some room is kept for global names.)
-    pub fn narrow_constant(&mut self, constant: Constant) -> Option<u16> {
+    pub fn narrow_constant(&mut self, constant: Const) -> Option<u16> {
         self.add_constant(constant, false, MAX_NARROW / 4).and_then(|k| u16::try_from(k).ok())
     }
 
     /// A global's name must fit in 16 bits.
     pub fn global_name(&mut self, name: Symbol) -> Result<u16, SyntaxError> {
-        let k = self.add_constant(Constant::String(name), false, 0).and_then(|k| u16::try_from(k).ok());
+        let k = self.add_constant(Const::Str(name), false, 0).and_then(|k| u16::try_from(k).ok());
         k.ok_or_else(|| self.too_many("constants"))
     }
 
@@ -381,7 +370,7 @@ impl<'c> FunctionCode<'c> {
                 Source::Local(var) => (Cap::Reg(self.register(var)), false),
                 Source::Captured(index) => (Cap::Up(index), self.home.captures[index as usize].cell),
             };
-            Capture { cap, cell, name: chunk.names.text(captured.name).clone() }
+            Capture { cap, cell, name: captured.name.clone() }
         });
         let captures = captures.collect();
         let proto = super::compile_function(chunk, inner, self.home.source.clone(), captures)?;

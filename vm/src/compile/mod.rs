@@ -12,7 +12,8 @@ mod stmt;
 use std::rc::Rc;
 
 use crate::code::verify::verify;
-use crate::code::{Proto, chunk_id};
+use crate::code::{self, Proto, chunk_id};
+use crate::lex::names::Names;
 use crate::parse;
 use crate::parse::ast::{Chunk, Function};
 use function::{FunctionCode, Home, Parts};
@@ -40,7 +41,7 @@ impl SyntaxError {
 }
 
 /// Compiles a chunk; the result is its main function, which takes `...`.
-pub fn compile(source: &[u8], chunk_name: &[u8]) -> Result<Rc<Proto>, SyntaxError> {
+pub fn compile(source: &[u8], chunk_name: &[u8]) -> Result<code::Chunk, SyntaxError> {
     compile_at(source, chunk_name, 1, isize::MAX)
 }
 
@@ -49,24 +50,28 @@ const LONG: usize = 512 << 10;
 
 /// As `compile`, with the first line numbered `first_line`; fails with "not enough memory" when the thread's allocated bytes exceed
 /// `most`.
-pub fn compile_at(source: &[u8], chunk_name: &[u8], first_line: u32, most: isize) -> Result<Rc<Proto>, SyntaxError> {
+pub fn compile_at(source: &[u8], chunk_name: &[u8], first_line: u32, most: isize) -> Result<code::Chunk, SyntaxError> {
+    if source.len() > Names::MOST {
+        return Err(SyntaxError::no_memory());
+    }
     let input = parse::Input { source, chunk_name, first_line, most };
-    let proto = if source.len() > LONG { in_pieces(input)? } else { whole(input)? };
-    debug_assert_eq!(verify(&proto), Ok(()));
-    Ok(proto)
+    let chunk = if source.len() > LONG { in_pieces(input)? } else { whole(input)? };
+    debug_assert_eq!(verify(&chunk.main), Ok(()));
+    Ok(chunk)
 }
 
-fn whole(input: parse::Input<'_>) -> Result<Rc<Proto>, SyntaxError> {
+fn whole(input: parse::Input<'_>) -> Result<code::Chunk, SyntaxError> {
     let chunk = parse::parse(input)?;
     let Some(main) = chunk.functions.last() else {
         return Err(SyntaxError::at(input.chunk_name, input.first_line, b"empty chunk"));
     };
-    compile_function(&chunk, main, input.chunk_name.into(), Box::default())
+    let main = compile_function(&chunk, main, input.chunk_name.into(), Box::default())?;
+    Ok(code::Chunk { main, names: chunk.names })
 }
 
 /// The code of each statement is made, and its tree forgotten, before the next one is read. Which variables need cells depends on
 /// what comes later: the first reading finds that out.
-fn in_pieces(input: parse::Input<'_>) -> Result<Rc<Proto>, SyntaxError> {
+fn in_pieces(input: parse::Input<'_>) -> Result<code::Chunk, SyntaxError> {
     let cells = parse::cells(input)?;
     let home = Home { source: input.chunk_name.into(), captures: Box::default() };
     let mut parts = Some(Parts::new(home, 0));
@@ -82,7 +87,8 @@ fn in_pieces(input: parse::Input<'_>) -> Result<Rc<Proto>, SyntaxError> {
     };
     let (chunk, main) = parse::in_pieces(input, cells, &mut with)?;
     let Some(parts) = parts else { return Err(SyntaxError::no_memory()) };
-    FunctionCode::new(&chunk, &main, parts).finish().map(Rc::new)
+    let main = FunctionCode::new(&chunk, &main, parts).finish()?;
+    Ok(code::Chunk { main, names: chunk.names })
 }
 
 fn compile_function(
@@ -90,9 +96,9 @@ fn compile_function(
     function: &Function,
     source: Rc<[u8]>,
     captures: Box<[crate::code::Capture]>,
-) -> Result<Rc<Proto>, SyntaxError> {
+) -> Result<Proto, SyntaxError> {
     let parts = Parts::new(Home { source, captures }, function.line);
     let mut code = FunctionCode::new(chunk, function, parts);
     code.function_body()?;
-    code.finish().map(Rc::new)
+    code.finish()
 }

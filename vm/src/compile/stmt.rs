@@ -1,7 +1,7 @@
 //! Statements and loops.
 use super::SyntaxError;
-use super::function::{Constant, FunctionCode};
-use crate::code::{MULTI, Op};
+use super::function::FunctionCode;
+use crate::code::{Const, MULTI, Op, VarName};
 use crate::parse::ast::{Block, Expr, FunctionId, GenericFor, LabelId, NumericFor, Operand, Stmt, VarId};
 
 impl FunctionCode<'_> {
@@ -160,13 +160,11 @@ impl FunctionCode<'_> {
             }
             None => {
                 let a = self.reserve(1)?;
-                let k = self.wide_constant(Constant::Number(1f64.to_bits()));
+                let k = self.wide_constant(Const::Num(1f64.to_bits()));
                 self.emit(Op::LoadK { a, k }, stmt.limit.line);
             }
         }
-        for (i, name) in ["(for index)", "(for limit)", "(for step)"].iter().enumerate() {
-            self.show_local(name.as_bytes().into(), base + i, false);
-        }
+        self.show_hidden(0, base);
         let prepare = self.emit(Op::ForPrep { a, off: 0 }, stmt.check_line);
         let top = self.here();
         let inner = self.active_locals();
@@ -191,9 +189,7 @@ impl FunctionCode<'_> {
         let base = self.free;
         let a = base as u8;
         self.list_of(&stmt.values, 3, stmt.check_line)?;
-        for (i, name) in ["(for generator)", "(for state)", "(for control)"].iter().enumerate() {
-            self.show_local(name.as_bytes().into(), base + i, false);
-        }
+        self.show_hidden(1, base);
         self.reserve(1)?;
         let prepare = self.emit(Op::ForInPrep { a, off: 0 }, stmt.check_line);
         let top = self.here();
@@ -211,6 +207,13 @@ impl FunctionCode<'_> {
         self.forget_locals(keep);
         self.place_label(stmt.exit);
         Ok(())
+    }
+
+    fn show_hidden(&mut self, kind: usize, base: usize) {
+        let names = HIDDEN.with(|names| names[kind].clone());
+        for (i, name) in names.into_iter().enumerate() {
+            self.show_local(name, base + i, false);
+        }
     }
 
     fn return_statement(&mut self, values: &[Operand], line: u32) -> Result<(), SyntaxError> {
@@ -235,4 +238,13 @@ impl FunctionCode<'_> {
         }
         Ok(())
     }
+}
+
+thread_local! {
+    /// The names of a loop's own registers, numeric and generic.
+    static HIDDEN: [[VarName; 3]; 2] = [
+        ["(for index)", "(for limit)", "(for step)"],
+        ["(for generator)", "(for state)", "(for control)"],
+    ]
+    .map(|names| names.map(|name| VarName::new(name.as_bytes().into())));
 }

@@ -7,6 +7,7 @@
 //! A `line` beside an operand is where the operand's last instruction belongs: LuaJIT emits it when the *next* token has
 //! been taken, and its error messages show that line.
 use super::list::List;
+use crate::code::VarName;
 use crate::lex::names::Symbol;
 
 /// An expression, by its place in `Chunk::exprs`.
@@ -256,7 +257,7 @@ pub struct Block {
 
 #[derive(Debug)]
 pub struct Var {
-    pub name: Symbol,
+    pub name: VarName,
     /// An inner function uses it.
     pub captured: bool,
     /// It is assigned somewhere besides its declaration.
@@ -279,7 +280,7 @@ pub enum Source {
 
 #[derive(Debug)]
 pub struct CapturedVar {
-    pub name: Symbol,
+    pub name: VarName,
     pub source: Source,
 }
 

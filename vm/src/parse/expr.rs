@@ -322,14 +322,14 @@ impl Parser<'_> {
         let mut params = Vec::new();
         if is_method {
             let name = self.lexer.names.intern(b"self");
-            params.push(self.declare(name, 0)?);
+            params.push((name, self.declare(name, 0)?));
         }
         if self.token() != Token::RightParen {
             loop {
                 match self.token() {
                     Token::Name(_) => {
                         let name = self.name()?;
-                        params.push(self.declare(name, params.len())?);
+                        params.push((name, self.declare(name, params.len())?));
                     }
                     Token::Dots => {
                         self.advance()?;
@@ -343,8 +343,8 @@ impl Parser<'_> {
                 }
             }
         }
-        for &param in &params {
-            self.activate(param);
+        for &(name, param) in &params {
+            self.activate(name, param);
         }
         self.expect(Token::RightParen)?;
         let mut body = self.block()?;

@@ -109,14 +109,14 @@ impl Parser<'_> {
         let main = self.scopes.len() == 1;
         let number = self.scope().vars.len();
         let cell = main && self.cells.get(number).is_some_and(|cell| *cell);
+        let name = self.lexer.names.variable(name);
         let scope = self.scope();
         scope.vars.push(Var { name, captured: cell, assigned: cell });
         Ok(VarId(scope.vars.len() as u32 - 1))
     }
 
-    pub(super) fn activate(&mut self, var: VarId) {
+    pub(super) fn activate(&mut self, name: Symbol, var: VarId) {
         let scope = self.scope();
-        let name = scope.vars[var.0 as usize].name;
         scope.active.push(Some(name));
         let function = self.scopes.len() - 1;
         self.bindings.push(name, Binding { function, var });
@@ -165,7 +165,7 @@ impl Parser<'_> {
                 Source::Captured(index_in(&self.scopes[function - 1]))
             };
             let scope = &mut self.scopes[function];
-            scope.captures.push(CapturedVar { name, source });
+            scope.captures.push(CapturedVar { name: self.lexer.names.variable(name), source });
             scope.origins.push(origin);
         }
         Ok(Expr::Captured(index_in(&self.scopes[innermost])))
@@ -295,7 +295,7 @@ impl Parser<'_> {
         let (name, line) = (goto.name, goto.line);
         let message = match name {
             None => b"no loop to break".to_vec(),
-            Some(name) => [b"undefined label '", &**self.lexer.names.text(name), b"'"].concat(),
+            Some(name) => [b"undefined label '", self.lexer.names.text(name), b"'"].concat(),
         };
         Err(self.lexer.error_at(line, &message))
     }

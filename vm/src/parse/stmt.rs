@@ -122,21 +122,22 @@ impl Parser<'_> {
         if self.accept(Token::Function)? {
             let name = self.name()?;
             let var = self.declare(name, 0)?;
-            self.activate(var);
+            self.activate(name, var);
             let function = self.function_body(false, self.lexer.line)?;
             return Ok(Stmt::LocalFunction { var, function, line: self.lexer.last_line });
         }
-        let mut vars = Vec::new();
+        let (mut names, mut vars) = (Vec::new(), Vec::new());
         loop {
             let name = self.name()?;
+            names.push(name);
             vars.push(self.declare(name, vars.len())?);
             if !self.accept(Token::Comma)? {
                 break;
             }
         }
         let values = if self.accept(Token::Assign)? { self.expr_list()? } else { Vec::new() };
-        for &var in &vars {
-            self.activate(var);
+        for (&name, &var) in names.iter().zip(&vars) {
+            self.activate(name, var);
         }
         Ok(Stmt::Local { vars: vars.into(), values: values.into(), line: self.lexer.last_line })
     }
@@ -188,7 +189,7 @@ impl Parser<'_> {
                     self.advance()?;
                     let name = self.name()?;
                     if self.label_in_block(name).is_some() {
-                        let message = [b"duplicate label '", &**self.lexer.names.text(name), b"'"].concat();
+                        let message = [b"duplicate label '", self.lexer.names.text(name), b"'"].concat();
                         return Err(self.lexer.error_at(self.lexer.line, &message));
                     }
                     let id = self.add_label(name);
@@ -274,7 +275,7 @@ impl Parser<'_> {
         self.expect(Token::Do)?;
         let check_line = self.lexer.last_line;
         self.open_block();
-        self.activate(var);
+        self.activate(name, var);
         let body = self.scoped_block()?;
         self.close_block();
         self.expect_match(Token::End, Token::For, for_line)?;
@@ -283,9 +284,10 @@ impl Parser<'_> {
     }
 
     fn generic_for(&mut self, name: Symbol, for_line: u32) -> Result<Stmt, SyntaxError> {
-        let mut vars = vec![self.declare(name, 3)?];
+        let (mut names, mut vars) = (vec![name], vec![self.declare(name, 3)?]);
         while self.accept(Token::Comma)? {
             let name = self.name()?;
+            names.push(name);
             vars.push(self.declare(name, 3 + vars.len())?);
         }
         self.expect(Token::In)?;
@@ -295,8 +297,8 @@ impl Parser<'_> {
         self.expect(Token::Do)?;
         let check_line = self.lexer.last_line;
         self.open_block();
-        for &var in &vars {
-            self.activate(var);
+        for (&name, &var) in names.iter().zip(&vars) {
+            self.activate(name, var);
         }
         let body = self.scoped_block()?;
         self.close_block();
