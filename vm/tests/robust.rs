@@ -88,13 +88,20 @@ fn token_soup() {
 #[test]
 fn random_programs() {
     let mut dice = Dice(0xdead_beef_cafe_f00d);
-    for _ in 0..rounds(5_000) {
+    for round in 0..rounds(5_000) {
         let mut source = String::from("local a, b, c, d = ...\n");
         block(&mut dice, 3, &mut source);
         if let Err(error) = vm::compile::compile(source.as_bytes(), b"=fuzz") {
             panic!("{}\n{source}", error.message.escape_ascii());
         }
         check(source.as_bytes());
+        // A long source is compiled in pieces, to the same instructions.
+        if round % 10 == 0 {
+            let long = [source.as_bytes(), b"--", &[b' '; 600 << 10]].concat();
+            let listing = |source: &[u8]| vm::code::disasm::disasm(&vm::compile::compile(source, b"=fuzz").unwrap());
+            let (whole, pieces) = (listing(source.as_bytes()), listing(&long));
+            assert!(whole == pieces, "{source}\n{whole}\nin pieces:\n{pieces}");
+        }
     }
 }
 
@@ -111,7 +118,7 @@ fn name(dice: &mut Dice) -> &'static str {
 
 fn statement(dice: &mut Dice, depth: usize, out: &mut String) {
     let nested = depth > 0;
-    match dice.roll(if nested { 14 } else { 6 }) {
+    match dice.roll(if nested { 16 } else { 6 }) {
         0 | 1 => {
             place(dice, depth, out);
             out.push_str(" = ");
@@ -153,6 +160,18 @@ fn statement(dice: &mut Dice, depth: usize, out: &mut String) {
         12 => {
             let name = name(dice);
             wrapped(dice, depth, out, &format!("local function {name}(a, b, ...)\n"), false, "", "end");
+        }
+        13 => {
+            out.push_str("do\n::top::\n");
+            block(dice, depth - 1, out);
+            out.push_str("if a then goto top end\nif b then goto out elseif c then else goto out end\n");
+            block(dice, depth - 1, out);
+            out.push_str("::out::\nend");
+        }
+        14 => {
+            out.push_str("while c do\nif a then break end\n");
+            block(dice, depth - 1, out);
+            out.push_str("if a then b() break elseif c then break else d = function() return a, b end end\nend");
         }
         _ => {
             out.push_str("do\n");

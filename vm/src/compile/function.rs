@@ -5,6 +5,7 @@ use std::ops::{Deref, DerefMut};
 use std::rc::Rc;
 
 use super::SyntaxError;
+use super::block::Open;
 use crate::code::{Cap, Capture, Const, Info, Lines, Local, Op, Proto, VarName};
 use crate::lex::names::Symbol;
 use crate::parse::ast::{Chunk, Function, FunctionId, LabelId, Source, VarId};
@@ -16,13 +17,16 @@ const WIDE: u32 = 1 << 31;
 /// What instructions with a 16-bit constant can reach.
 const MAX_NARROW: usize = 1 << 16;
 
+/// A label that has not been met.
+const NOWHERE: u32 = u32::MAX;
+
 /// So many constants are told apart: in a data table with more, later ones may be there several times.
 const MAX_KNOWN: usize = 1 << 17;
 
 /// Where the function sits: what it shares with, and gets from, the function around it.
 pub(super) struct Home {
     pub source: Rc<[u8]>,
-    pub captures: Box<[Capture]>,
+    pub captures: Vec<Capture>,
 }
 
 /// Constants in two pools: names and operands of 16-bit fields first, what is merely loaded after them, so that a huge
@@ -58,8 +62,12 @@ pub(super) struct Parts {
     pub local_top: usize,
     used: usize,
     /// Where the labels met so far are, and the jumps to those that were not.
-    label_places: Vec<Option<usize>>,
-    label_jumps: Vec<(usize, LabelId)>,
+    label_places: Vec<u32>,
+    label_jumps: Vec<(u32, LabelId)>,
+    /// The blocks that the next statement is in.
+    pub open: Vec<Open>,
+    /// The last statement leaves its block.
+    pub leaves: bool,
     line: u32,
 }
 
@@ -93,6 +101,8 @@ impl Parts {
             used: 2,
             label_places: Vec::new(),
             label_jumps: Vec::new(),
+            open: Vec::new(),
+            leaves: false,
             line,
         }
     }
@@ -102,7 +112,7 @@ impl<'c> FunctionCode<'c> {
     /// Goes on with the function's next piece; variables and labels of the earlier ones keep their numbers.
     pub fn new(chunk: &'c Chunk, function: &'c Function, mut parts: Parts) -> FunctionCode<'c> {
         parts.registers.resize(function.vars.len(), 0);
-        parts.label_places.resize(function.labels.len(), None);
+        parts.label_places.resize(function.labels.len(), NOWHERE);
         FunctionCode { chunk, function, parts }
     }
 
@@ -111,8 +121,8 @@ impl<'c> FunctionCode<'c> {
         self.parts
     }
 
-    /// The whole function in one piece.
-    pub fn function_body(&mut self) -> Result<(), SyntaxError> {
+    /// The registers that the arguments are in.
+    pub fn parameters(&mut self) -> Result<(), SyntaxError> {
         let function = self.function;
         let params: Vec<VarId> = (0..u32::from(function.params)).map(VarId).collect();
         self.reserve(params.len())?;
@@ -121,23 +131,32 @@ impl<'c> FunctionCode<'c> {
             // (a hook may look before the first instruction)
             param.start = 0;
         }
-        self.statements(&function.body.stmts)?;
-        self.end();
         Ok(())
+    }
+
+    /// The function's latest piece may use variables that the earlier ones did not. Where a closure finds them is seen to when the
+    /// function around this one gets there.
+    pub fn capture_more(&mut self) {
+        let function = self.function;
+        for more in function.captures.iter().skip(self.home.captures.len()) {
+            let capture = Capture { cap: Cap::Itself, cell: more.cell, name: more.name.clone() };
+            self.home.captures.push(capture);
+        }
     }
 
     /// The return that every function ends with.
     pub fn end(&mut self) {
         let function = self.function;
         // (a main chunk ends with its last token)
-        let line = if function.line == 0 { function.body.end_line } else { function.last_line };
+        let line = if function.line == 0 { function.end_line } else { function.last_line };
         self.emit(Op::Return0 {}, line);
         self.forget_locals(0);
     }
 
     pub fn finish(mut self) -> Result<Proto, SyntaxError> {
         for (at, label) in std::mem::take(&mut self.label_jumps) {
-            if let (_, Some(place)) = self.label(label) {
+            let at = at as usize;
+            if let Some(place) = self.label(label) {
                 if place <= at {
                     // (of another piece, met too late to be known for a jump back)
                     self.code[at].set(Op::Loop { off: 0 });
@@ -165,7 +184,7 @@ impl<'c> FunctionCode<'c> {
         this.lines.finish();
         let info = Info {
             lines: this.lines,
-            captures: this.home.captures,
+            captures: this.home.captures.into(),
             locals: this.locals.into(),
             params: function.params,
             vararg: function.vararg,
@@ -221,18 +240,19 @@ impl<'c> FunctionCode<'c> {
     }
 
     pub fn place_label(&mut self, label: LabelId) {
-        self.label_places[label.0 as usize] = Some(self.code.len());
+        self.label_places[label.0 as usize] = self.code.len() as u32;
     }
 
-    /// The label that `label` stands for, and its place if it has been met.
-    pub fn label(&self, label: LabelId) -> (LabelId, Option<usize>) {
+    /// The place of the label that `label` stands for, if it has been met.
+    pub fn label(&self, label: LabelId) -> Option<usize> {
         let real = self.function.labels[label.0 as usize];
-        (real, self.label_places[real.0 as usize])
+        let place = self.label_places[real.0 as usize];
+        (place != NOWHERE).then_some(place as usize)
     }
 
     /// Makes the jump at `at` go to the label once it is met.
     pub fn patch_later(&mut self, at: usize, label: LabelId) {
-        self.label_jumps.push((at, label));
+        self.label_jumps.push((at as u32, label));
     }
 
     // Registers
@@ -372,8 +392,14 @@ impl<'c> FunctionCode<'c> {
             };
             Capture { cap, cell, name: captured.name.clone() }
         });
-        let captures = captures.collect();
-        let proto = super::compile_function(chunk, inner, self.home.source.clone(), captures)?;
+        let captures: Vec<Capture> = captures.collect();
+        let proto = match inner.compiled.0.take() {
+            Some(mut proto) => {
+                proto.info.captures = captures.into();
+                *proto
+            }
+            None => super::compile_function(chunk, inner, self.home.source.clone(), captures)?,
+        };
         let p = u16::try_from(self.protos.len()).map_err(|_| self.too_many("constants"))?;
         self.protos.push(proto);
         Ok(p)

@@ -3,6 +3,7 @@
 //! Registers are used as a stack: a function's locals in the order of their declaration, temporaries above them. An
 //! expression that is not told where to go always goes to the lowest free register.
 mod assign;
+mod block;
 mod expr;
 mod function;
 mod jump;
@@ -65,40 +66,62 @@ fn whole(input: parse::Input<'_>) -> Result<code::Chunk, SyntaxError> {
     let Some(main) = chunk.functions.last() else {
         return Err(SyntaxError::at(input.chunk_name, input.first_line, b"empty chunk"));
     };
-    let main = compile_function(&chunk, main, input.chunk_name.into(), Box::default())?;
+    let main = compile_function(&chunk, main, input.chunk_name.into(), Vec::new())?;
     Ok(code::Chunk { main, names: chunk.names })
 }
 
-/// The code of each statement is made, and its tree forgotten, before the next one is read. Which variables need cells depends on
-/// what comes later: the first reading finds that out.
+/// The code of each statement is made, and its tree forgotten, before the next one is read.
 fn in_pieces(input: parse::Input<'_>) -> Result<code::Chunk, SyntaxError> {
-    let cells = parse::cells(input)?;
-    let home = Home { source: input.chunk_name.into(), captures: Box::default() };
-    let mut parts = Some(Parts::new(home, 0));
-    let mut with = |chunk: &Chunk, main: &Function, last: bool| -> Result<(), SyntaxError> {
-        let Some(sofar) = parts.take() else { return Ok(()) };
-        let mut code = FunctionCode::new(chunk, main, sofar);
-        code.statements(&main.body.stmts)?;
-        if last {
-            code.end();
-        }
-        parts = Some(code.into_parts());
+    let survey = parse::survey(input)?;
+    let mut functions = Functions { source: input.chunk_name.into(), open: Vec::new() };
+    let (main, names) = parse::in_pieces(input, survey, &mut functions)?;
+    Ok(code::Chunk { main, names })
+}
+
+/// The functions whose code is being made, innermost last.
+struct Functions {
+    source: Rc<[u8]>,
+    open: Vec<Parts>,
+}
+
+impl parse::Pieces for Functions {
+    fn open(&mut self, function: &Function) -> Result<(), SyntaxError> {
+        let parts = Parts::new(Home { source: self.source.clone(), captures: Vec::new() }, function.line);
+        let none = Chunk::default();
+        let mut code = FunctionCode::new(&none, function, parts);
+        code.parameters()?;
+        self.open.push(code.into_parts());
         Ok(())
-    };
-    let (chunk, main) = parse::in_pieces(input, cells, &mut with)?;
-    let Some(parts) = parts else { return Err(SyntaxError::no_memory()) };
-    let main = FunctionCode::new(&chunk, &main, parts).finish()?;
-    Ok(code::Chunk { main, names: chunk.names })
+    }
+
+    fn piece(&mut self, chunk: &Chunk, function: &Function) -> Result<(), SyntaxError> {
+        let Some(parts) = self.open.pop() else { return Ok(()) };
+        let mut code = FunctionCode::new(chunk, function, parts);
+        code.capture_more();
+        code.statements(&function.body)?;
+        self.open.push(code.into_parts());
+        Ok(())
+    }
+
+    fn close(&mut self, function: &Function) -> Result<Proto, SyntaxError> {
+        let Some(parts) = self.open.pop() else { return Err(SyntaxError::no_memory()) };
+        let none = Chunk::default();
+        let mut code = FunctionCode::new(&none, function, parts);
+        code.end();
+        code.finish()
+    }
 }
 
 fn compile_function(
     chunk: &Chunk,
     function: &Function,
     source: Rc<[u8]>,
-    captures: Box<[crate::code::Capture]>,
+    captures: Vec<code::Capture>,
 ) -> Result<Proto, SyntaxError> {
     let parts = Parts::new(Home { source, captures }, function.line);
     let mut code = FunctionCode::new(chunk, function, parts);
-    code.function_body()?;
+    code.parameters()?;
+    code.statements(&function.body)?;
+    code.end();
     code.finish()
 }

@@ -49,7 +49,7 @@ pub(super) enum Primary {
 /// A list's values lie in registers side by side: one of more has none of them left.
 const MAX_LIST: usize = 255;
 
-impl Parser<'_> {
+impl Parser<'_, '_> {
     pub(super) fn expr(&mut self) -> Result<ExprId, SyntaxError> {
         self.binary(0)
     }
@@ -169,7 +169,7 @@ impl Parser<'_> {
             Token::True => Expr::True,
             Token::False => Expr::False,
             Token::Dots => {
-                if !self.scope().vararg {
+                if !self.scope().function.vararg {
                     return Err(self.error("cannot use '...' outside a vararg function"));
                 }
                 Expr::Vararg
@@ -333,7 +333,7 @@ impl Parser<'_> {
                     }
                     Token::Dots => {
                         self.advance()?;
-                        self.scope().vararg = true;
+                        self.scope().function.vararg = true;
                         break;
                     }
                     _ => return Err(self.error("<name> or '...' expected")),
@@ -347,16 +347,16 @@ impl Parser<'_> {
             self.activate(name, param);
         }
         self.expect(Token::RightParen)?;
-        let mut body = self.block()?;
+        self.function_opens(params.len() as u8)?;
+        self.block()?;
         if self.token() != Token::End {
             self.expect_match(Token::End, Token::Function, line)?;
         }
         self.close_block();
         self.check_gotos()?;
-        body.end_line = self.lexer.last_line;
-        let function = self.finish_function(params.len() as u8, body, self.lexer.line);
+        self.function_closes(self.lexer.last_line, self.lexer.line)?;
         self.advance()?;
-        Ok(function)
+        Ok(FunctionId(self.functions.len() as u32 - 1))
     }
 
     pub(super) fn at(&self, id: ExprId) -> &Expr {
