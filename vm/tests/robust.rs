@@ -95,14 +95,62 @@ fn random_programs() {
             panic!("{}\n{source}", error.message.escape_ascii());
         }
         check(source.as_bytes());
-        // A long source is compiled in pieces, to the same instructions.
         if round % 10 == 0 {
-            let long = [source.as_bytes(), b"--", &[b' '; 600 << 10]].concat();
-            let listing = |source: &[u8]| vm::code::disasm::disasm(&vm::compile::compile(source, b"=fuzz").unwrap());
-            let (whole, pieces) = (listing(source.as_bytes()), listing(&long));
-            assert!(whole == pieces, "{source}\n{whole}\nin pieces:\n{pieces}");
+            check_pieces(&source);
         }
     }
+}
+
+/// Tables whose items are read when they are compiled.
+#[test]
+fn long_tables() {
+    let mut dice = Dice(0x0ddb_a11c_afef_00d5);
+    for _ in 0..rounds(50) {
+        let mut source = String::from("local a, b, c, d = ...\nlocal function g(...)\nlocal t = ");
+        table(&mut dice, 2, 10_000, &mut source);
+        source.push_str("\na = a, ");
+        table(&mut dice, 1, 6_000, &mut source);
+        source.push_str("\nend\nreturn g{c, ");
+        table(&mut dice, 1, 6_000, &mut source);
+        source.push_str("}, 1");
+        check(source.as_bytes());
+        check_pieces(&source);
+    }
+}
+
+fn table(dice: &mut Dice, depth: usize, size: usize, out: &mut String) {
+    let end = out.len() + size;
+    out.push('{');
+    while out.len() < end {
+        match dice.roll(9) {
+            0..=2 => expression(dice, 2, out),
+            3 => {
+                out.push_str(["x = 1", "y = x", "a = b", "[1] = 2", "[2] = c", "['z'] = nil", "[b] = a"][dice.roll(7)])
+            }
+            4 => out.push_str(&format!("'{}'", dice.roll(1000))),
+            5 => out.push_str(&dice.roll(100_000).to_string()),
+            6 => {
+                out.push_str("function(b, ...)\n");
+                block(dice, 1, out);
+                out.push_str(["end", "a = 1 end", "return a, b, ... end"][dice.roll(3)]);
+            }
+            7 if depth > 0 => table(dice, depth - 1, size / 2, out),
+            _ => out.push_str(["g()", "...", "{}", "{1, 2}", "{x = {}}", "\"s\"", "-a", "nil"][dice.roll(8)]),
+        }
+        out.push_str([", ", ",\n", "; "][dice.roll(3)]);
+    }
+    out.push_str(["}", "...}", "g()}", "a\n}"][dice.roll(4)]);
+}
+
+/// A long source is compiled in pieces, to the same instructions.
+fn check_pieces(source: &str) {
+    let long = [source.as_bytes(), b"\n--", &[b' '; 600 << 10]].concat();
+    let listing = |source: &[u8]| match vm::compile::compile(source, b"=fuzz") {
+        Ok(chunk) => vm::code::disasm::disasm(&chunk),
+        Err(error) => panic!("{}\n{}", error.message.escape_ascii(), source.escape_ascii()),
+    };
+    let (whole, pieces) = (listing(format!("{source}\n").as_bytes()), listing(&long));
+    assert!(whole == pieces, "{source}\n{whole}\nin pieces:\n{pieces}");
 }
 
 fn block(dice: &mut Dice, depth: usize, out: &mut String) {

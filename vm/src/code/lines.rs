@@ -1,7 +1,7 @@
 //! The source line of each instruction, in as few bytes as the function's length in lines allows.
 
 /// Counted from the line where the function begins: one, two or four bytes an instruction.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Lines {
     first: u32,
     rows: Rows,
@@ -12,6 +12,12 @@ enum Rows {
     One(Vec<u8>),
     Two(Vec<u16>),
     Four(Vec<u32>),
+}
+
+impl Default for Rows {
+    fn default() -> Rows {
+        Rows::One(Vec::new())
+    }
 }
 
 impl Lines {

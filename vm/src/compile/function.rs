@@ -8,6 +8,7 @@ use super::SyntaxError;
 use super::block::Open;
 use crate::code::{Cap, Capture, Const, Info, Lines, Local, Op, Proto, VarName};
 use crate::lex::names::Symbol;
+use crate::parse::Reader;
 use crate::parse::ast::{Chunk, Function, FunctionId, LabelId, Source, VarId};
 
 /// Registers of one function.
@@ -24,6 +25,7 @@ const NOWHERE: u32 = u32::MAX;
 const MAX_KNOWN: usize = 1 << 17;
 
 /// Where the function sits: what it shares with, and gets from, the function around it.
+#[derive(Default)]
 pub(super) struct Home {
     pub source: Rc<[u8]>,
     pub captures: Vec<Capture>,
@@ -42,10 +44,13 @@ struct Constants {
 pub(super) struct FunctionCode<'c> {
     pub chunk: &'c Chunk,
     pub function: &'c Function,
+    /// Where the items of long tables come from.
+    pub reader: Option<&'c mut (dyn Reader + 'c)>,
     parts: Parts,
 }
 
 /// What there is of the function so far.
+#[derive(Default)]
 pub(super) struct Parts {
     pub home: Home,
     code: Vec<Cell<Op>>,
@@ -113,7 +118,23 @@ impl<'c> FunctionCode<'c> {
     pub fn new(chunk: &'c Chunk, function: &'c Function, mut parts: Parts) -> FunctionCode<'c> {
         parts.registers.resize(function.vars.len(), 0);
         parts.label_places.resize(function.labels.len(), NOWHERE);
-        FunctionCode { chunk, function, parts }
+        FunctionCode { chunk, function, reader: None, parts }
+    }
+
+    /// The function's latest piece may use variables that the earlier ones did not. Where a closure finds them is seen to when the
+    /// function around this one gets there.
+    pub fn with_reader(mut self, reader: &'c mut (dyn Reader + 'c)) -> FunctionCode<'c> {
+        for more in reader.captures().iter().skip(self.home.captures.len()) {
+            let capture = Capture { cap: Cap::Itself, cell: more.cell, name: more.name.clone() };
+            self.parts.home.captures.push(capture);
+        }
+        self.reader = Some(reader);
+        self
+    }
+
+    /// What there is so far, lent to someone else.
+    pub fn parts(&mut self) -> &mut Parts {
+        &mut self.parts
     }
 
     /// The piece is done.
@@ -132,16 +153,6 @@ impl<'c> FunctionCode<'c> {
             param.start = 0;
         }
         Ok(())
-    }
-
-    /// The function's latest piece may use variables that the earlier ones did not. Where a closure finds them is seen to when the
-    /// function around this one gets there.
-    pub fn capture_more(&mut self) {
-        let function = self.function;
-        for more in function.captures.iter().skip(self.home.captures.len()) {
-            let capture = Capture { cap: Cap::Itself, cell: more.cell, name: more.name.clone() };
-            self.home.captures.push(capture);
-        }
     }
 
     /// The return that every function ends with.
@@ -204,6 +215,11 @@ impl<'c> FunctionCode<'c> {
 
     pub fn line_at(&self, at: usize) -> Option<u32> {
         self.lines.get(at)
+    }
+
+    /// Of the instruction that was emitted last.
+    pub fn latest_line(&self) -> u32 {
+        self.line
     }
 
     pub fn emit(&mut self, op: Op, line: u32) -> usize {

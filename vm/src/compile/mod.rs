@@ -9,7 +9,9 @@ mod function;
 mod jump;
 mod logic;
 mod stmt;
+mod table;
 
+use std::cell::RefCell;
 use std::rc::Rc;
 
 use crate::code::verify::verify;
@@ -62,51 +64,54 @@ pub fn compile_at(source: &[u8], chunk_name: &[u8], first_line: u32, most: isize
 }
 
 fn whole(input: parse::Input<'_>) -> Result<code::Chunk, SyntaxError> {
-    let chunk = parse::parse(input)?;
+    let (chunk, names) = parse::parse(input)?;
     let Some(main) = chunk.functions.last() else {
         return Err(SyntaxError::at(input.chunk_name, input.first_line, b"empty chunk"));
     };
     let main = compile_function(&chunk, main, input.chunk_name.into(), Vec::new())?;
-    Ok(code::Chunk { main, names: chunk.names })
+    Ok(code::Chunk { main, names })
 }
 
 /// The code of each statement is made, and its tree forgotten, before the next one is read.
 fn in_pieces(input: parse::Input<'_>) -> Result<code::Chunk, SyntaxError> {
     let survey = parse::survey(input)?;
-    let mut functions = Functions { source: input.chunk_name.into(), open: Vec::new() };
-    let (main, names) = parse::in_pieces(input, survey, &mut functions)?;
+    let functions = Functions { source: input.chunk_name.into(), open: RefCell::default() };
+    let (main, names) = parse::in_pieces(input, &survey, &functions)?;
     Ok(code::Chunk { main, names })
 }
 
-/// The functions whose code is being made, innermost last.
+/// The functions whose code is being made, innermost last; but one that is being worked on is not in the list.
 struct Functions {
     source: Rc<[u8]>,
-    open: Vec<Parts>,
+    open: RefCell<Vec<Parts>>,
+}
+
+impl Functions {
+    fn innermost(&self) -> Result<Parts, SyntaxError> {
+        self.open.borrow_mut().pop().ok_or_else(SyntaxError::no_memory)
+    }
 }
 
 impl parse::Pieces for Functions {
-    fn open(&mut self, function: &Function) -> Result<(), SyntaxError> {
+    fn open(&self, function: &Function) -> Result<(), SyntaxError> {
         let parts = Parts::new(Home { source: self.source.clone(), captures: Vec::new() }, function.line);
         let none = Chunk::default();
         let mut code = FunctionCode::new(&none, function, parts);
         code.parameters()?;
-        self.open.push(code.into_parts());
+        self.open.borrow_mut().push(code.into_parts());
         Ok(())
     }
 
-    fn piece(&mut self, chunk: &Chunk, function: &Function) -> Result<(), SyntaxError> {
-        let Some(parts) = self.open.pop() else { return Ok(()) };
-        let mut code = FunctionCode::new(chunk, function, parts);
-        code.capture_more();
+    fn piece(&self, chunk: &Chunk, function: &Function, reader: &mut dyn parse::Reader) -> Result<(), SyntaxError> {
+        let mut code = FunctionCode::new(chunk, function, self.innermost()?).with_reader(reader);
         code.statements(&function.body)?;
-        self.open.push(code.into_parts());
+        self.open.borrow_mut().push(code.into_parts());
         Ok(())
     }
 
-    fn close(&mut self, function: &Function) -> Result<Proto, SyntaxError> {
-        let Some(parts) = self.open.pop() else { return Err(SyntaxError::no_memory()) };
+    fn close(&self, function: &Function) -> Result<Proto, SyntaxError> {
         let none = Chunk::default();
-        let mut code = FunctionCode::new(&none, function, parts);
+        let mut code = FunctionCode::new(&none, function, self.innermost()?);
         code.end();
         code.finish()
     }

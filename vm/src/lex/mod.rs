@@ -25,6 +25,14 @@ pub struct Lexer<'s> {
     raw: Vec<u8>,
 }
 
+/// Where a lexer is in its source (of at most `Names::MOST` bytes).
+#[derive(Clone, Copy)]
+pub struct Place {
+    pub at: u32,
+    line: u32,
+    last_line: u32,
+}
+
 pub(crate) fn is_name_byte(c: u8) -> bool {
     c.is_ascii_alphanumeric() || c == b'_' || c >= 0x80
 }
@@ -70,6 +78,17 @@ impl<'s> Lexer<'s> {
         };
         self.ahead = Some(token);
         Ok(token)
+    }
+
+    /// Behind the current token, which must be the newest one.
+    pub fn place(&self) -> Place {
+        Place { at: self.at as u32, line: self.line, last_line: self.last_line }
+    }
+
+    /// Goes to a place that was behind such a token.
+    pub fn go(&mut self, place: Place, token: Token) {
+        (self.at, self.line, self.last_line) = (place.at as usize, place.line, place.last_line);
+        (self.token, self.ahead) = (token, None);
     }
 
     /// `CHUNK:LINE: MESSAGE near 'TOKEN'` at the newest token.

@@ -54,6 +54,8 @@ pub enum Expr {
     Function(FunctionId),
     /// The items, and the line of the token before the brace.
     Table(List<Item>, u32),
+    /// A long one, by its number, whose items are read when they are compiled; and that line.
+    LongTable(u32, u32),
     /// `base.a[b](c):d(e)`
     Suffixed {
         base: ExprId,
@@ -328,9 +330,8 @@ pub struct Function {
 #[derive(Default)]
 pub struct Chunk {
     pub exprs: Vec<Expr>,
-    /// The main function is the last one.
+    /// The whole chunk's main function is the last one.
     pub functions: Vec<Function>,
-    pub names: crate::lex::names::Names,
 }
 
 impl Chunk {

@@ -169,7 +169,7 @@ impl Parser<'_, '_> {
             Token::True => Expr::True,
             Token::False => Expr::False,
             Token::Dots => {
-                if !self.scope().function.vararg {
+                if !self.scope().vararg {
                     return Err(self.error("cannot use '...' outside a vararg function"));
                 }
                 Expr::Vararg
@@ -290,28 +290,33 @@ impl Parser<'_, '_> {
 
     fn table(&mut self) -> Result<ExprId, SyntaxError> {
         let (line, before) = (self.lexer.line, self.lexer.last_line);
-        self.expect(Token::LeftBrace)?;
-        let mut items = Vec::new();
-        while self.token() != Token::RightBrace {
-            let named = matches!(self.token(), Token::Name(_));
-            let item = if self.token() == Token::LeftBracket {
-                let key = self.bracketed()?;
-                self.expect(Token::Assign)?;
-                Item::Keyed { key, value: self.operand()? }
-            } else if named && self.lexer.look_ahead()? == Token::Assign {
-                let name = self.name()?;
-                self.expect(Token::Assign)?;
-                Item::Named { name, value: self.operand()? }
-            } else {
-                Item::Positional(self.operand()?)
-            };
-            items.push(item);
-            if !self.accept(Token::Comma)? && !self.accept(Token::Semicolon)? {
-                break;
-            }
-        }
+        let table = match self.skip_long_table() {
+            Some(number) => Expr::LongTable(number, before),
+            None => Expr::Table(self.table_items()?.into(), before),
+        };
         self.expect_match(Token::RightBrace, Token::LeftBrace, line)?;
-        Ok(self.add(Expr::Table(items.into(), before)))
+        Ok(self.add(table))
+    }
+
+    /// One item of a table.
+    pub(super) fn item(&mut self) -> Result<Item, SyntaxError> {
+        let named = matches!(self.token(), Token::Name(_));
+        if self.token() == Token::LeftBracket {
+            let key = self.bracketed()?;
+            self.expect(Token::Assign)?;
+            Ok(Item::Keyed { key, value: self.operand()? })
+        } else if named && self.lexer.look_ahead()? == Token::Assign {
+            let name = self.name()?;
+            self.expect(Token::Assign)?;
+            Ok(Item::Named { name, value: self.operand()? })
+        } else {
+            Ok(Item::Positional(self.operand()?))
+        }
+    }
+
+    /// Whether another item may follow.
+    pub(super) fn separator(&mut self) -> Result<bool, SyntaxError> {
+        Ok(self.accept(Token::Comma)? || self.accept(Token::Semicolon)?)
     }
 
     /// Parameters, body and `end`; `line` is that of the word `function`.
@@ -333,7 +338,7 @@ impl Parser<'_, '_> {
                     }
                     Token::Dots => {
                         self.advance()?;
-                        self.scope().function.vararg = true;
+                        self.scope().vararg = true;
                         break;
                     }
                     _ => return Err(self.error("<name> or '...' expected")),

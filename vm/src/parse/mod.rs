@@ -10,11 +10,11 @@ mod stmt;
 
 use ast::{Chunk, Expr, ExprId, Function};
 use pieces::Mode;
-pub use pieces::{Pieces, in_pieces, survey};
+pub use pieces::{Pieces, Reader, in_pieces, survey};
 use scope::{Bindings, Scope};
 
 use crate::compile::SyntaxError;
-use crate::lex::names::Symbol;
+use crate::lex::names::{Names, Symbol};
 use crate::lex::{Lexer, Token};
 
 /// Nested expressions, blocks and functions of a chunk; LuaJIT's limit.
@@ -30,10 +30,10 @@ pub struct Input<'s> {
 }
 
 /// The whole tree.
-pub fn parse(input: Input<'_>) -> Result<Chunk, SyntaxError> {
+pub fn parse(input: Input<'_>) -> Result<(Chunk, Names), SyntaxError> {
     let mut parser = Parser::new(input, Mode::Whole);
     parser.main_function()?;
-    Ok(Chunk { exprs: parser.exprs, functions: parser.functions, names: parser.lexer.names })
+    Ok((Chunk { exprs: parser.exprs, functions: parser.functions }, parser.lexer.names))
 }
 
 struct Parser<'s, 'p> {

@@ -1,22 +1,42 @@
 //! A long source is read twice. The first reading keeps no tree: it surveys what a statement cannot know of what comes later. In the
 //! second each statement, with what it consists of, is compiled and forgotten before the next one is read, in blocks and inner
-//! functions, too; so a source is never in memory as a tree but for one simple statement a function.
-use super::ast::{Chunk, Function, LabelId, Stmt, Var};
+//! functions, too. A long table's items are read later still, one by one, when the code before them has been made. So a source is never
+//! in memory as a tree but for one simple statement a function, or one item a table.
+use std::mem::take;
+
+use super::ast::{CapturedVar, Chunk, Function, Item, LabelId, Stmt, Var};
 use super::scope::Scope;
 use super::{Input, Parser};
 use crate::code::Proto;
 use crate::compile::SyntaxError;
 use crate::lex::names::Names;
+use crate::lex::{Place, Token};
 
-/// What takes the pieces: one function inside the other, innermost last.
+/// What takes the pieces: one function inside the other, innermost last. (A piece may be in work while others come: those of functions
+/// in its tables.)
 pub trait Pieces {
     /// A function begins, parameters are known.
-    fn open(&mut self, function: &Function) -> Result<(), SyntaxError>;
+    fn open(&self, function: &Function) -> Result<(), SyntaxError>;
     /// More statements of the innermost function: its `body`, of whose expressions `chunk` consists.
-    fn piece(&mut self, chunk: &Chunk, function: &Function) -> Result<(), SyntaxError>;
+    fn piece(&self, chunk: &Chunk, function: &Function, reader: &mut dyn Reader) -> Result<(), SyntaxError>;
     /// The innermost function is complete; `piece` has had all of it.
-    fn close(&mut self, function: &Function) -> Result<Proto, SyntaxError>;
+    fn close(&self, function: &Function) -> Result<Proto, SyntaxError>;
 }
+
+/// What a piece can ask for.
+pub trait Reader {
+    /// The innermost function's captured variables so far.
+    fn captures(&self) -> &[CapturedVar];
+    /// How many items of the long table are positional, and how many are not.
+    fn sizes(&self, table: u32) -> (usize, usize);
+    /// The table's items, one after the other, each with what it consists of, and whether it is the last one.
+    fn items(&mut self, table: u32, each: EachItem<'_>) -> Result<(), SyntaxError>;
+}
+
+pub type EachItem<'f> = &'f mut dyn FnMut(&Chunk, &Item, bool, &mut dyn Reader) -> Result<(), SyntaxError>;
+
+/// Tables of so many bytes are long.
+const LONG_TABLE: u32 = 4096;
 
 /// What the first reading finds out.
 #[derive(Default)]
@@ -25,6 +45,16 @@ pub struct Survey {
     cells: Bits,
     /// Which jumps go back, in the order of the jumps.
     backs: Bits,
+    /// In the order of their beginnings, in the end.
+    tables: Vec<LongTable>,
+}
+
+struct LongTable {
+    /// At its first and its last brace.
+    open: Place,
+    close: Place,
+    positional: u32,
+    others: u32,
 }
 
 #[derive(Default)]
@@ -51,21 +81,20 @@ pub(super) enum Mode<'p> {
     #[default]
     Whole,
     Survey(Survey),
-    Pieces(Survey, &'p mut dyn Pieces),
+    Pieces(&'p Survey, &'p dyn Pieces),
 }
 
 /// The first reading.
 pub fn survey(input: Input<'_>) -> Result<Survey, SyntaxError> {
     let mut parser = Parser::new(input, Mode::Survey(Survey::default()));
     parser.main_function()?;
-    match parser.mode {
-        Mode::Survey(survey) => Ok(survey),
-        _ => Ok(Survey::default()),
-    }
+    let Mode::Survey(mut survey) = parser.mode else { return Ok(Survey::default()) };
+    survey.tables.sort_unstable_by_key(|table| table.open.at);
+    Ok(survey)
 }
 
 /// The second reading: `pieces` is given the source's functions.
-pub fn in_pieces(input: Input<'_>, survey: Survey, pieces: &mut dyn Pieces) -> Result<(Proto, Names), SyntaxError> {
+pub fn in_pieces(input: Input<'_>, survey: &Survey, pieces: &dyn Pieces) -> Result<(Proto, Names), SyntaxError> {
     let mut parser = Parser::new(input, Mode::Pieces(survey, pieces));
     parser.main_function()?;
     let main = parser.functions.pop().and_then(|main| main.compiled.0.take());
@@ -80,7 +109,9 @@ impl Parser<'_, '_> {
         match &mut self.mode {
             Mode::Whole => return Ok(()),
             Mode::Survey(_) => {}
-            Mode::Pieces(..) => self.with_piece(|pieces, chunk, function| pieces.piece(chunk, function))?,
+            Mode::Pieces(..) => {
+                self.with_piece(|pieces, chunk, function, reader| pieces.piece(chunk, function, reader))?;
+            }
         }
         // (an expression of the function around this one may be half read)
         let scope = self.scope();
@@ -96,9 +127,9 @@ impl Parser<'_, '_> {
         let outside = (self.exprs.len(), self.functions.len());
         let scope = self.scope();
         scope.outside = outside;
-        scope.function.params = params;
+        (scope.function.params, scope.function.vararg) = (params, scope.vararg);
         if let Mode::Pieces(..) = self.mode {
-            self.with_piece(|pieces, _, function| pieces.open(function))?;
+            self.with_piece(|pieces, _, function, _| pieces.open(function))?;
         }
         Ok(())
     }
@@ -109,7 +140,7 @@ impl Parser<'_, '_> {
         (scope.function.end_line, scope.function.last_line) = (end_line, last_line);
         let mut compiled = None;
         if let Mode::Pieces(..) = self.mode {
-            self.with_piece(|pieces, _, function| {
+            self.with_piece(|pieces, _, function, _| {
                 compiled = Some(Box::new(pieces.close(function)?));
                 Ok(())
             })?;
@@ -119,30 +150,71 @@ impl Parser<'_, '_> {
             survey.note_variables(&scope.function.vars);
             survey.note_jumps(&scope);
         }
-        scope.function.compiled.0.set(compiled);
-        self.functions.push(scope.function);
+        let Scope { function, captures, .. } = scope;
+        function.compiled.0.set(compiled);
+        self.functions.push(Function { captures, ..function });
         Ok(())
     }
 
     /// Lends out what has been read of the innermost function.
     fn with_piece(
         &mut self,
-        with: impl FnOnce(&mut dyn Pieces, &Chunk, &Function) -> Result<(), SyntaxError>,
+        with: impl FnOnce(&dyn Pieces, &Chunk, &Function, &mut dyn Reader) -> Result<(), SyntaxError>,
     ) -> Result<(), SyntaxError> {
-        use std::mem::take;
-        let chunk = Chunk {
-            exprs: take(&mut self.exprs),
-            functions: take(&mut self.functions),
-            names: take(&mut self.lexer.names),
-        };
+        let Mode::Pieces(_, pieces) = self.mode else { return Ok(()) };
         let function = take(&mut self.scope().function);
-        let result = match &mut self.mode {
-            Mode::Pieces(_, pieces) => with(*pieces, &chunk, &function),
-            _ => Ok(()),
-        };
+        let result = self.with_tree(|chunk, reader| with(pieces, chunk, &function, reader));
         self.scope().function = function;
-        (self.exprs, self.functions, self.lexer.names) = (chunk.exprs, chunk.functions, chunk.names);
         result
+    }
+
+    /// Lends out the tree that there is. (More of one may be read meanwhile.)
+    fn with_tree<T>(&mut self, with: impl FnOnce(&Chunk, &mut Self) -> T) -> T {
+        let chunk = Chunk { exprs: take(&mut self.exprs), functions: take(&mut self.functions) };
+        let result = with(&chunk, self);
+        (self.exprs, self.functions) = (chunk.exprs, chunk.functions);
+        result
+    }
+
+    /// The items up to the closing brace, which is next then.
+    pub(super) fn table_items(&mut self) -> Result<Vec<Item>, SyntaxError> {
+        let (mut items, mut counts) = (Vec::new(), (0, 0));
+        let open = self.lexer.place();
+        self.expect(Token::LeftBrace)?;
+        while self.token() != Token::RightBrace {
+            let tree = (self.exprs.len(), self.functions.len());
+            let item = self.item()?;
+            match item {
+                Item::Positional(_) => counts.0 += 1,
+                _ => counts.1 += 1,
+            }
+            match self.mode {
+                Mode::Survey(_) => {
+                    self.exprs.truncate(tree.0);
+                    self.functions.truncate(tree.1);
+                }
+                _ => items.push(item),
+            }
+            if !self.separator()? {
+                break;
+            }
+        }
+        let close = self.lexer.place();
+        if let Mode::Survey(survey) = &mut self.mode
+            && close.at - open.at >= LONG_TABLE
+        {
+            survey.tables.push(LongTable { open, close, positional: counts.0, others: counts.1 });
+        }
+        Ok(items)
+    }
+
+    /// If a long table begins here, goes to its end. The result is its number.
+    pub(super) fn skip_long_table(&mut self) -> Option<u32> {
+        let Mode::Pieces(survey, _) = self.mode else { return None };
+        let at = self.lexer.place().at;
+        let number = survey.tables.binary_search_by_key(&at, |table| table.open.at).ok()?;
+        self.lexer.go(survey.tables[number].close, Token::RightBrace);
+        Some(number as u32)
     }
 
     /// The variables from `first` on go out of view for good: where no tree is kept, their numbers are given to others.
@@ -164,6 +236,36 @@ impl Parser<'_, '_> {
     /// Whether the jump of that number is known to go back.
     pub(super) fn goes_back(&self, number: u32) -> bool {
         matches!(&self.mode, Mode::Pieces(survey, _) if survey.backs.has(number))
+    }
+}
+
+impl Reader for Parser<'_, '_> {
+    fn captures(&self) -> &[CapturedVar] {
+        self.scopes.last().map_or(&[], |scope| &scope.captures)
+    }
+
+    fn sizes(&self, table: u32) -> (usize, usize) {
+        let Mode::Pieces(survey, _) = self.mode else { return (0, 0) };
+        let Some(table) = survey.tables.get(table as usize) else { return (0, 0) };
+        (table.positional as usize, table.others as usize)
+    }
+
+    fn items(&mut self, table: u32, each: EachItem<'_>) -> Result<(), SyntaxError> {
+        let Mode::Pieces(survey, _) = self.mode else { return Ok(()) };
+        let Some(table) = survey.tables.get(table as usize) else { return Ok(()) };
+        let (token, back) = (self.token(), self.lexer.place());
+        self.lexer.go(table.open, Token::LeftBrace);
+        self.advance()?;
+        while self.token() != Token::RightBrace {
+            self.mind_memory()?;
+            let item = self.item()?;
+            let last = !self.separator()? || self.token() == Token::RightBrace;
+            self.with_tree(|chunk, reader| each(chunk, &item, last, reader))?;
+            self.exprs.clear();
+            self.functions.clear();
+        }
+        self.lexer.go(back, token);
+        Ok(())
     }
 }
 

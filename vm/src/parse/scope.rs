@@ -20,6 +20,8 @@ pub(super) struct Scope {
     pub function: Function,
     /// How many expressions and functions of the chunk are not of this function.
     pub outside: (usize, usize),
+    pub vararg: bool,
+    pub captures: Vec<CapturedVar>,
     /// The variables in view, innermost last; hidden loop variables have no name.
     active: Vec<Option<Symbol>>,
     /// The variable behind each capture.
@@ -41,6 +43,8 @@ pub(super) struct Binding {
     /// The function's place in `Parser::scopes`.
     function: usize,
     var: VarId,
+    /// How many variables the chunk has before it.
+    number: u32,
 }
 
 /// The variables in view of all functions being parsed, by name, innermost last.
@@ -88,7 +92,7 @@ const _: () = assert!(size_of::<Goto>() <= 20 && MAX_LOCALS <= u8::MAX as usize)
 
 impl Scope {
     pub fn new(line: u32, vararg: bool) -> Scope {
-        Scope { function: Function { line, vararg, ..Function::default() }, ..Scope::default() }
+        Scope { function: Function { line, ..Function::default() }, vararg, ..Scope::default() }
     }
 
     pub fn new_label(&mut self) -> LabelId {
@@ -123,8 +127,9 @@ impl Parser<'_, '_> {
     pub(super) fn activate(&mut self, name: Symbol, var: VarId) {
         let scope = self.scope();
         scope.active.push(Some(name));
+        let number = scope.function.vars.get(var.0 as usize).map_or(0, |var| var.number);
         let function = self.scopes.len() - 1;
-        self.bindings.push(name, Binding { function, var });
+        self.bindings.push(name, Binding { function, var, number });
     }
 
     /// A loop's three control registers count as variables, without names.
@@ -155,7 +160,7 @@ impl Parser<'_, '_> {
         // The functions between that do not have it yet, innermost first: that one is named if there is no room.
         let mut known = innermost;
         while known > origin.function && !self.scopes[known].origins.contains(&origin) {
-            if self.scopes[known].function.captures.len() >= MAX_CAPTURES {
+            if self.scopes[known].captures.len() >= MAX_CAPTURES {
                 return Err(self.too_many_in(known, MAX_CAPTURES, "upvalues"));
             }
             known -= 1;
@@ -164,15 +169,17 @@ impl Parser<'_, '_> {
         for function in known + 1..=innermost {
             let around = &mut self.scopes[function - 1];
             let (source, cell) = if function - 1 == origin.function {
-                let var = &mut around.function.vars[origin.var.0 as usize];
-                var.captured = true;
-                (Source::Local(origin.var), var.in_cell())
+                // (not there while a table's items are read: all is known then)
+                if let Some(var) = around.function.vars.get_mut(origin.var.0 as usize) {
+                    var.captured = true;
+                }
+                (Source::Local(origin.var), self.needs_cell(origin.number))
             } else {
                 let index = index_in(around);
-                (Source::Captured(index), around.function.captures[usize::from(index)].cell)
+                (Source::Captured(index), around.captures[usize::from(index)].cell)
             };
             let scope = &mut self.scopes[function];
-            scope.function.captures.push(CapturedVar { name: self.lexer.names.variable(name), source, cell });
+            scope.captures.push(CapturedVar { name: self.lexer.names.variable(name), source, cell });
             scope.origins.push(origin);
         }
         Ok(Expr::Captured(index_in(&self.scopes[innermost])))
@@ -185,10 +192,12 @@ impl Parser<'_, '_> {
         for depth in (0..=innermost).rev() {
             match source {
                 Source::Local(var) => {
-                    self.scopes[depth].function.vars[var.0 as usize].assigned = true;
+                    if let Some(var) = self.scopes[depth].function.vars.get_mut(var.0 as usize) {
+                        var.assigned = true;
+                    }
                     return;
                 }
-                Source::Captured(index) => source = self.scopes[depth].function.captures[index as usize].source,
+                Source::Captured(index) => source = self.scopes[depth].captures[index as usize].source,
             }
         }
     }

@@ -125,10 +125,12 @@ impl Parser<'_, '_> {
             }
         }
         let values = if self.accept(Token::Assign)? { self.expr_list()? } else { Vec::new() };
-        for (&name, &var) in names.iter().zip(&vars) {
+        let all = names.into_iter().zip(vars.clone());
+        self.put(Stmt::Local { vars: vars.into(), values: values.into(), line: self.lexer.last_line })?;
+        for (name, var) in all {
             self.activate(name, var);
         }
-        self.put(Stmt::Local { vars: vars.into(), values: values.into(), line: self.lexer.last_line })
+        Ok(())
     }
 
     /// `function a.b:c(...) ... end`
