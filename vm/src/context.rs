@@ -469,7 +469,7 @@ impl<'gc> Cx<'gc> {
     /// (nothing is copied: a source may be ten megabytes of code, or of constants)
     fn proto(self, proto: code::Proto, names: &Names) -> Proto<'gc> {
         let code::Proto { code, consts, protos, max_stack, info } = proto;
-        let consts = consts.into_iter().enumerate().map(|(i, c)| match c {
+        let consts = consts.into_vec().into_iter().enumerate().map(|(i, c)| match c {
             code::Const::Nil => Value::NIL,
             code::Const::Bool(b) => Value::bool(b),
             code::Const::Num(bits) => Value::num(f64::from_bits(bits)),
@@ -479,10 +479,10 @@ impl<'gc> Cx<'gc> {
             code::Const::Int64 { bits, unsigned } => self.int64(bits, unsigned),
         });
         let consts: Vec<Value<'gc>> = consts.collect();
-        let protos = protos.into_iter().map(|p| self.proto(p, names)).collect();
+        let protos = protos.into_vec().into_iter().map(|p| self.proto(p, names)).collect();
         let (params, vararg) = (info.params, info.vararg);
         let consts = consts.into_boxed_slice();
-        Gc::new(self.mc, ProtoObj { code, consts, protos, params, vararg, max_stack, info: Box::new(info) })
+        Gc::new(self.mc, ProtoObj { code, consts, protos, params, vararg, max_stack, info })
     }
 
     /// "not enough memory" if that many more bytes would break the limit.

@@ -3,46 +3,33 @@
 /// Counted from the line where the function begins: one, two or four bytes an instruction.
 #[derive(Clone, Debug, Default)]
 pub struct Lines {
+    rows: Vec<u8>,
     first: u32,
-    rows: Rows,
-}
-
-#[derive(Clone, Debug)]
-enum Rows {
-    One(Vec<u8>),
-    Two(Vec<u16>),
-    Four(Vec<u32>),
-}
-
-impl Default for Rows {
-    fn default() -> Rows {
-        Rows::One(Vec::new())
-    }
+    /// The power of two that a row's bytes are.
+    width: u8,
 }
 
 impl Lines {
     pub fn new(first: u32) -> Lines {
-        Lines { first, rows: Rows::One(Vec::new()) }
+        Lines { rows: Vec::new(), first, width: 0 }
     }
 
     pub fn len(&self) -> usize {
-        match &self.rows {
-            Rows::One(rows) => rows.len(),
-            Rows::Two(rows) => rows.len(),
-            Rows::Four(rows) => rows.len(),
-        }
+        self.rows.len() >> self.width
     }
 
     pub fn is_empty(&self) -> bool {
-        self.len() == 0
+        self.rows.is_empty()
     }
 
     #[inline]
     pub fn get(&self, at: usize) -> Option<u32> {
-        let beyond = match &self.rows {
-            Rows::One(rows) => u32::from(*rows.get(at)?),
-            Rows::Two(rows) => u32::from(*rows.get(at)?),
-            Rows::Four(rows) => *rows.get(at)?,
+        let bytes = self.rows.get(at << self.width..(at + 1) << self.width)?;
+        let beyond = match *bytes {
+            [a] => u32::from(a),
+            [a, b] => u32::from(u16::from_ne_bytes([a, b])),
+            [a, b, c, d] => u32::from_ne_bytes([a, b, c, d]),
+            _ => return None,
         };
         Some(self.first.wrapping_add(beyond))
     }
@@ -54,40 +41,27 @@ impl Lines {
     pub fn push(&mut self, line: u32) {
         // (a line before the first one is far beyond it: `get` comes round again)
         let beyond = line.wrapping_sub(self.first);
-        match &mut self.rows {
-            Rows::One(rows) => match u8::try_from(beyond) {
-                Ok(beyond) => rows.push(beyond),
-                Err(_) => {
-                    self.rows = Rows::Two(rows.iter().map(|row| u16::from(*row)).collect());
-                    self.push(line);
-                }
-            },
-            Rows::Two(rows) => match u16::try_from(beyond) {
-                Ok(beyond) => rows.push(beyond),
-                Err(_) => {
-                    self.rows = Rows::Four(rows.iter().map(|row| u32::from(*row)).collect());
-                    self.push(line);
-                }
-            },
-            Rows::Four(rows) => rows.push(beyond),
+        match self.width {
+            0 if beyond <= u32::from(u8::MAX) => self.rows.push(beyond as u8),
+            1 if beyond <= u32::from(u16::MAX) => self.rows.extend_from_slice(&(beyond as u16).to_ne_bytes()),
+            2.. => self.rows.extend_from_slice(&beyond.to_ne_bytes()),
+            narrow => {
+                let (first, width) = (self.first, narrow + 1);
+                let mut wider = Lines { rows: Vec::with_capacity(2 * self.rows.len() + 4), first, width };
+                self.iter().for_each(|line| wider.push(line));
+                *self = wider;
+                self.push(line);
+            }
         }
     }
 
     pub fn pop(&mut self) {
-        match &mut self.rows {
-            Rows::One(rows) => drop(rows.pop()),
-            Rows::Two(rows) => drop(rows.pop()),
-            Rows::Four(rows) => drop(rows.pop()),
-        }
+        self.rows.truncate(self.len().saturating_sub(1) << self.width);
     }
 
     /// No more are to come.
     pub fn finish(&mut self) {
-        match &mut self.rows {
-            Rows::One(rows) => rows.shrink_to_fit(),
-            Rows::Two(rows) => rows.shrink_to_fit(),
-            Rows::Four(rows) => rows.shrink_to_fit(),
-        }
+        self.rows.shrink_to_fit();
     }
 }
 

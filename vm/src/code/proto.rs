@@ -31,7 +31,9 @@ pub enum Const {
     },
 }
 
+// What a source can make most of.
 const _: () = assert!(size_of::<Const>() == 16 && size_of::<Local>() == 24);
+const _: () = assert!(size_of::<Proto>() == 64 && size_of::<Info>() <= 96);
 
 /// A variable's name: one word, shared by all who show it.
 // (a fat pointer would make a third of what a local variable takes)
@@ -73,11 +75,11 @@ pub struct Local {
 pub struct Proto {
     /// A `Cell` each, since the interpreter patches its inline caches into the instructions.
     pub code: Box<[Cell<Op>]>,
-    pub consts: Vec<Const>,
-    pub protos: Vec<Proto>,
+    pub consts: Box<[Const]>,
+    pub protos: Box<[Proto]>,
     /// Registers needed, at most 250.
     pub max_stack: u8,
-    pub info: Info,
+    pub info: Box<Info>,
 }
 
 /// What is known of a function besides what runs.

@@ -46,7 +46,8 @@ pub(super) struct FunctionCode<'c> {
     pub function: &'c Function,
     /// Where the items of long tables come from.
     pub reader: Option<&'c mut (dyn Reader + 'c)>,
-    parts: Parts,
+    // (boxed: there is a `FunctionCode` for every statement of a long source)
+    parts: Box<Parts>,
 }
 
 /// What there is of the function so far.
@@ -91,8 +92,8 @@ impl DerefMut for FunctionCode<'_> {
 }
 
 impl Parts {
-    pub fn new(home: Home, line: u32) -> Parts {
-        Parts {
+    pub fn new(home: Home, line: u32) -> Box<Parts> {
+        Box::new(Parts {
             home,
             code: Vec::new(),
             lines: Lines::new(line),
@@ -109,13 +110,13 @@ impl Parts {
             open: Vec::new(),
             leaves: false,
             line,
-        }
+        })
     }
 }
 
 impl<'c> FunctionCode<'c> {
     /// Goes on with the function's next piece; variables and labels of the earlier ones keep their numbers.
-    pub fn new(chunk: &'c Chunk, function: &'c Function, mut parts: Parts) -> FunctionCode<'c> {
+    pub fn new(chunk: &'c Chunk, function: &'c Function, mut parts: Box<Parts>) -> FunctionCode<'c> {
         parts.registers.resize(function.vars.len(), 0);
         parts.label_places.resize(function.labels.len(), NOWHERE);
         FunctionCode { chunk, function, reader: None, parts }
@@ -133,12 +134,12 @@ impl<'c> FunctionCode<'c> {
     }
 
     /// What there is so far, lent to someone else.
-    pub fn parts(&mut self) -> &mut Parts {
+    pub fn parts(&mut self) -> &mut Box<Parts> {
         &mut self.parts
     }
 
     /// The piece is done.
-    pub fn into_parts(self) -> Parts {
+    pub fn into_parts(self) -> Box<Parts> {
         self.parts
     }
 
@@ -190,10 +191,8 @@ impl<'c> FunctionCode<'c> {
         } else {
             consts.append(&mut this.constants.wide);
         }
-        consts.shrink_to_fit();
-        this.protos.shrink_to_fit();
         this.lines.finish();
-        let info = Info {
+        let info = Box::new(Info {
             lines: this.lines,
             captures: this.home.captures.into(),
             locals: this.locals.into(),
@@ -202,8 +201,9 @@ impl<'c> FunctionCode<'c> {
             source: this.home.source,
             line_defined: function.line,
             last_line: function.last_line,
-        };
-        Ok(Proto { code: this.code.into(), consts, protos: this.protos, max_stack: this.used as u8, info })
+        });
+        let (code, consts, protos) = (this.code.into(), consts.into(), this.protos.into());
+        Ok(Proto { code, consts, protos, max_stack: this.used as u8, info })
     }
 
     // Instructions
@@ -328,7 +328,7 @@ impl<'c> FunctionCode<'c> {
     /// Ends the life of all but the first `keep` variables in view and frees their registers.
     pub fn forget_locals(&mut self, keep: usize) {
         let end = self.code.len() as u32;
-        let Parts { active, locals, .. } = &mut self.parts;
+        let Parts { active, locals, .. } = &mut *self.parts;
         for index in active.drain(keep..) {
             locals[index].end = end;
         }

@@ -74,20 +74,22 @@ fn whole(input: parse::Input<'_>) -> Result<code::Chunk, SyntaxError> {
 
 /// The code of each statement is made, and its tree forgotten, before the next one is read.
 fn in_pieces(input: parse::Input<'_>) -> Result<code::Chunk, SyntaxError> {
-    let survey = parse::survey(input)?;
+    let (survey, names) = parse::survey(input)?;
     let functions = Functions { source: input.chunk_name.into(), open: RefCell::default() };
-    let (main, names) = parse::in_pieces(input, &survey, &functions)?;
+    let (main, names) = parse::in_pieces(input, &survey, names, &functions)?;
     Ok(code::Chunk { main, names })
 }
 
 /// The functions whose code is being made, innermost last; but one that is being worked on is not in the list.
 struct Functions {
     source: Rc<[u8]>,
-    open: RefCell<Vec<Parts>>,
+    // (boxed: they come out and go back for every statement)
+    #[allow(clippy::vec_box)]
+    open: RefCell<Vec<Box<Parts>>>,
 }
 
 impl Functions {
-    fn innermost(&self) -> Result<Parts, SyntaxError> {
+    fn innermost(&self) -> Result<Box<Parts>, SyntaxError> {
         self.open.borrow_mut().pop().ok_or_else(SyntaxError::no_memory)
     }
 }

@@ -51,7 +51,7 @@ impl FunctionCode<'_> {
         let mut filling = Filling { a: self.reserve(1)?, start: 1, waiting: 0, line };
         self.emit(Op::NewTable { a: filling.a, narr: room(positional), nhash: room(others) }, first);
         let function = self.function;
-        let mut parts: Parts = std::mem::take(self.parts());
+        let mut parts: Box<Parts> = std::mem::take(self.parts());
         reader.items(number, &mut |chunk, item, last, reader| {
             let sofar = std::mem::take(&mut parts);
             let mut code = FunctionCode::new(chunk, function, sofar).with_reader(reader);

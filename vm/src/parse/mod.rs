@@ -48,6 +48,8 @@ struct Parser<'s, 'p> {
     entered: usize,
     most: isize,
     mode: Mode<'p>,
+    /// What stands in for a function that is lent out.
+    nobody: Box<Function>,
     /// How many variables have been declared, and jumps made, in the whole chunk.
     declared: u32,
     jumped: u32,
@@ -65,6 +67,7 @@ impl<'s, 'p> Parser<'s, 'p> {
             entered: 0,
             most: input.most,
             mode,
+            nobody: Box::default(),
             declared: 0,
             jumped: 0,
         }

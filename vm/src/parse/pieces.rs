@@ -2,7 +2,7 @@
 //! second each statement, with what it consists of, is compiled and forgotten before the next one is read, in blocks and inner
 //! functions, too. A long table's items are read later still, one by one, when the code before them has been made. So a source is never
 //! in memory as a tree but for one simple statement a function, or one item a table.
-use std::mem::take;
+use std::mem::{replace, take};
 
 use super::ast::{CapturedVar, Chunk, Function, Item, LabelId, Stmt, Var};
 use super::scope::Scope;
@@ -84,18 +84,24 @@ pub(super) enum Mode<'p> {
     Pieces(&'p Survey, &'p dyn Pieces),
 }
 
-/// The first reading.
-pub fn survey(input: Input<'_>) -> Result<Survey, SyntaxError> {
+/// The first reading. It knows all names.
+pub fn survey(input: Input<'_>) -> Result<(Survey, Names), SyntaxError> {
     let mut parser = Parser::new(input, Mode::Survey(Survey::default()));
     parser.main_function()?;
-    let Mode::Survey(mut survey) = parser.mode else { return Ok(Survey::default()) };
+    let Mode::Survey(mut survey) = parser.mode else { return Err(SyntaxError::no_memory()) };
     survey.tables.sort_unstable_by_key(|table| table.open.at);
-    Ok(survey)
+    Ok((survey, parser.lexer.names))
 }
 
 /// The second reading: `pieces` is given the source's functions.
-pub fn in_pieces(input: Input<'_>, survey: &Survey, pieces: &dyn Pieces) -> Result<(Proto, Names), SyntaxError> {
+pub fn in_pieces(
+    input: Input<'_>,
+    survey: &Survey,
+    names: Names,
+    pieces: &dyn Pieces,
+) -> Result<(Proto, Names), SyntaxError> {
     let mut parser = Parser::new(input, Mode::Pieces(survey, pieces));
+    parser.lexer.names = names;
     parser.main_function()?;
     let main = parser.functions.pop().and_then(|main| main.compiled.0.take());
     let Some(main) = main else { return Err(SyntaxError::no_memory()) };
@@ -152,7 +158,7 @@ impl Parser<'_, '_> {
         }
         let Scope { function, captures, .. } = scope;
         function.compiled.0.set(compiled);
-        self.functions.push(Function { captures, ..function });
+        self.functions.push(Function { captures, ..*function });
         Ok(())
     }
 
@@ -162,9 +168,10 @@ impl Parser<'_, '_> {
         with: impl FnOnce(&dyn Pieces, &Chunk, &Function, &mut dyn Reader) -> Result<(), SyntaxError>,
     ) -> Result<(), SyntaxError> {
         let Mode::Pieces(_, pieces) = self.mode else { return Ok(()) };
-        let function = take(&mut self.scope().function);
+        let nobody = take(&mut self.nobody);
+        let function = replace(&mut self.scope().function, nobody);
         let result = self.with_tree(|chunk, reader| with(pieces, chunk, &function, reader));
-        self.scope().function = function;
+        self.nobody = replace(&mut self.scope().function, function);
         result
     }
 

@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 
 use super::Parser;
-use super::ast::{CapturedVar, Expr, Function, LabelId, Source, Var, VarId};
+use super::ast::{CapturedVar, Expr, ExprId, Function, LabelId, Source, Var, VarId};
 use super::pieces::Mode;
 use crate::compile::SyntaxError;
 use crate::lex::names::Symbol;
@@ -17,7 +17,8 @@ const MAX_CAPTURES: usize = 120;
 /// A function being parsed.
 #[derive(Default)]
 pub(super) struct Scope {
-    pub function: Function,
+    // (boxed: it is lent out with every statement)
+    pub function: Box<Function>,
     /// How many expressions and functions of the chunk are not of this function.
     pub outside: (usize, usize),
     pub vararg: bool,
@@ -92,7 +93,7 @@ const _: () = assert!(size_of::<Goto>() <= 20 && MAX_LOCALS <= u8::MAX as usize)
 
 impl Scope {
     pub fn new(line: u32, vararg: bool) -> Scope {
-        Scope { function: Function { line, ..Function::default() }, vararg, ..Scope::default() }
+        Scope { function: Box::new(Function { line, ..Function::default() }), vararg, ..Scope::default() }
     }
 
     pub fn new_label(&mut self) -> LabelId {
@@ -150,12 +151,12 @@ impl Parser<'_, '_> {
         self.lexer.error_at(self.lexer.line, format!("{function} has more than {limit} {what}").as_bytes())
     }
 
-    /// What `name` means here.
-    pub(super) fn resolve(&mut self, name: Symbol) -> Result<Expr, SyntaxError> {
+    /// What `name` means here, as an expression.
+    pub(super) fn resolve(&mut self, name: Symbol) -> Result<ExprId, SyntaxError> {
         let innermost = self.scopes.len() - 1;
-        let Some(origin) = self.bindings.innermost(name) else { return Ok(Expr::Global(name)) };
+        let Some(origin) = self.bindings.innermost(name) else { return Ok(self.add(Expr::Global(name))) };
         if origin.function == innermost {
-            return Ok(Expr::Local(origin.var));
+            return Ok(self.add(Expr::Local(origin.var)));
         }
         // The functions between that do not have it yet, innermost first: that one is named if there is no room.
         let mut known = innermost;
@@ -182,7 +183,8 @@ impl Parser<'_, '_> {
             scope.captures.push(CapturedVar { name: self.lexer.names.variable(name), source, cell });
             scope.origins.push(origin);
         }
-        Ok(Expr::Captured(index_in(&self.scopes[innermost])))
+        let index = index_in(&self.scopes[innermost]);
+        Ok(self.add(Expr::Captured(index)))
     }
 
     /// Notes that the variable is assigned other than by its declaration.

@@ -137,8 +137,7 @@ impl Parser<'_, '_> {
     fn function_statement(&mut self, line: u32) -> Result<(), SyntaxError> {
         self.advance()?;
         let name = self.name()?;
-        let variable = self.resolve(name)?;
-        let base = self.add(variable);
+        let base = self.resolve(name)?;
         let mut suffixes = Vec::with_capacity(1);
         let mut is_method = false;
         while !is_method && matches!(self.token(), Token::Dot | Token::Colon) {
