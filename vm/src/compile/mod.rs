@@ -48,6 +48,11 @@ pub fn compile(source: &[u8], chunk_name: &[u8]) -> Result<code::Chunk, SyntaxEr
     compile_at(source, chunk_name, 1, isize::MAX)
 }
 
+/// As `compile` does it with long sources; what comes out is the same.
+pub fn compile_in_pieces(source: &[u8], chunk_name: &[u8]) -> Result<code::Chunk, SyntaxError> {
+    in_pieces(parse::Input { source, chunk_name, first_line: 1, most: isize::MAX })
+}
+
 /// Sources longer than this are read twice, so that they are never in memory as trees but for one statement of the main function.
 const LONG: usize = 512 << 10;
 

@@ -35,8 +35,8 @@ pub trait Reader {
 
 pub type EachItem<'f> = &'f mut dyn FnMut(&Chunk, &Item, bool, &mut dyn Reader) -> Result<(), SyntaxError>;
 
-/// Tables of so many bytes are long.
-const LONG_TABLE: u32 = 4096;
+/// Tables of so many bytes are long. (A fuzzer's sources are short.)
+const LONG_TABLE: u32 = if cfg!(fuzzing) { 8 } else { 4096 };
 
 /// What the first reading finds out.
 #[derive(Default)]
