@@ -83,16 +83,16 @@ impl FunctionCode<'_> {
         let Some(Open { keep, kind: Kind::If { mut next, mut ends } }) = self.open.pop() else {
             return Ok(());
         };
-        match stmt {
-            &Stmt::ArmEnd { end_line } => {
+        match *stmt {
+            Stmt::ArmEnd { end_line } => {
                 self.forget_locals(keep);
                 if !self.leaves {
                     ends.push(self.emit(Op::Jmp { off: 0 }, end_line));
                 }
                 self.patch_here(&std::mem::take(&mut next));
             }
-            &Stmt::ElseIf(condition) => next = self.jump_if(condition.expr, false, condition.line)?,
-            &Stmt::ElseIfGoto { condition, label, line, back } => {
+            Stmt::ElseIf(condition) => next = self.jump_if(condition.expr, false, condition.line)?,
+            Stmt::ElseIfGoto { condition, label, line, back } => {
                 next = self.condition_and_jump(condition, label, line, back)?;
             }
             _ => {}
