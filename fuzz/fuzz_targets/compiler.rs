@@ -1,4 +1,4 @@
-//! Any bytes as a Lua program: the compiler answers, what it makes is sound, and running it under limits ends.
+//! Any bytes as a Lua program: the compiler answers, what it makes is sound, the same in pieces, and running it under limits ends.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -30,9 +30,13 @@ fn open(cx: Cx<'_>) {
 }
 
 fuzz_target!(|source: &[u8]| {
-    let Ok(proto) = vm::compile::compile(source, b"=fuzz") else { return };
-    if let Err(what) = vm::code::verify::verify(&proto) {
-        panic!("{what}\n{}", vm::code::disasm::disasm(&proto));
+    let Ok(chunk) = vm::compile::compile(source, b"=fuzz") else { return };
+    if let Err(what) = vm::code::verify::verify(&chunk.main) {
+        panic!("{what}\n{}", vm::code::disasm::disasm(&chunk));
+    }
+    match vm::compile::compile_in_pieces(source, b"=fuzz") {
+        Ok(pieces) => assert_eq!(vm::code::disasm::disasm(&chunk), vm::code::disasm::disasm(&pieces)),
+        Err(error) => panic!("in pieces: {}", error.message.escape_ascii()),
     }
     let vm = Vm::new();
     vm.enter(open);

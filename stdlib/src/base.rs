@@ -374,8 +374,9 @@ fn function_at<'gc>(call: &mut Call<'_, 'gc>, i: usize) -> Result<Option<Value<'
 }
 
 fn getfenv<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
-    let env = match function_at(call, 0)? {
-        Some(f) => f.as_closure().map_or(call.cx.globals(), |c| c.env.get()),
+    // (of a built-in function, too: what `debug.setfenv` gave it, only `debug.getfenv` knows)
+    let env = match function_at(call, 0)?.and_then(Value::as_closure) {
+        Some(c) => c.env.get(),
         None => call.cx.thread_env(call.thread()),
     };
     call.ret(Value::table(env))

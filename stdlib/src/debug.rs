@@ -3,7 +3,8 @@ use vm::events;
 use vm::native::{FrameInfo, traceback_of};
 use vm::value::Kind;
 use vm::value::function::{ClosureObj, UserdataObj};
-use vm::{Call, Cx, Outcome, Reply, Row, Thread, Value, row};
+use vm::value::table::TableRef;
+use vm::{Call, Cx, Outcome, Reply, Row, Table, Thread, Value, row};
 
 pub static NATIVES: &[Row] = &[
     row("debug", nothing, "debug(): no interactive mode"),
@@ -172,15 +173,15 @@ fn describe<'gc>(call: &mut Call<'_, 'gc>, frame: &FrameInfo<'gc>, what: &[u8]) 
     }
     if what.contains(&b'L') {
         if let Some(c) = frame.closure {
-            use vm::value::table::TableRef;
             let lines = cx.table(0, 8);
             // (the return that ends every function is not active where another one stands before it)
             let all = &c.proto.info.lines;
-            let returns = c.proto.info.code.iter().rev().take(2).all(|op| op.get().name().starts_with("Return"));
+            let code = c.proto.code();
+            let returns = code.iter().rev().take(2).all(|op| op.get().name().starts_with("Return"));
             let active = if returns { all.len().saturating_sub(1) } else { all.len() };
-            for (line, op) in all[..active].iter().zip(&c.proto.info.code) {
+            for (line, op) in all.iter().zip(&code[..active]) {
                 if !matches!(op.get(), vm::code::Op::NewCell { .. }) {
-                    lines.set_int(cx.mc, *line as usize, Value::TRUE);
+                    lines.set_int(cx.mc, line as usize, Value::TRUE);
                 }
             }
             cx.set_field(t, "activelines", Value::table(lines));
@@ -283,7 +284,7 @@ fn getupvalue<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     call.callable(0)?;
     let Some(c) = call.arg(0).as_closure() else { return Ok(Outcome::Return) };
     let Some(at) = usize::try_from(n - 1).ok().filter(|i| *i < c.upvalues.len()) else { return Ok(Outcome::Return) };
-    let name = c.proto.info.captures.get(at).map_or(b"".as_slice(), |u| &u.name);
+    let name = c.proto.info.captures.get(at).map_or(b"".as_slice(), |u| &u.name[..]);
     let name = call.cx.str(name);
     call.push(name);
     call.push(c.upvalue(at).unwrap_or(Value::NIL));
@@ -297,7 +298,7 @@ fn setupvalue<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     let Some(c) = call.arg(0).as_closure() else { return Ok(Outcome::Return) };
     let Some(at) = usize::try_from(n - 1).ok().filter(|i| *i < c.upvalues.len()) else { return Ok(Outcome::Return) };
     ClosureObj::set_upvalue(c, call.cx.mc, at, call.arg(2));
-    let name = c.proto.info.captures.get(at).map_or(b"".as_slice(), |u| &u.name);
+    let name = c.proto.info.captures.get(at).map_or(b"".as_slice(), |u| &u.name[..]);
     let name = call.cx.str(name);
     call.ret(name)
 }
@@ -347,7 +348,6 @@ fn setmetatable<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
 
 fn getregistry<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     // The real registry is the natives' own: scripts get one of theirs.
-    use vm::value::table::TableRef;
     let registry = call.cx.registry();
     let t = match registry.field(b"debug registry").as_table() {
         Some(t) => t,
@@ -360,12 +360,33 @@ fn getregistry<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     call.ret(Value::table(t))
 }
 
+/// Where `debug.setfenv` keeps the environments of built-in functions: they make no use of them. Its keys are weak.
+const NATIVE_ENVS: &[u8] = b"native environments";
+
+/// The environment of a built-in function.
+fn native_env<'gc>(cx: Cx<'gc>, f: Value<'gc>) -> Table<'gc> {
+    let known = cx.registry().field(NATIVE_ENVS).as_table().and_then(|envs| envs.get(f).as_table());
+    known.unwrap_or(cx.globals())
+}
+
+fn set_native_env<'gc>(cx: Cx<'gc>, f: Value<'gc>, env: Table<'gc>) {
+    let envs = cx.registry().field(NATIVE_ENVS).as_table().unwrap_or_else(|| {
+        let (envs, meta) = (cx.table(0, 1), cx.table(0, 1));
+        cx.set_field(meta, "__mode", cx.str(b"k"));
+        cx.set_metatable(Value::table(envs), Some(meta));
+        let _ = cx.registry().set(cx.mc, cx.str(NATIVE_ENVS), Value::table(envs));
+        envs
+    });
+    // (only nil and NaN cannot be keys)
+    let _ = envs.set(cx.mc, f, Value::table(env));
+}
+
 fn getfenv<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     let env = match call.any(0)?.kind() {
         Kind::Closure(c) => c.env.get(),
         Kind::Thread(t) => call.cx.thread_env(t),
         Kind::Userdata(u) => u.env.get().unwrap_or(call.cx.globals()),
-        Kind::Row(_) | Kind::Native(_) => call.cx.globals(),
+        Kind::Row(_) | Kind::Native(_) => native_env(call.cx, call.arg(0)),
         _ => return call.ret(Value::NIL),
     };
     call.ret(Value::table(env))
@@ -377,6 +398,7 @@ fn setfenv<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
         Kind::Closure(c) => ClosureObj::set_env(c, call.cx.mc, env),
         Kind::Thread(t) => call.cx.set_thread_env(t, env),
         Kind::Userdata(u) => UserdataObj::set_env(u, call.cx.mc, env),
+        Kind::Row(_) | Kind::Native(_) => set_native_env(call.cx, call.arg(0), env),
         _ => return Err(call.error("'setfenv' cannot change environment of given object")),
     }
     call.ret(call.arg(0))

@@ -214,7 +214,7 @@ fn compile_bombs_load_or_fail_soon() {
         let used = vm.memory() - before;
         let shown: String = source.chars().take(60).collect();
         assert!(message.contains(end), "{shown}\n  {message}\n  not {end}");
-        assert!(used < size * 20 + MIB, "{shown}\n  {used} bytes for {size}");
+        assert!(used < size * 10 + MIB, "{shown}\n  {used} bytes for {size}");
         // (a debug build on a busy machine)
         assert!((processor() - began).as_secs_f64() < 20.0, "{shown}");
     };
@@ -240,7 +240,7 @@ fn compile_bombs_load_or_fail_soon() {
     check(format!("return '{}'", "x".repeat(10 * MIB)), "fine");
     check(format!("--[[{}]]", "x".repeat(10 * MIB)), "fine");
     check("goto a ".repeat(many), "undefined label");
-    check(format!("local t = x{}", ".y".repeat(many)), "fine");
+    check(format!("local t = x{}", ".y".repeat(many)), "too complex");
     check(format!("if x then {} end", "elseif x then ".repeat(100_000)), "");
 }
 

@@ -14,8 +14,8 @@ fn main() -> ExitCode {
         }
     };
     match vm::compile::compile(&source, format!("@{path}").as_bytes()) {
-        Ok(proto) => {
-            print!("{}", vm::code::disasm::disasm(&proto));
+        Ok(chunk) => {
+            print!("{}", vm::code::disasm::disasm(&chunk));
             ExitCode::SUCCESS
         }
         Err(error) => {

@@ -10,6 +10,7 @@ use gc_arena::{Collect, Gc, GcWeak, Mutation};
 
 use crate::code;
 use crate::heap;
+use crate::lex::names::Names;
 use crate::native::Row;
 use crate::thread::{State, Thread, ThreadId, ThreadObj};
 use crate::value::function::{ClosureObj, NativeObj, ProtoObj};
@@ -453,38 +454,35 @@ impl<'gc> Cx<'gc> {
             limit => shared.baseline.get().saturating_add(isize::try_from(limit).unwrap_or(isize::MAX)),
         };
         match crate::compile::compile_at(source, chunk_name, 1, most) {
-            Ok(proto) => Ok(self.closure(&proto, env)),
+            Ok(chunk) => Ok(self.closure(chunk, env)),
             Err(e) if e.is_no_memory() => Err(self.root.no_memory),
             Err(e) => Err(self.str_vec(e.message)),
         }
     }
     /// A main chunk's closure from compiled code.
-    pub fn closure(self, proto: &Rc<code::Proto>, env: Table<'gc>) -> Closure<'gc> {
-        let proto = self.proto(proto);
+    pub fn closure(self, chunk: code::Chunk, env: Table<'gc>) -> Closure<'gc> {
+        let code::Chunk { main, mut names } = chunk;
+        names.finish();
+        let proto = self.proto(main, &names);
         Gc::new(self.mc, ClosureObj { proto, env: Lock::new(env), upvalues: Box::new([]) })
     }
-    fn proto(self, info: &Rc<code::Proto>) -> Proto<'gc> {
-        let consts = info.consts.iter().map(|c| match c {
+    /// (nothing is copied: a source may be ten megabytes of code, or of constants)
+    fn proto(self, proto: code::Proto, names: &Names) -> Proto<'gc> {
+        let code::Proto { code, consts, protos, max_stack, info } = proto;
+        let consts = consts.into_vec().into_iter().enumerate().map(|(i, c)| match c {
             code::Const::Nil => Value::NIL,
-            code::Const::Bool(b) => Value::bool(*b),
-            code::Const::Num(n) => Value::num(*n),
-            code::Const::Str(s) => Value::str(self.intern(s)),
-            code::Const::Int64 { bits, unsigned } => self.int64(*bits, *unsigned),
+            code::Const::Bool(b) => Value::bool(b),
+            code::Const::Num(bits) => Value::num(f64::from_bits(bits)),
+            // (those that instructions use as field names have numbers of 16 bits)
+            code::Const::Str(symbol) if i <= usize::from(u16::MAX) => Value::str(self.intern(names.text(symbol))),
+            code::Const::Str(symbol) => self.str(names.text(symbol)),
+            code::Const::Int64 { bits, unsigned } => self.int64(bits, unsigned),
         });
-        let consts = consts.collect();
-        let protos = info.protos.iter().map(|p| self.proto(p)).collect();
-        Gc::new(
-            self.mc,
-            ProtoObj {
-                code: info.code.iter().map(|op| Cell::new(op.get())).collect(),
-                consts,
-                protos,
-                params: info.params,
-                vararg: info.vararg,
-                max_stack: info.max_stack,
-                info: info.clone(),
-            },
-        )
+        let consts: Vec<Value<'gc>> = consts.collect();
+        let protos = protos.into_vec().into_iter().map(|p| self.proto(p, names)).collect();
+        let (params, vararg) = (info.params, info.vararg);
+        let consts = consts.into_boxed_slice();
+        Gc::new(self.mc, ProtoObj { code, consts, protos, params, vararg, max_stack, info })
     }
 
     /// "not enough memory" if that many more bytes would break the limit.

@@ -8,12 +8,20 @@ use std::path::Path;
 
 use dice::{Dice, rounds};
 
-/// Must not panic; what compiles must verify.
+/// Must not panic; what compiles must verify, and be the same whichever way it is compiled.
 fn check(source: &[u8]) {
-    if let Ok(proto) = vm::compile::compile(source, b"=fuzz")
-        && let Err(what) = vm::code::verify::verify(&proto)
-    {
-        panic!("{what}\n{}\n{}", source.escape_ascii(), vm::code::disasm::disasm(&proto));
+    let Ok(chunk) = vm::compile::compile(source, b"=fuzz") else { return };
+    let listing = vm::code::disasm::disasm(&chunk);
+    if let Err(what) = vm::code::verify::verify(&chunk.main) {
+        panic!("{what}\n{}\n{listing}", source.escape_ascii());
+    }
+    // A long source is compiled in pieces, to the same instructions.
+    match vm::compile::compile_in_pieces(source, b"=fuzz") {
+        Ok(chunk) => {
+            let pieces = vm::code::disasm::disasm(&chunk);
+            assert!(pieces == listing, "{}\n{listing}\nin pieces:\n{pieces}", source.escape_ascii());
+        }
+        Err(error) => panic!("{}\n{}", error.message.escape_ascii(), source.escape_ascii()),
     }
 }
 
@@ -98,6 +106,46 @@ fn random_programs() {
     }
 }
 
+/// Tables whose items are read when they are compiled.
+#[test]
+fn long_tables() {
+    let mut dice = Dice(0x0ddb_a11c_afef_00d5);
+    for _ in 0..rounds(50) {
+        let mut source = String::from("local a, b, c, d = ...\nlocal function g(...)\nlocal t = ");
+        table(&mut dice, 2, 10_000, &mut source);
+        source.push_str("\na = a, ");
+        table(&mut dice, 1, 6_000, &mut source);
+        source.push_str("\nend\nreturn g{c, ");
+        table(&mut dice, 1, 6_000, &mut source);
+        source.push_str("}, 1");
+        check(source.as_bytes());
+    }
+}
+
+fn table(dice: &mut Dice, depth: usize, size: usize, out: &mut String) {
+    let end = out.len() + size;
+    out.push('{');
+    while out.len() < end {
+        match dice.roll(9) {
+            0..=2 => expression(dice, 2, out),
+            3 => {
+                out.push_str(["x = 1", "y = x", "a = b", "[1] = 2", "[2] = c", "['z'] = nil", "[b] = a"][dice.roll(7)])
+            }
+            4 => out.push_str(&format!("'{}'", dice.roll(1000))),
+            5 => out.push_str(&dice.roll(100_000).to_string()),
+            6 => {
+                out.push_str("function(b, ...)\n");
+                block(dice, 1, out);
+                out.push_str(["end", "a = 1 end", "return a, b, ... end"][dice.roll(3)]);
+            }
+            7 if depth > 0 => table(dice, depth - 1, size / 2, out),
+            _ => out.push_str(["g()", "...", "{}", "{1, 2}", "{x = {}}", "\"s\"", "-a", "nil"][dice.roll(8)]),
+        }
+        out.push_str([", ", ",\n", "; "][dice.roll(3)]);
+    }
+    out.push_str(["}", "...}", "g()}", "a\n}"][dice.roll(4)]);
+}
+
 fn block(dice: &mut Dice, depth: usize, out: &mut String) {
     for _ in 0..dice.roll(5) {
         statement(dice, depth, out);
@@ -111,7 +159,7 @@ fn name(dice: &mut Dice) -> &'static str {
 
 fn statement(dice: &mut Dice, depth: usize, out: &mut String) {
     let nested = depth > 0;
-    match dice.roll(if nested { 14 } else { 6 }) {
+    match dice.roll(if nested { 16 } else { 6 }) {
         0 | 1 => {
             place(dice, depth, out);
             out.push_str(" = ");
@@ -153,6 +201,18 @@ fn statement(dice: &mut Dice, depth: usize, out: &mut String) {
         12 => {
             let name = name(dice);
             wrapped(dice, depth, out, &format!("local function {name}(a, b, ...)\n"), false, "", "end");
+        }
+        13 => {
+            out.push_str("do\n::top::\n");
+            block(dice, depth - 1, out);
+            out.push_str("if a then goto top end\nif b then goto out elseif c then else goto out end\n");
+            block(dice, depth - 1, out);
+            out.push_str("::out::\nend");
+        }
+        14 => {
+            out.push_str("while c do\nif a then break end\n");
+            block(dice, depth - 1, out);
+            out.push_str("if a then b() break elseif c then break else d = function() return a, b end end\nend");
         }
         _ => {
             out.push_str("do\n");

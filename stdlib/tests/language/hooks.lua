@@ -307,3 +307,31 @@ do
     debug.sethook()
     print(table.concat(seen, " "))
 end
+-- A table's constant items have no lines of their own.
+local function lines(s)
+  local f, active, seen = loadstring(s), {}, {}
+  for line in pairs(debug.getinfo(f, "L").activelines) do active[#active + 1] = line end
+  table.sort(active)
+  debug.sethook(function(_, line) seen[#seen + 1] = line end, "l")
+  pcall(f)
+  debug.sethook()
+  seen[#seen] = nil
+  print(table.concat(active, " "), table.concat(seen, " "))
+end
+_G.x, _G.f = nil, function() end
+lines "local t = {\n1,\n2,\n3\n}"
+lines "local t = {\n1,\n2,\nx\n}\nf()"
+lines "local t = {\nx,\n2,\n3\n}\nf()"
+lines "local t = {\na=1,\nb=2,\nc=x\n}"
+lines "local t = {\na=x,\nb=2,\nc=3\n}\nf()"
+lines "local t = {\na=1,\n[2]=2,\n['c']=3,\n[true]='x',\n}"
+lines "local t = {\nnil,\n2,\n[nil]=3,\n}"
+lines "local t = {\nnil,\n2,\n[x]=3,\n}"
+lines "local t = {\na=x+1,\nb=2,\nc=3\n}"
+lines "return {\na=nil,\nb=2,\nc={\n1,\n2}\n}"
+lines "f{\na='k',\nb=2,\n3,\n}"
+lines "f{\na=x,\n'k',\nb=2,\n3,\n-x,\n}\nf()"
+lines "f({\n1,\n2\n},\n{\n3,\nf,\n}\n)"
+lines("local t = {\nx,\n" .. ("1,\n"):rep(70) .. "x,\n}\nf()")
+lines("local t = {\n" .. ("1,\n"):rep(70) .. "}\nf()")
+lines("local t = {\n" .. ("x,\n"):rep(60) .. "}\nf()")

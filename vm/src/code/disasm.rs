@@ -1,17 +1,18 @@
 //! Compiled functions as text, for tests and for reading.
 use std::fmt::Write;
 
-use super::{Const, Op, Proto};
+use super::{Chunk, Const, Op, Proto};
+use crate::lex::names::Names;
 
 /// The function and its inner functions, one instruction a line: place, source line, name, operands, and what constants
 /// and jump targets they mean.
-pub fn disasm(proto: &Proto) -> String {
+pub fn disasm(chunk: &Chunk) -> String {
     let mut out = String::new();
-    list(proto, "main", &mut out);
+    list(&chunk.main, &chunk.names, "main", &mut out);
     out
 }
 
-fn list(proto: &Proto, title: &str, out: &mut String) {
+fn list(proto: &Proto, names: &Names, title: &str, out: &mut String) {
     let vararg = if proto.vararg { ", ..." } else { "" };
     let (first, last) = (proto.line_defined, proto.last_line);
     // Writing to a String cannot fail.
@@ -25,20 +26,20 @@ fn list(proto: &Proto, title: &str, out: &mut String) {
         let cell = if local.cell { " cell" } else { "" };
         let _ = writeln!(out, "  local r{} {} {}..{}{cell}", local.reg, text(&local.name), local.start, local.end);
     }
-    for (at, (op, line)) in proto.code.iter().zip(&proto.lines).enumerate() {
+    for (at, (op, line)) in proto.code.iter().zip(proto.lines.iter()).enumerate() {
         let op = op.get();
-        let (operands, note) = operands(proto, at, &op);
+        let (operands, note) = operands(proto, names, at, &op);
         let row = format!("  {at:4} [{line}] {:10} {operands}", op.name());
         let _ = if note.is_empty() { writeln!(out, "{}", row.trim_end()) } else { writeln!(out, "{row:44} ; {note}") };
     }
     for (i, inner) in proto.protos.iter().enumerate() {
         let title = if title == "main" { format!("{i}") } else { format!("{title}.{i}") };
-        list(inner, &title, out);
+        list(inner, names, &title, out);
     }
 }
 
 /// The operands as the instruction's own debug form lists them, and their meaning.
-fn operands(proto: &Proto, at: usize, op: &Op) -> (String, String) {
+fn operands(proto: &Proto, names: &Names, at: usize, op: &Op) -> (String, String) {
     let debug = format!("{op:?}");
     let inside = debug.split_once('{').map_or("", |(_, rest)| rest).trim_end_matches('}').trim();
     let mut shown = Vec::new();
@@ -56,7 +57,7 @@ fn operands(proto: &Proto, at: usize, op: &Op) -> (String, String) {
             }
             "k" => {
                 shown.push(format!("k{value}"));
-                note.extend(value.parse().ok().and_then(|k: usize| proto.consts.get(k)).map(constant));
+                note.extend(value.parse().ok().and_then(|k: usize| proto.consts.get(k)).map(|k| constant(k, names)));
             }
             "off" => {
                 let off: i64 = value.parse().unwrap_or(0);
@@ -70,12 +71,12 @@ fn operands(proto: &Proto, at: usize, op: &Op) -> (String, String) {
     (shown.join(" "), note.join(" "))
 }
 
-fn constant(constant: &Const) -> String {
+fn constant(constant: &Const, names: &Names) -> String {
     match constant {
         Const::Nil => "nil".to_string(),
         Const::Bool(b) => b.to_string(),
-        Const::Num(n) => n.to_string(),
-        Const::Str(bytes) => format!("\"{}\"", text(bytes)),
+        Const::Num(bits) => f64::from_bits(*bits).to_string(),
+        Const::Str(symbol) => format!("\"{}\"", text(names.text(*symbol))),
         Const::Int64 { bits, unsigned: true } => format!("{bits}ULL"),
         Const::Int64 { bits, unsigned: false } => format!("{}LL", *bits as i64),
     }

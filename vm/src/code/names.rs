@@ -2,7 +2,8 @@
 //!
 //! The search is LuaJIT's: the last instruction before `pc` that writes the register decides, whatever jumps are between,
 //! so that messages name a variable exactly when LuaJIT's do.
-use super::{Const, MULTI, Op, Proto};
+use super::{Info, MULTI, Op};
+use crate::value::function::ProtoObj;
 
 /// The word before the name: `local 'x'`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,9 +30,9 @@ impl NameKind {
 }
 
 /// What register `reg` holds when the instruction at `pc` executes.
-pub fn name_of(proto: &Proto, pc: usize, reg: u8) -> Option<(NameKind, Vec<u8>)> {
+pub fn name_of(proto: &ProtoObj<'_>, pc: usize, reg: u8) -> Option<(NameKind, Vec<u8>)> {
     let (mut at, mut reg) = (pc, reg);
-    if let Some(name) = local_name(proto, at, reg) {
+    if let Some(name) = local_name(&proto.info, at, reg) {
         return Some((NameKind::Local, name));
     }
     while at > 0 {
@@ -46,12 +47,12 @@ pub fn name_of(proto: &Proto, pc: usize, reg: u8) -> Option<(NameKind, Vec<u8>)>
         match op {
             Op::Move { b, .. } | Op::GetCell { b, .. } => {
                 reg = b;
-                if let Some(name) = local_name(proto, at, reg) {
+                if let Some(name) = local_name(&proto.info, at, reg) {
                     return Some((NameKind::Local, name));
                 }
             }
             Op::GetUp { u, .. } | Op::GetUpC { u, .. } => {
-                let capture = proto.captures.get(u as usize)?;
+                let capture = proto.info.captures.get(u as usize)?;
                 return Some((NameKind::Upvalue, capture.name.to_vec()));
             }
             Op::GetGlobal { k, .. } => return Some((NameKind::Global, string(proto, k)?)),
@@ -64,7 +65,7 @@ pub fn name_of(proto: &Proto, pc: usize, reg: u8) -> Option<(NameKind, Vec<u8>)>
 }
 
 /// How the function is named that the instruction at `pc` is calling.
-pub fn function_name(proto: &Proto, pc: usize) -> Option<(NameKind, Vec<u8>)> {
+pub fn function_name(proto: &ProtoObj<'_>, pc: usize) -> Option<(NameKind, Vec<u8>)> {
     let metamethod = match proto.code.get(pc)?.get() {
         Op::Call { a, .. } | Op::TailCall { a, .. } | Op::ForInCall { a, .. } => return name_of(proto, pc, a),
         Op::GetGlobal { .. } | Op::GetTab { .. } | Op::GetInt { .. } | Op::GetField { .. } | Op::SelfField { .. } => {
@@ -98,16 +99,13 @@ pub fn function_name(proto: &Proto, pc: usize) -> Option<(NameKind, Vec<u8>)> {
     Some((NameKind::Metamethod, metamethod.as_bytes().to_vec()))
 }
 
-fn local_name(proto: &Proto, pc: usize, reg: u8) -> Option<Vec<u8>> {
+fn local_name(info: &Info, pc: usize, reg: u8) -> Option<Vec<u8>> {
     let pc = pc as u32;
-    proto.locals.iter().rev().find(|l| l.reg == reg && l.start <= pc && pc < l.end).map(|l| l.name.to_vec())
+    info.locals.iter().rev().find(|l| l.reg == reg && l.start <= pc && pc < l.end).map(|l| l.name.to_vec())
 }
 
-fn string(proto: &Proto, k: u16) -> Option<Vec<u8>> {
-    match proto.consts.get(k as usize)? {
-        Const::Str(text) => Some(text.to_vec()),
-        _ => None,
-    }
+fn string(proto: &ProtoObj<'_>, k: u16) -> Option<Vec<u8>> {
+    Some(proto.consts.get(k as usize)?.as_str()?.bytes().to_vec())
 }
 
 /// Whether the instruction writes `reg` besides its one plain target.

@@ -207,6 +207,8 @@ impl FunctionCode<'_> {
             | Expr::Captured(_)
             | Expr::Global(_)
             | Expr::Function(_) => false,
+            // (not read yet)
+            Expr::LongTable(..) => true,
             Expr::Table(items, _) => items.iter().any(|item| match item {
                 Item::Positional(value) | Item::Named { value, .. } => self.mentions(value.expr, var, budget),
                 Item::Keyed { key, value } => {

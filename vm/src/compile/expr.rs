@@ -1,14 +1,9 @@
 //! Expressions into registers.
 use super::SyntaxError;
-use super::function::{Constant, FunctionCode};
-use crate::code::{MULTI, Op};
+use super::function::FunctionCode;
+use crate::code::{Const, MULTI, Op};
 use crate::lex::names::Symbol;
-use crate::parse::ast::{BinaryOp, Expr, ExprId, Item, Operand, Step, Suffix, UnaryOp};
-
-/// Items that one `SetList` stores.
-const LIST_BATCH: usize = 50;
-/// Above this many registers in use a table's items are stored earlier.
-const CROWDED: usize = 190;
+use crate::parse::ast::{BinaryOp, Expr, ExprId, Operand, Step, Suffix, UnaryOp};
 
 /// An operand that may be fetched later, since its value can still change before it is used (a cell) or since an
 /// instruction may take it as a constant.
@@ -49,9 +44,9 @@ impl FunctionCode<'_> {
                 self.emit(Op::LoadBool { a, v: matches!(truth, Expr::True) }, line);
                 Ok(a)
             }
-            &Expr::Number(n) => self.constant(Constant::Number(n.to_bits()), dst, line),
-            &Expr::Int64 { bits, unsigned } => self.constant(Constant::Int64(bits, unsigned), dst, line),
-            &Expr::String(symbol) => self.constant(Constant::String(symbol), dst, line),
+            &Expr::Number(n) => self.constant(Const::Num(n.to_bits()), dst, line),
+            &Expr::Int64 { bits, unsigned } => self.constant(Const::Int64 { bits, unsigned }, dst, line),
+            &Expr::String(symbol) => self.constant(Const::Str(symbol), dst, line),
             Expr::Vararg => {
                 let a = self.target(dst)?;
                 self.emit(Op::Vararg { a, n: 1 }, line);
@@ -86,6 +81,7 @@ impl FunctionCode<'_> {
                 Ok(a)
             }
             Expr::Table(items, first) => self.table(items, *first, dst, line),
+            &Expr::LongTable(number, first) => self.long_table(number, first, dst, line),
             Expr::Suffixed { base, suffixes } => self.suffixed(*base, suffixes, dst, line, 1),
             Expr::Chain(chain) => self.chain(chain.first, &chain.steps, dst),
             Expr::Concat { reversed, line } => {
@@ -123,7 +119,7 @@ impl FunctionCode<'_> {
         }
     }
 
-    fn constant(&mut self, constant: Constant, dst: Option<u8>, line: u32) -> Result<u8, SyntaxError> {
+    fn constant(&mut self, constant: Const, dst: Option<u8>, line: u32) -> Result<u8, SyntaxError> {
         let a = self.target(dst)?;
         let k = self.wide_constant(constant);
         self.emit(Op::LoadK { a, k }, line);
@@ -205,7 +201,7 @@ impl FunctionCode<'_> {
         }
         if let Expr::Number(n) = *self.chunk.expr(step.right)
             && step.op != BinaryOp::Pow
-            && let Some(k) = self.narrow_constant(Constant::Number(n.to_bits()))
+            && let Some(k) = self.narrow_constant(Const::Num(n.to_bits()))
         {
             let b = self.load(left, line)?;
             self.free = before;
@@ -239,9 +235,9 @@ impl FunctionCode<'_> {
     }
 
     pub(super) fn field_key(&mut self, name: Symbol, line: u32) -> Result<Key, SyntaxError> {
-        match self.narrow_constant(Constant::String(name)) {
+        match self.narrow_constant(Const::Str(name)) {
             Some(k) => Ok(Key::Field(k)),
-            None => Ok(Key::Value(Value::Register(self.constant(Constant::String(name), None, line)?))),
+            None => Ok(Key::Value(Value::Register(self.constant(Const::Str(name), None, line)?))),
         }
     }
 
@@ -425,69 +421,6 @@ impl FunctionCode<'_> {
         }
         self.free = first + n;
         Ok(())
-    }
-
-    fn table(&mut self, items: &[Item], first: u32, dst: Option<u8>, line: u32) -> Result<u8, SyntaxError> {
-        let positional = items.iter().filter(|item| matches!(item, Item::Positional(_))).count();
-        let room = |n: usize| u16::try_from(n).unwrap_or(u16::MAX);
-        let (narr, nhash) = (room(positional), room(items.len() - positional));
-        if items.is_empty() {
-            let a = self.target(dst)?;
-            self.emit(Op::NewTable { a, narr, nhash }, first);
-            return Ok(a);
-        }
-        let before = self.free;
-        let a = self.reserve(1)?;
-        self.emit(Op::NewTable { a, narr, nhash }, first);
-        let mut start = 1u32;
-        let mut waiting = 0usize;
-        for (i, item) in items.iter().enumerate() {
-            match item {
-                Item::Positional(value) => {
-                    if i + 1 == items.len() && self.is_multi(value.expr) {
-                        self.multi(value.expr, MULTI, value.line)?;
-                        self.emit(Op::SetList { a, n: MULTI, start }, line);
-                        waiting = 0;
-                        continue;
-                    }
-                    self.expr(value.expr, None, value.line)?;
-                    waiting += 1;
-                    if waiting == LIST_BATCH || self.free > CROWDED {
-                        self.emit(Op::SetList { a, n: waiting as u8, start }, value.line);
-                        start = start.saturating_add(waiting as u32);
-                        waiting = 0;
-                        self.free = a as usize + 1;
-                    }
-                }
-                Item::Named { name, value } => {
-                    let keep = self.free;
-                    let key = self.field_key(*name, value.line)?;
-                    self.set_item(a, key, value)?;
-                    self.free = keep;
-                }
-                Item::Keyed { key, value } => {
-                    let keep = self.free;
-                    let key = self.key(*key)?;
-                    self.set_item(a, key, value)?;
-                    self.free = keep;
-                }
-            }
-        }
-        if waiting > 0 {
-            self.emit(Op::SetList { a, n: waiting as u8, start }, line);
-        }
-        self.free = before + 1;
-        if let Some(d) = dst {
-            self.emit(Op::Move { a: d, b: a }, line);
-            self.free = before;
-            return Ok(d);
-        }
-        Ok(a)
-    }
-
-    fn set_item(&mut self, a: u8, key: Key, value: &Operand) -> Result<(), SyntaxError> {
-        let b = self.any(value.expr, value.line)?;
-        self.emit_set(a, key, b, value.line)
     }
 
     /// `R[a][key] := R[b]`

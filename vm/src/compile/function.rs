@@ -1,11 +1,14 @@
 //! One function while its code is made: instructions, constants, registers, locals and labels.
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::ops::{Deref, DerefMut};
 use std::rc::Rc;
 
 use super::SyntaxError;
-use crate::code::{Cap, Capture, Const, Local, Op, Proto};
+use super::block::Open;
+use crate::code::{Cap, Capture, Const, Info, Lines, Local, Op, Proto, VarName};
 use crate::lex::names::Symbol;
+use crate::parse::Reader;
 use crate::parse::ast::{Chunk, Function, FunctionId, LabelId, Source, VarId};
 
 /// Registers of one function.
@@ -15,47 +18,46 @@ const WIDE: u32 = 1 << 31;
 /// What instructions with a 16-bit constant can reach.
 const MAX_NARROW: usize = 1 << 16;
 
+/// A label that has not been met.
+const NOWHERE: u32 = u32::MAX;
+
 /// So many constants are told apart: in a data table with more, later ones may be there several times.
 const MAX_KNOWN: usize = 1 << 17;
 
 /// Where the function sits: what it shares with, and gets from, the function around it.
+#[derive(Default)]
 pub(super) struct Home {
     pub source: Rc<[u8]>,
-    pub captures: Box<[Capture]>,
-}
-
-#[derive(PartialEq, Eq, Hash, Clone, Copy)]
-pub(super) enum Constant {
-    Nil,
-    Bool(bool),
-    Number(u64),
-    String(Symbol),
-    Int64(u64, bool),
+    pub captures: Vec<Capture>,
 }
 
 /// Constants in two pools: names and operands of 16-bit fields first, what is merely loaded after them, so that a huge
 /// data table does not push a function's names out of reach.
 #[derive(Default)]
 struct Constants {
-    narrow: Vec<Constant>,
-    wide: Vec<Constant>,
-    numbers: HashMap<Constant, u32, ahash::RandomState>,
+    narrow: Vec<Const>,
+    wide: Vec<Const>,
+    numbers: HashMap<Const, u32, ahash::RandomState>,
 }
 
 /// A function while its code is made. The tree it is made from may come in pieces: `parts` goes from one to the next.
 pub(super) struct FunctionCode<'c> {
     pub chunk: &'c Chunk,
     pub function: &'c Function,
-    parts: Parts,
+    /// Where the items of long tables come from.
+    pub reader: Option<&'c mut (dyn Reader + 'c)>,
+    // (boxed: there is a `FunctionCode` for every statement of a long source)
+    parts: Box<Parts>,
 }
 
 /// What there is of the function so far.
+#[derive(Default)]
 pub(super) struct Parts {
     pub home: Home,
-    code: Vec<Op>,
-    lines: Vec<u32>,
+    code: Vec<Cell<Op>>,
+    lines: Lines,
     constants: Constants,
-    protos: Vec<Rc<Proto>>,
+    protos: Vec<Proto>,
     locals: Vec<Local>,
     /// Indices into `locals` of the variables in view.
     active: Vec<usize>,
@@ -66,8 +68,12 @@ pub(super) struct Parts {
     pub local_top: usize,
     used: usize,
     /// Where the labels met so far are, and the jumps to those that were not.
-    label_places: Vec<Option<usize>>,
-    label_jumps: Vec<(usize, LabelId)>,
+    label_places: Vec<u32>,
+    label_jumps: Vec<(u32, LabelId)>,
+    /// The blocks that the next statement is in.
+    pub open: Vec<Open>,
+    /// The last statement leaves its block.
+    pub leaves: bool,
     line: u32,
 }
 
@@ -86,11 +92,11 @@ impl DerefMut for FunctionCode<'_> {
 }
 
 impl Parts {
-    pub fn new(home: Home, line: u32) -> Parts {
-        Parts {
+    pub fn new(home: Home, line: u32) -> Box<Parts> {
+        Box::new(Parts {
             home,
             code: Vec::new(),
-            lines: Vec::new(),
+            lines: Lines::new(line),
             constants: Constants::default(),
             protos: Vec::new(),
             locals: Vec::new(),
@@ -101,26 +107,44 @@ impl Parts {
             used: 2,
             label_places: Vec::new(),
             label_jumps: Vec::new(),
+            open: Vec::new(),
+            leaves: false,
             line,
-        }
+        })
     }
 }
 
 impl<'c> FunctionCode<'c> {
     /// Goes on with the function's next piece; variables and labels of the earlier ones keep their numbers.
-    pub fn new(chunk: &'c Chunk, function: &'c Function, mut parts: Parts) -> FunctionCode<'c> {
+    pub fn new(chunk: &'c Chunk, function: &'c Function, mut parts: Box<Parts>) -> FunctionCode<'c> {
         parts.registers.resize(function.vars.len(), 0);
-        parts.label_places.resize(function.labels.len(), None);
-        FunctionCode { chunk, function, parts }
+        parts.label_places.resize(function.labels.len(), NOWHERE);
+        FunctionCode { chunk, function, reader: None, parts }
+    }
+
+    /// The function's latest piece may use variables that the earlier ones did not. Where a closure finds them is seen to when the
+    /// function around this one gets there.
+    pub fn with_reader(mut self, reader: &'c mut (dyn Reader + 'c)) -> FunctionCode<'c> {
+        for more in reader.captures().iter().skip(self.home.captures.len()) {
+            let capture = Capture { cap: Cap::Itself, cell: more.cell, name: more.name.clone() };
+            self.parts.home.captures.push(capture);
+        }
+        self.reader = Some(reader);
+        self
+    }
+
+    /// What there is so far, lent to someone else.
+    pub fn parts(&mut self) -> &mut Box<Parts> {
+        &mut self.parts
     }
 
     /// The piece is done.
-    pub fn into_parts(self) -> Parts {
+    pub fn into_parts(self) -> Box<Parts> {
         self.parts
     }
 
-    /// The whole function in one piece.
-    pub fn function_body(&mut self) -> Result<(), SyntaxError> {
+    /// The registers that the arguments are in.
+    pub fn parameters(&mut self) -> Result<(), SyntaxError> {
         let function = self.function;
         let params: Vec<VarId> = (0..u32::from(function.params)).map(VarId).collect();
         self.reserve(params.len())?;
@@ -129,8 +153,6 @@ impl<'c> FunctionCode<'c> {
             // (a hook may look before the first instruction)
             param.start = 0;
         }
-        self.statements(&function.body.stmts)?;
-        self.end();
         Ok(())
     }
 
@@ -138,52 +160,50 @@ impl<'c> FunctionCode<'c> {
     pub fn end(&mut self) {
         let function = self.function;
         // (a main chunk ends with its last token)
-        let line = if function.line == 0 { function.body.end_line } else { function.last_line };
+        let line = if function.line == 0 { function.end_line } else { function.last_line };
         self.emit(Op::Return0 {}, line);
         self.forget_locals(0);
     }
 
     pub fn finish(mut self) -> Result<Proto, SyntaxError> {
         for (at, label) in std::mem::take(&mut self.label_jumps) {
-            if let (_, Some(place)) = self.label(label) {
+            let at = at as usize;
+            if let Some(place) = self.label(label) {
                 if place <= at {
                     // (of another piece, met too late to be known for a jump back)
-                    self.code[at] = Op::Loop { off: 0 };
+                    self.code[at].set(Op::Loop { off: 0 });
                 }
                 self.patch(at, place);
             }
         }
-        let FunctionCode { chunk, function, parts: mut this } = self;
+        let FunctionCode { function, parts: mut this, .. } = self;
         let narrow = this.constants.narrow.len() as u32;
         for op in &mut this.code {
-            if let Op::LoadK { k, .. } = op
+            if let Op::LoadK { k, .. } = op.get_mut()
                 && *k & WIDE != 0
             {
                 *k = (*k & !WIDE) + narrow;
             }
         }
-        let names = &chunk.names;
-        let consts = this.constants.narrow.iter().chain(&this.constants.wide).map(|constant| match *constant {
-            Constant::Nil => Const::Nil,
-            Constant::Bool(b) => Const::Bool(b),
-            Constant::Number(bits) => Const::Num(f64::from_bits(bits)),
-            Constant::String(symbol) => Const::Str(names.text(symbol).clone()),
-            Constant::Int64(bits, unsigned) => Const::Int64 { bits, unsigned },
-        });
-        Ok(Proto {
-            consts: consts.collect(),
-            code: this.code.into_iter().map(std::cell::Cell::new).collect(),
-            lines: this.lines.into(),
-            protos: this.protos.into(),
-            captures: this.home.captures,
+        let mut consts = this.constants.narrow;
+        if consts.is_empty() {
+            consts = this.constants.wide;
+        } else {
+            consts.append(&mut this.constants.wide);
+        }
+        this.lines.finish();
+        let info = Box::new(Info {
+            lines: this.lines,
+            captures: this.home.captures.into(),
             locals: this.locals.into(),
             params: function.params,
             vararg: function.vararg,
-            max_stack: this.used as u8,
             source: this.home.source,
             line_defined: function.line,
             last_line: function.last_line,
-        })
+        });
+        let (code, consts, protos) = (this.code.into(), consts.into(), this.protos.into());
+        Ok(Proto { code, consts, protos, max_stack: this.used as u8, info })
     }
 
     // Instructions
@@ -194,19 +214,24 @@ impl<'c> FunctionCode<'c> {
     }
 
     pub fn line_at(&self, at: usize) -> Option<u32> {
-        self.lines.get(at).copied()
+        self.lines.get(at)
+    }
+
+    /// Of the instruction that was emitted last.
+    pub fn latest_line(&self) -> u32 {
+        self.line
     }
 
     pub fn emit(&mut self, op: Op, line: u32) -> usize {
         self.line = line;
-        self.code.push(op);
+        self.code.push(Cell::new(op));
         self.lines.push(line);
         self.code.len() - 1
     }
 
     /// Makes the jump at `at` go to `to`.
     pub fn patch(&mut self, at: usize, to: usize) {
-        super::jump::set_offset(&mut self.parts.code[at], to as i64 - at as i64 - 1);
+        super::jump::set_offset(self.parts.code[at].get_mut(), to as i64 - at as i64 - 1);
     }
 
     pub fn patch_here(&mut self, jumps: &[usize]) {
@@ -223,7 +248,7 @@ impl<'c> FunctionCode<'c> {
 
     /// Makes the call just emitted a tail call.
     pub fn call_to_tail_call(&mut self, line: u32) {
-        if let Some(&Op::Call { a, nargs, .. }) = self.code.last() {
+        if let Some(Op::Call { a, nargs, .. }) = self.code.last().map(Cell::get) {
             self.code.pop();
             self.lines.pop();
             self.emit(Op::TailCall { a, nargs }, line);
@@ -231,18 +256,19 @@ impl<'c> FunctionCode<'c> {
     }
 
     pub fn place_label(&mut self, label: LabelId) {
-        self.label_places[label.0 as usize] = Some(self.code.len());
+        self.label_places[label.0 as usize] = self.code.len() as u32;
     }
 
-    /// The label that `label` stands for, and its place if it has been met.
-    pub fn label(&self, label: LabelId) -> (LabelId, Option<usize>) {
+    /// The place of the label that `label` stands for, if it has been met.
+    pub fn label(&self, label: LabelId) -> Option<usize> {
         let real = self.function.labels[label.0 as usize];
-        (real, self.label_places[real.0 as usize])
+        let place = self.label_places[real.0 as usize];
+        (place != NOWHERE).then_some(place as usize)
     }
 
     /// Makes the jump at `at` go to the label once it is met.
     pub fn patch_later(&mut self, at: usize, label: LabelId) {
-        self.label_jumps.push((at, label));
+        self.label_jumps.push((at as u32, label));
     }
 
     // Registers
@@ -281,14 +307,13 @@ impl<'c> FunctionCode<'c> {
         }
         for (i, var) in vars.iter().enumerate() {
             let var = &self.function.vars[var.0 as usize];
-            let name = self.chunk.names.text(var.name).clone();
-            self.show_local(name, first + i, var.in_cell());
+            self.show_local(var.name.clone(), first + i, var.in_cell());
         }
         self.local_top = self.free;
     }
 
     /// Names a register for messages and the debugger.
-    pub fn show_local(&mut self, name: Rc<[u8]>, register: usize, cell: bool) {
+    pub fn show_local(&mut self, name: VarName, register: usize, cell: bool) {
         let start = self.code.len() as u32;
         let index = self.locals.len();
         self.active.push(index);
@@ -303,7 +328,7 @@ impl<'c> FunctionCode<'c> {
     /// Ends the life of all but the first `keep` variables in view and frees their registers.
     pub fn forget_locals(&mut self, keep: usize) {
         let end = self.code.len() as u32;
-        let Parts { active, locals, .. } = &mut self.parts;
+        let Parts { active, locals, .. } = &mut *self.parts;
         for index in active.drain(keep..) {
             locals[index].end = end;
         }
@@ -325,7 +350,7 @@ impl<'c> FunctionCode<'c> {
 
     // Constants
 
-    fn add_constant(&mut self, constant: Constant, wide: bool, kept: usize) -> Option<u32> {
+    fn add_constant(&mut self, constant: Const, wide: bool, kept: usize) -> Option<u32> {
         if let Some(&k) = self.constants.numbers.get(&constant)
             && (wide || k & WIDE == 0)
         {
@@ -345,18 +370,18 @@ impl<'c> FunctionCode<'c> {
     }
 
     /// The constant's number for `LoadK`.
-    pub fn wide_constant(&mut self, constant: Constant) -> u32 {
+    pub fn wide_constant(&mut self, constant: Const) -> u32 {
         self.add_constant(constant, true, 0).unwrap_or(0)
     }
 
     /// The constant's number, if it fits in 16 bits. (There is another way where it does not; some room is kept for global names.)
-    pub fn narrow_constant(&mut self, constant: Constant) -> Option<u16> {
+    pub fn narrow_constant(&mut self, constant: Const) -> Option<u16> {
         self.add_constant(constant, false, MAX_NARROW / 4).and_then(|k| u16::try_from(k).ok())
     }
 
     /// A global's name must fit in 16 bits.
     pub fn global_name(&mut self, name: Symbol) -> Result<u16, SyntaxError> {
-        let k = self.add_constant(Constant::String(name), false, 0).and_then(|k| u16::try_from(k).ok());
+        let k = self.add_constant(Const::Str(name), false, 0).and_then(|k| u16::try_from(k).ok());
         k.ok_or_else(|| self.too_many("constants"))
     }
 
@@ -381,10 +406,16 @@ impl<'c> FunctionCode<'c> {
                 Source::Local(var) => (Cap::Reg(self.register(var)), false),
                 Source::Captured(index) => (Cap::Up(index), self.home.captures[index as usize].cell),
             };
-            Capture { cap, cell, name: chunk.names.text(captured.name).clone() }
+            Capture { cap, cell, name: captured.name.clone() }
         });
-        let captures = captures.collect();
-        let proto = super::compile_function(chunk, inner, self.home.source.clone(), captures)?;
+        let captures: Vec<Capture> = captures.collect();
+        let proto = match inner.compiled.0.take() {
+            Some(mut proto) => {
+                proto.info.captures = captures.into();
+                *proto
+            }
+            None => super::compile_function(chunk, inner, self.home.source.clone(), captures)?,
+        };
         let p = u16::try_from(self.protos.len()).map_err(|_| self.too_many("constants"))?;
         self.protos.push(proto);
         Ok(p)

@@ -1,8 +1,8 @@
 //! Conditions as jumps: comparisons fused with them, `not` folded into their sense.
 use super::SyntaxError;
 use super::expr::Value;
-use super::function::{Constant, FunctionCode};
-use crate::code::Op;
+use super::function::FunctionCode;
+use crate::code::{Const, Op};
 use crate::parse::ast::{BinaryOp, Expr, ExprId, UnaryOp};
 
 /// Writes the distance of a jump into it.
@@ -97,11 +97,11 @@ impl FunctionCode<'_> {
     fn comparand(&mut self, e: ExprId, op: BinaryOp) -> Option<u16> {
         let equality = matches!(op, BinaryOp::Eq | BinaryOp::Ne);
         let constant = match *self.chunk.expr(e) {
-            Expr::Number(n) => Constant::Number(n.to_bits()),
-            Expr::Nil if equality => Constant::Nil,
-            Expr::True if equality => Constant::Bool(true),
-            Expr::False if equality => Constant::Bool(false),
-            Expr::String(symbol) if equality => Constant::String(symbol),
+            Expr::Number(n) => Const::Num(n.to_bits()),
+            Expr::Nil if equality => Const::Nil,
+            Expr::True if equality => Const::Bool(true),
+            Expr::False if equality => Const::Bool(false),
+            Expr::String(symbol) if equality => Const::Str(symbol),
             _ => return None,
         };
         self.narrow_constant(constant)

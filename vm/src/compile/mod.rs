@@ -3,16 +3,20 @@
 //! Registers are used as a stack: a function's locals in the order of their declaration, temporaries above them. An
 //! expression that is not told where to go always goes to the lowest free register.
 mod assign;
+mod block;
 mod expr;
 mod function;
 mod jump;
 mod logic;
 mod stmt;
+mod table;
 
+use std::cell::RefCell;
 use std::rc::Rc;
 
 use crate::code::verify::verify;
-use crate::code::{Proto, chunk_id};
+use crate::code::{self, Proto, chunk_id};
+use crate::lex::names::Names;
 use crate::parse;
 use crate::parse::ast::{Chunk, Function};
 use function::{FunctionCode, Home, Parts};
@@ -40,8 +44,13 @@ impl SyntaxError {
 }
 
 /// Compiles a chunk; the result is its main function, which takes `...`.
-pub fn compile(source: &[u8], chunk_name: &[u8]) -> Result<Rc<Proto>, SyntaxError> {
+pub fn compile(source: &[u8], chunk_name: &[u8]) -> Result<code::Chunk, SyntaxError> {
     compile_at(source, chunk_name, 1, isize::MAX)
+}
+
+/// As `compile` does it with long sources; what comes out is the same.
+pub fn compile_in_pieces(source: &[u8], chunk_name: &[u8]) -> Result<code::Chunk, SyntaxError> {
+    in_pieces(parse::Input { source, chunk_name, first_line: 1, most: isize::MAX })
 }
 
 /// Sources longer than this are read twice, so that they are never in memory as trees but for one statement of the main function.
@@ -49,50 +58,82 @@ const LONG: usize = 512 << 10;
 
 /// As `compile`, with the first line numbered `first_line`; fails with "not enough memory" when the thread's allocated bytes exceed
 /// `most`.
-pub fn compile_at(source: &[u8], chunk_name: &[u8], first_line: u32, most: isize) -> Result<Rc<Proto>, SyntaxError> {
+pub fn compile_at(source: &[u8], chunk_name: &[u8], first_line: u32, most: isize) -> Result<code::Chunk, SyntaxError> {
+    if source.len() > Names::MOST {
+        return Err(SyntaxError::no_memory());
+    }
     let input = parse::Input { source, chunk_name, first_line, most };
-    let proto = if source.len() > LONG { in_pieces(input)? } else { whole(input)? };
-    debug_assert_eq!(verify(&proto), Ok(()));
-    Ok(proto)
+    let chunk = if source.len() > LONG { in_pieces(input)? } else { whole(input)? };
+    debug_assert_eq!(verify(&chunk.main), Ok(()));
+    Ok(chunk)
 }
 
-fn whole(input: parse::Input<'_>) -> Result<Rc<Proto>, SyntaxError> {
-    let chunk = parse::parse(input)?;
+fn whole(input: parse::Input<'_>) -> Result<code::Chunk, SyntaxError> {
+    let (chunk, names) = parse::parse(input)?;
     let Some(main) = chunk.functions.last() else {
         return Err(SyntaxError::at(input.chunk_name, input.first_line, b"empty chunk"));
     };
-    compile_function(&chunk, main, input.chunk_name.into(), Box::default())
+    let main = compile_function(&chunk, main, input.chunk_name.into(), Vec::new())?;
+    Ok(code::Chunk { main, names })
 }
 
-/// The code of each statement is made, and its tree forgotten, before the next one is read. Which variables need cells depends on
-/// what comes later: the first reading finds that out.
-fn in_pieces(input: parse::Input<'_>) -> Result<Rc<Proto>, SyntaxError> {
-    let cells = parse::cells(input)?;
-    let home = Home { source: input.chunk_name.into(), captures: Box::default() };
-    let mut parts = Some(Parts::new(home, 0));
-    let mut with = |chunk: &Chunk, main: &Function, last: bool| -> Result<(), SyntaxError> {
-        let Some(sofar) = parts.take() else { return Ok(()) };
-        let mut code = FunctionCode::new(chunk, main, sofar);
-        code.statements(&main.body.stmts)?;
-        if last {
-            code.end();
-        }
-        parts = Some(code.into_parts());
+/// The code of each statement is made, and its tree forgotten, before the next one is read.
+fn in_pieces(input: parse::Input<'_>) -> Result<code::Chunk, SyntaxError> {
+    let (survey, names) = parse::survey(input)?;
+    let functions = Functions { source: input.chunk_name.into(), open: RefCell::default() };
+    let (main, names) = parse::in_pieces(input, &survey, names, &functions)?;
+    Ok(code::Chunk { main, names })
+}
+
+/// The functions whose code is being made, innermost last; but one that is being worked on is not in the list.
+struct Functions {
+    source: Rc<[u8]>,
+    // (boxed: they come out and go back for every statement)
+    #[allow(clippy::vec_box)]
+    open: RefCell<Vec<Box<Parts>>>,
+}
+
+impl Functions {
+    fn innermost(&self) -> Result<Box<Parts>, SyntaxError> {
+        self.open.borrow_mut().pop().ok_or_else(SyntaxError::no_memory)
+    }
+}
+
+impl parse::Pieces for Functions {
+    fn open(&self, function: &Function) -> Result<(), SyntaxError> {
+        let parts = Parts::new(Home { source: self.source.clone(), captures: Vec::new() }, function.line);
+        let none = Chunk::default();
+        let mut code = FunctionCode::new(&none, function, parts);
+        code.parameters()?;
+        self.open.borrow_mut().push(code.into_parts());
         Ok(())
-    };
-    let (chunk, main) = parse::in_pieces(input, cells, &mut with)?;
-    let Some(parts) = parts else { return Err(SyntaxError::no_memory()) };
-    FunctionCode::new(&chunk, &main, parts).finish().map(Rc::new)
+    }
+
+    fn piece(&self, chunk: &Chunk, function: &Function, reader: &mut dyn parse::Reader) -> Result<(), SyntaxError> {
+        let mut code = FunctionCode::new(chunk, function, self.innermost()?).with_reader(reader);
+        code.statements(&function.body)?;
+        self.open.borrow_mut().push(code.into_parts());
+        Ok(())
+    }
+
+    fn close(&self, function: &Function) -> Result<Proto, SyntaxError> {
+        let none = Chunk::default();
+        let mut code = FunctionCode::new(&none, function, self.innermost()?);
+        code.end();
+        code.finish()
+    }
 }
 
 fn compile_function(
     chunk: &Chunk,
     function: &Function,
     source: Rc<[u8]>,
-    captures: Box<[crate::code::Capture]>,
-) -> Result<Rc<Proto>, SyntaxError> {
+    captures: Vec<code::Capture>,
+) -> Result<Proto, SyntaxError> {
     let parts = Parts::new(Home { source, captures }, function.line);
     let mut code = FunctionCode::new(chunk, function, parts);
-    code.function_body()?;
-    code.finish().map(Rc::new)
+    code.parameters()?;
+    code.statements(&function.body)?;
+    code.end();
+    code.finish()
 }

@@ -22,7 +22,7 @@ impl<'gc> Exec<'_, 'gc> {
     fn about_register(&self, action: &str, reg: Option<u8>, v: Value<'gc>) -> Value<'gc> {
         let name = reg.and_then(|reg| {
             let frame = self.st.frames.last()?;
-            name_of(&frame.closure?.proto.info, (frame.pc as usize).checked_sub(1)?, reg)
+            name_of(&frame.closure?.proto, (frame.pc as usize).checked_sub(1)?, reg)
         });
         let mut text = format!("attempt to {action} ").into_bytes();
         if let Some((kind, name)) = name {
@@ -64,7 +64,7 @@ impl<'gc> Exec<'_, 'gc> {
         if let (false, Some(key)) | (true, Some(key)) = (same, key.as_str()) {
             let named = reg.filter(|_| same).and_then(|r| {
                 let frame = self.st.frames.last()?;
-                name_of(&frame.closure?.proto.info, (frame.pc as usize).checked_sub(1)?, r)
+                name_of(&frame.closure?.proto, (frame.pc as usize).checked_sub(1)?, r)
             });
             if named.is_none() && !same {
                 let mut text = b"attempt to index field '".to_vec();
@@ -89,7 +89,7 @@ impl<'gc> Exec<'_, 'gc> {
         let in_lua = self.st.frames.last().is_some_and(|f| f.closure.is_some());
         if nret != nret::NATIVE && nret != nret::FINISH && in_lua {
             if let Some((at, Op::Call { .. } | Op::TailCall { .. })) = self.instruction() {
-                let name = self.st.frames.last().and_then(|f| f.closure).and_then(|c| function_name(&c.proto.info, at));
+                let name = self.st.frames.last().and_then(|f| f.closure).and_then(|c| function_name(&c.proto, at));
                 if let Some((kind, name)) = name {
                     let mut text = format!("attempt to call {} '", kind.word()).into_bytes();
                     text.extend_from_slice(&name);

@@ -8,6 +8,8 @@ pub mod number;
 mod string;
 pub mod token;
 
+use std::mem::replace;
+
 use crate::compile::SyntaxError;
 use names::Names;
 use number::Number;
@@ -23,6 +25,14 @@ pub struct Lexer<'s> {
     pub line: u32,
     pub last_line: u32,
     raw: Vec<u8>,
+}
+
+/// Where a lexer is in its source (of at most `Names::MOST` bytes).
+#[derive(Clone, Copy)]
+pub struct Place {
+    pub at: u32,
+    line: u32,
+    last_line: u32,
 }
 
 pub(crate) fn is_name_byte(c: u8) -> bool {
@@ -55,21 +65,33 @@ impl<'s> Lexer<'s> {
     /// Takes the current token and reads the next one.
     pub fn advance(&mut self) -> Result<(), SyntaxError> {
         self.last_line = self.line;
-        self.token = match self.ahead.take() {
-            Some(token) => token,
-            None => self.scan()?,
-        };
-        Ok(())
+        match self.ahead.take() {
+            Some(token) => self.is(token),
+            None => self.scan(),
+        }
     }
 
     /// The token after the current one.
     pub fn look_ahead(&mut self) -> Result<Token, SyntaxError> {
-        let token = match self.ahead {
-            Some(token) => token,
-            None => self.scan()?,
-        };
-        self.ahead = Some(token);
-        Ok(token)
+        if let Some(token) = self.ahead {
+            return Ok(token);
+        }
+        let current = self.token;
+        self.scan()?;
+        let ahead = replace(&mut self.token, current);
+        self.ahead = Some(ahead);
+        Ok(ahead)
+    }
+
+    /// Behind the current token, which must be the newest one.
+    pub fn place(&self) -> Place {
+        Place { at: self.at as u32, line: self.line, last_line: self.last_line }
+    }
+
+    /// Goes to a place that was behind such a token.
+    pub fn go(&mut self, place: Place, token: Token) {
+        (self.at, self.line, self.last_line) = (place.at as usize, place.line, place.last_line);
+        (self.token, self.ahead) = (token, None);
     }
 
     /// `CHUNK:LINE: MESSAGE near 'TOKEN'` at the newest token.
@@ -130,15 +152,22 @@ impl<'s> Lexer<'s> {
         self.at += memchr::memchr2(b'\n', b'\r', rest).unwrap_or(rest.len());
     }
 
-    fn scan(&mut self) -> Result<Token, SyntaxError> {
+    /// The newest token. (Written where it stays: a copy of one that has just been put together, byte by byte, has to wait for that.)
+    #[inline(always)]
+    fn is(&mut self, token: Token) -> Result<(), SyntaxError> {
+        self.token = token;
+        Ok(())
+    }
+
+    fn scan(&mut self) -> Result<(), SyntaxError> {
         self.raw.clear();
         loop {
-            let Some(c) = self.peek() else { return Ok(Token::Eof) };
+            let Some(c) = self.peek() else { return self.is(Token::Eof) };
             match c {
                 b'\n' | b'\r' => self.newline()?,
                 b' ' | b'\t' | 0x0b | 0x0c => self.at += 1,
                 b'0'..=b'9' => return self.numeral(),
-                _ if is_name_byte(c) => return Ok(self.word()),
+                _ if is_name_byte(c) => return self.word(),
                 b'-' if self.peek_after(1) == Some(b'-') => self.comment()?,
                 b'"' | b'\'' => return self.quoted(c),
                 b'[' => {
@@ -152,7 +181,7 @@ impl<'s> Lexer<'s> {
                         return Err(self.error_near(Token::Number(0.0), "invalid long string delimiter"));
                     }
                     self.at += 1;
-                    return Ok(Token::LeftBracket);
+                    return self.is(Token::LeftBracket);
                 }
                 b'.' => {
                     if self.peek_after(1).is_some_and(|c| c.is_ascii_digit()) {
@@ -160,57 +189,61 @@ impl<'s> Lexer<'s> {
                     }
                     self.at += 1;
                     if !self.take(b'.') {
-                        return Ok(Token::Dot);
+                        return self.is(Token::Dot);
                     }
-                    return Ok(if self.take(b'.') { Token::Dots } else { Token::Concat });
+                    return if self.take(b'.') { self.is(Token::Dots) } else { self.is(Token::Concat) };
                 }
                 _ => {
                     self.at += 1;
-                    return Ok(self.operator(c));
+                    return self.operator(c);
                 }
             }
         }
     }
 
-    fn operator(&mut self, c: u8) -> Token {
+    fn operator(&mut self, c: u8) -> Result<(), SyntaxError> {
         match c {
-            b'+' => Token::Plus,
-            b'-' => Token::Minus,
-            b'*' => Token::Star,
-            b'/' => Token::Slash,
-            b'%' => Token::Percent,
-            b'^' => Token::Caret,
-            b'#' => Token::Hash,
-            b'(' => Token::LeftParen,
-            b')' => Token::RightParen,
-            b'{' => Token::LeftBrace,
-            b'}' => Token::RightBrace,
-            b']' => Token::RightBracket,
-            b';' => Token::Semicolon,
-            b',' => Token::Comma,
-            b'=' if self.take(b'=') => Token::Equal,
-            b'=' => Token::Assign,
-            b'<' if self.take(b'=') => Token::LessEqual,
-            b'<' => Token::Less,
-            b'>' if self.take(b'=') => Token::GreaterEqual,
-            b'>' => Token::Greater,
-            b'~' if self.take(b'=') => Token::NotEqual,
-            b':' if self.take(b':') => Token::Label,
-            b':' => Token::Colon,
-            _ => Token::Stray(c),
+            b'+' => self.is(Token::Plus),
+            b'-' => self.is(Token::Minus),
+            b'*' => self.is(Token::Star),
+            b'/' => self.is(Token::Slash),
+            b'%' => self.is(Token::Percent),
+            b'^' => self.is(Token::Caret),
+            b'#' => self.is(Token::Hash),
+            b'(' => self.is(Token::LeftParen),
+            b')' => self.is(Token::RightParen),
+            b'{' => self.is(Token::LeftBrace),
+            b'}' => self.is(Token::RightBrace),
+            b']' => self.is(Token::RightBracket),
+            b';' => self.is(Token::Semicolon),
+            b',' => self.is(Token::Comma),
+            b'=' if self.take(b'=') => self.is(Token::Equal),
+            b'=' => self.is(Token::Assign),
+            b'<' if self.take(b'=') => self.is(Token::LessEqual),
+            b'<' => self.is(Token::Less),
+            b'>' if self.take(b'=') => self.is(Token::GreaterEqual),
+            b'>' => self.is(Token::Greater),
+            b'~' if self.take(b'=') => self.is(Token::NotEqual),
+            b':' if self.take(b':') => self.is(Token::Label),
+            b':' => self.is(Token::Colon),
+            _ => self.is(Token::Stray(c)),
         }
     }
 
-    fn word(&mut self) -> Token {
+    fn word(&mut self) -> Result<(), SyntaxError> {
         let rest = &self.source[self.at..];
         let length = rest.iter().position(|&c| !is_name_byte(c)).unwrap_or(rest.len());
         let text = &rest[..length];
         self.raw.extend_from_slice(text);
         self.at += length;
-        Token::keyword(text).unwrap_or_else(|| Token::Name(self.names.intern(text)))
+        if let Some(keyword) = Token::keyword(text) {
+            return self.is(keyword);
+        }
+        let name = self.names.intern(text);
+        self.is(Token::Name(name))
     }
 
-    fn numeral(&mut self) -> Result<Token, SyntaxError> {
+    fn numeral(&mut self) -> Result<(), SyntaxError> {
         let exponent_mark = match (self.peek(), self.peek_after(1)) {
             (Some(b'0'), Some(b'x' | b'X')) => b'p',
             _ => b'e',
@@ -225,13 +258,14 @@ impl<'s> Lexer<'s> {
             self.at += 1;
             last = c;
         }
+        if let Some(n) = number::few_digits(&self.raw) {
+            return self.is(Token::Number(n));
+        }
         match number::parse_literal(&self.raw) {
-            Some(Number::Double(n)) => Ok(Token::Number(n)),
-            Some(Number::Int64 { bits, unsigned }) => Ok(Token::Int64 { bits, unsigned }),
-            Some(Number::Imaginary(_)) => {
-                Err(self.error_near(Token::Number(0.0), "malformed number (imaginary numbers are not supported)"))
-            }
-            None => Err(self.error_near(Token::Number(0.0), "malformed number")),
+            Some(Number::Double(n)) => self.is(Token::Number(n)),
+            Some(Number::Int64 { bits, unsigned }) => self.is(Token::Int64 { bits, unsigned }),
+            // (LuaJIT's own answer where it is built without the FFI, which such numbers belong to)
+            Some(Number::Imaginary(_)) | None => Err(self.error_near(Token::Number(0.0), "malformed number")),
         }
     }
 

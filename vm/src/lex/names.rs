@@ -1,6 +1,9 @@
 //! Every distinct name and string of a chunk, once.
 use std::collections::HashMap;
+use std::fmt;
 use std::rc::Rc;
+
+use crate::code::VarName;
 
 /// A name or string of the chunk, by number: equal text, equal number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -13,26 +16,116 @@ impl Symbol {
     }
 }
 
+/// The texts stand one after the other. A table of 64-bit slots finds them: the hash's upper half, the number plus one; 0 is empty.
+/// A source may be nothing but short strings: each takes its length and some 20 bytes.
 #[derive(Default)]
 pub struct Names {
-    texts: Vec<Rc<[u8]>>,
+    texts: Vec<u8>,
+    /// Where each text ends.
+    ends: Vec<u32>,
+    /// A power of two of them, at most three quarters in use.
+    slots: Vec<u64>,
     // Seeded, since the chunk's author may be a stranger who picks colliding strings.
-    numbers: HashMap<Rc<[u8]>, Symbol, ahash::RandomState>,
+    seed: ahash::RandomState,
+    variables: HashMap<Symbol, VarName, ahash::RandomState>,
 }
 
 impl Names {
+    /// Longer sources are refused: they could have more text than `ends` counts.
+    pub const MOST: usize = 0x7fff_ff00;
+
     pub fn intern(&mut self, text: &[u8]) -> Symbol {
-        if let Some(&symbol) = self.numbers.get(text) {
-            return symbol;
+        if self.slots.len() / 4 * 3 <= self.ends.len() {
+            self.grow();
         }
-        let symbol = Symbol(self.texts.len() as u32);
-        let text: Rc<[u8]> = text.into();
-        self.texts.push(text.clone());
-        self.numbers.insert(text, symbol);
+        let hash = self.seed.hash_one(text) & !u64::from(u32::MAX);
+        let mask = self.slots.len() - 1;
+        let mut at = home(hash, mask);
+        loop {
+            let slot = self.slots[at];
+            if slot == 0 {
+                break;
+            }
+            if (slot ^ hash) >> 32 == 0 {
+                let symbol = Symbol(slot as u32 - 1);
+                if self.text(symbol) == text {
+                    return symbol;
+                }
+            }
+            at = (at + 1) & mask;
+        }
+        let symbol = Symbol(self.ends.len() as u32);
+        self.texts.extend_from_slice(text);
+        self.ends.push(self.texts.len() as u32);
+        self.slots[at] = hash | u64::from(symbol.0 + 1);
         symbol
     }
 
-    pub fn text(&self, symbol: Symbol) -> &Rc<[u8]> {
-        &self.texts[symbol.0 as usize]
+    fn grow(&mut self) {
+        let size = (2 * self.slots.len()).max(16);
+        let old = std::mem::replace(&mut self.slots, vec![0; size]);
+        for slot in old {
+            if slot != 0 {
+                let mut at = home(slot, size - 1);
+                while self.slots[at] != 0 {
+                    at = (at + 1) & (size - 1);
+                }
+                self.slots[at] = slot;
+            }
+        }
+    }
+
+    pub fn text(&self, symbol: Symbol) -> &[u8] {
+        let at = symbol.index();
+        let start = if at == 0 { 0 } else { self.ends[at - 1] };
+        &self.texts[start as usize..self.ends[at] as usize]
+    }
+
+    /// The name of a variable, to be kept.
+    pub fn variable(&mut self, symbol: Symbol) -> VarName {
+        if let Some(name) = self.variables.get(&symbol) {
+            return name.clone();
+        }
+        let name = VarName::new(self.text(symbol).into());
+        self.variables.insert(symbol, Rc::clone(&name));
+        name
+    }
+
+    /// No more are to come: what only finds them is given up.
+    pub fn finish(&mut self) {
+        self.slots = Vec::new();
+        self.variables = HashMap::default();
+    }
+}
+
+/// Where a text with that hash belongs in a table of `mask + 1` slots.
+fn home(hash: u64, mask: usize) -> usize {
+    (hash >> 32) as usize & mask
+}
+
+impl fmt::Debug for Names {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} names", self.ends.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Names;
+
+    const MANY: usize = if cfg!(miri) { 100 } else { 5000 };
+
+    #[test]
+    fn equal_texts_have_one_number() {
+        let mut names = Names::default();
+        for _ in 0..2 {
+            for i in 0..MANY {
+                assert_eq!(names.intern(format!("n{i}").as_bytes()).index(), i);
+            }
+            assert_eq!(names.intern(b"").index(), MANY);
+        }
+        let last = names.intern(b"n99");
+        names.finish();
+        assert_eq!((names.text(last), names.ends.len()), (&b"n99"[..], MANY + 1));
     }
 }

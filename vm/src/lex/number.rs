@@ -22,17 +22,22 @@ const MAX_EXPONENT: i64 = 1 << 20;
 /// `tonumber`'s rules: white space around, a sign, decimal, hexadecimal or binary digits; `inf` and `nan` by name.
 /// Suffixes are refused.
 pub fn parse(text: &[u8]) -> Option<f64> {
-    // A few digits, as most numbers in text are.
-    if text.len() < 16 && !text.is_empty() {
-        let digits = text.iter().try_fold(0u64, |n, c| c.is_ascii_digit().then(|| n * 10 + u64::from(c - b'0')));
-        if let Some(n) = digits {
-            return Some(n as f64);
-        }
+    if let Some(n) = few_digits(text) {
+        return Some(n);
     }
     match scan(text)? {
         (Number::Double(n), false) => Some(n),
         _ => None,
     }
+}
+
+/// The number that digits alone stand for, so few of them that it is exact: most numbers in text.
+pub fn few_digits(text: &[u8]) -> Option<f64> {
+    if !(1..16).contains(&text.len()) {
+        return None;
+    }
+    let digits = text.iter().try_fold(0u64, |n, c| c.is_ascii_digit().then(|| n * 10 + u64::from(c - b'0')));
+    digits.map(|n| n as f64)
 }
 
 /// The lexer's rules: as `parse`, and the suffixes `LL`, `ULL` and `i`.

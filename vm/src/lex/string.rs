@@ -14,7 +14,7 @@ impl Lexer<'_> {
     }
 
     /// Takes a long string. Errors quote it with its brackets.
-    pub(super) fn long_string(&mut self, level: usize) -> Result<Token, SyntaxError> {
+    pub(super) fn long_string(&mut self, level: usize) -> Result<(), SyntaxError> {
         let mut value = Vec::new();
         if !self.long_text(level, Some(&mut value))? {
             return Err(self.error_near(Token::Eof, "unfinished long string"));
@@ -22,7 +22,7 @@ impl Lexer<'_> {
         let symbol = self.names.intern(&value);
         let equals = b"=".repeat(level);
         self.raw = [b"[", &equals[..], b"[", &value, b"]", &equals, b"]"].concat();
-        Ok(Token::String(symbol))
+        self.is(Token::String(symbol))
     }
 
     pub(super) fn long_comment(&mut self, level: usize) -> Result<(), SyntaxError> {
@@ -66,7 +66,7 @@ impl Lexer<'_> {
     }
 
     /// A string in quotes. `raw` collects the opening quote and the text with escapes resolved: what errors quote.
-    pub(super) fn quoted(&mut self, quote: u8) -> Result<Token, SyntaxError> {
+    pub(super) fn quoted(&mut self, quote: u8) -> Result<(), SyntaxError> {
         self.raw.push(quote);
         self.at += 1;
         loop {
@@ -82,7 +82,7 @@ impl Lexer<'_> {
                     self.at += 1;
                     let symbol = self.names.intern(&self.raw[1..]);
                     self.raw.push(quote);
-                    return Ok(Token::String(symbol));
+                    return self.is(Token::String(symbol));
                 }
             }
         }

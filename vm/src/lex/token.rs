@@ -18,6 +18,9 @@ macro_rules! tokens {
         impl Token {
             /// The reserved word that `text` is.
             pub fn keyword(text: &[u8]) -> Option<Token> {
+                if !(2..=8).contains(&text.len()) {
+                    return None;
+                }
                 match text { $(word if word == $word.as_bytes() => Some(Token::$keyword),)* _ => None }
             }
 

@@ -96,7 +96,7 @@ impl<'gc> Call<'_, 'gc> {
         let mut number = i + 1;
         let name = self.state.frames.last().and_then(|f| {
             let closure = f.closure?;
-            function_name(&closure.proto.info, (f.pc as usize).checked_sub(1)?)
+            function_name(&closure.proto, (f.pc as usize).checked_sub(1)?)
         });
         let mut text = Vec::new();
         match name {

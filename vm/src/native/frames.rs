@@ -33,7 +33,7 @@ impl<'gc> Frame<'gc> {
             // (a call hook looks)
             return Some(closure.proto.info.line_defined);
         }
-        closure.proto.info.lines.get(self.at()).copied()
+        closure.proto.info.lines.get(self.at())
     }
     fn info(&self, state: &State<'gc>, below: Option<&Frame<'gc>>, above: Option<&Frame<'gc>>) -> FrameInfo<'gc> {
         let own_end = match self.closure {
@@ -43,7 +43,7 @@ impl<'gc> Frame<'gc> {
         let end = above.map_or(own_end, |f| if f.kind == FrameKind::Hook { f.base } else { f.func });
         let name = below.and_then(|b| {
             let closure = b.closure?;
-            function_name(&closure.proto.info, b.at())
+            function_name(&closure.proto, b.at())
         });
         FrameInfo {
             function: state.stack.get(self.func as usize).copied().unwrap_or(Value::NIL),
@@ -158,7 +158,7 @@ impl<'gc> Call<'_, 'gc> {
                 line: -1,
                 // (by its own name, unless an operator called it)
                 name: self.state.frames.last().and_then(|f| {
-                    let named = function_name(&f.closure?.proto.info, f.at())?;
+                    let named = function_name(&f.closure?.proto, f.at())?;
                     (named.0 == NameKind::Metamethod).then_some(named)
                 }),
                 first: self.base,

@@ -6,7 +6,10 @@
 //!
 //! A `line` beside an operand is where the operand's last instruction belongs: LuaJIT emits it when the *next* token has
 //! been taken, and its error messages show that line.
+use std::cell::Cell;
+
 use super::list::List;
+use crate::code::{Proto, VarName};
 use crate::lex::names::Symbol;
 
 /// An expression, by its place in `Chunk::exprs`.
@@ -51,6 +54,8 @@ pub enum Expr {
     Function(FunctionId),
     /// The items, and the line of the token before the brace.
     Table(List<Item>, u32),
+    /// A long one, by its number, whose items are read when they are compiled; and that line.
+    LongTable(u32, u32),
     /// `base.a[b](c):d(e)`
     Suffixed {
         base: ExprId,
@@ -192,24 +197,38 @@ pub enum Stmt {
         values: List<Operand>,
         line: u32,
     },
-    Do(Block),
-    While {
-        condition: Operand,
-        body: Box<Block>,
-        exit: LabelId,
-    },
+    /// A block begins; so does one with each statement down to `GenericFor`. The statements inside follow, then `End` or `Until`.
+    Do,
+    While(Operand),
     Repeat {
-        /// And the condition.
-        body: Box<(Block, Operand)>,
-        exit: LabelId,
         line: u32,
     },
-    If {
-        arms: List<(Operand, Block)>,
-        otherwise: Option<Box<Block>>,
+    If(Operand),
+    /// `if condition then goto label end`, or with `break`, and nothing else. `back`: the label is known to come before.
+    IfGoto {
+        condition: Operand,
+        label: LabelId,
+        line: u32,
+        back: bool,
     },
     NumericFor(Box<NumericFor>),
     GenericFor(Box<GenericFor>),
+    /// Before `elseif` or `else`: the line of the block's last token.
+    ArmEnd {
+        end_line: u32,
+    },
+    ElseIf(Operand),
+    ElseIfGoto {
+        condition: Operand,
+        label: LabelId,
+        line: u32,
+        back: bool,
+    },
+    Else,
+    End {
+        end_line: u32,
+    },
+    Until(Operand),
     Return {
         values: List<Operand>,
         line: u32,
@@ -217,6 +236,8 @@ pub enum Stmt {
     Goto {
         label: LabelId,
         line: u32,
+        /// The label is known to come before.
+        back: bool,
     },
     Label(LabelId),
 }
@@ -230,8 +251,6 @@ pub struct NumericFor {
     pub start: Operand,
     pub limit: Operand,
     pub step: Option<Operand>,
-    pub body: Block,
-    pub exit: LabelId,
     /// Lines of the check before the loop, and of the control instruction.
     pub check_line: u32,
     pub line: u32,
@@ -241,22 +260,15 @@ pub struct NumericFor {
 pub struct GenericFor {
     pub vars: List<VarId>,
     pub values: List<Operand>,
-    pub body: Block,
-    pub exit: LabelId,
     pub check_line: u32,
     pub line: u32,
 }
 
-/// Statements with a scope of their own; `end_line` is the line of the last token.
-#[derive(Debug, Default)]
-pub struct Block {
-    pub stmts: List<Stmt>,
-    pub end_line: u32,
-}
-
 #[derive(Debug)]
 pub struct Var {
-    pub name: Symbol,
+    pub name: VarName,
+    /// How many variables the chunk has before it.
+    pub number: u32,
     /// An inner function uses it.
     pub captured: bool,
     /// It is assigned somewhere besides its declaration.
@@ -279,11 +291,23 @@ pub enum Source {
 
 #[derive(Debug)]
 pub struct CapturedVar {
-    pub name: Symbol,
+    pub name: VarName,
     pub source: Source,
+    /// As far as is known: it lives in a cell.
+    pub cell: bool,
 }
 
-#[derive(Debug)]
+/// A function's code, until it is taken.
+#[derive(Default)]
+pub struct Compiled(pub Cell<Option<Box<Proto>>>);
+
+impl std::fmt::Debug for Compiled {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Compiled")
+    }
+}
+
+#[derive(Debug, Default)]
 pub struct Function {
     pub params: u8,
     pub vararg: bool,
@@ -292,17 +316,22 @@ pub struct Function {
     pub captures: Vec<CapturedVar>,
     /// For each label number the label that it stands for: a jump forward gets its own number before its label's is known.
     pub labels: Vec<LabelId>,
-    pub body: Block,
+    /// One after the other, whatever is in which block: so a part of them can be compiled without the rest.
+    pub body: Vec<Stmt>,
+    /// The line of the body's last token.
+    pub end_line: u32,
     /// Lines of `function` and of `end`.
     pub line: u32,
     pub last_line: u32,
+    /// What became of it, where the tree is not kept.
+    pub compiled: Compiled,
 }
 
+#[derive(Default)]
 pub struct Chunk {
     pub exprs: Vec<Expr>,
-    /// The main function is the last one.
+    /// The whole chunk's main function is the last one.
     pub functions: Vec<Function>,
-    pub names: crate::lex::names::Names,
 }
 
 impl Chunk {

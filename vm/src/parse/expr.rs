@@ -1,6 +1,7 @@
 //! Expressions: precedence climbing, suffix chains, constructors, function bodies.
 use super::Parser;
 use super::ast::{BinaryOp, Chain, Expr, ExprId, FunctionId, Item, Operand, Step, Suffix, UnaryOp};
+use super::pieces::Mode;
 use super::scope::Scope;
 use crate::compile::SyntaxError;
 use crate::lex::Token;
@@ -48,8 +49,13 @@ pub(super) enum Primary {
 
 /// A list's values lie in registers side by side: one of more has none of them left.
 const MAX_LIST: usize = 255;
+/// The operators of one level of an expression, and what can be appended to one value: LuaJIT has no limit, but a tree that is to be
+/// small has one.
+const MAX_CHAIN: usize = 1 << 17;
+/// The operands of one `and` or `or`. LuaJIT's jumps reach past half as many at most.
+const MAX_LOGIC: usize = 1 << 15;
 
-impl Parser<'_> {
+impl Parser<'_, '_> {
     pub(super) fn expr(&mut self) -> Result<ExprId, SyntaxError> {
         self.binary(0)
     }
@@ -69,7 +75,7 @@ impl Parser<'_> {
             let more = self.accept(Token::Comma)?;
             list.push(Operand { expr, line: self.lexer.last_line });
             if list.len() > MAX_LIST {
-                return Err(self.lexer.error_at(self.lexer.line, b"function or expression too complex"));
+                return Err(self.too_complex());
             }
             if !more {
                 return Ok(list);
@@ -89,17 +95,17 @@ impl Parser<'_> {
             let left_operand = Operand { expr: left, line: left_line };
             let right_operand = Operand { expr: right, line: self.lexer.last_line };
             left = match op {
-                Infix::Binary(op) => self.step(left_operand, op, right_operand),
+                Infix::Binary(op) => self.step(left_operand, op, right_operand)?,
                 Infix::Concat => self.concat(left_operand, right_operand),
-                Infix::And => self.logic(left_operand, right_operand, true),
-                Infix::Or => self.logic(left_operand, right_operand, false),
+                Infix::And => self.logic(left_operand, right_operand, true)?,
+                Infix::Or => self.logic(left_operand, right_operand, false)?,
             };
         }
         self.leave();
         Ok(left)
     }
 
-    fn step(&mut self, left: Operand, op: BinaryOp, right: Operand) -> ExprId {
+    fn step(&mut self, left: Operand, op: BinaryOp, right: Operand) -> Result<ExprId, SyntaxError> {
         if let (Expr::Number(a), Expr::Number(b)) = (self.at(left.expr), self.at(right.expr))
             && let Some(n) = fold(op, *a, *b)
         {
@@ -108,14 +114,17 @@ impl Parser<'_> {
                 self.exprs.pop();
             }
             *self.at_mut(left.expr) = Expr::Number(n);
-            return left.expr;
+            return Ok(left.expr);
         }
         let step = Step { op, right: right.expr, line: right.line };
         if let Expr::Chain(chain) = self.at_mut(left.expr) {
+            if chain.steps.len() >= MAX_CHAIN {
+                return Err(self.too_complex());
+            }
             chain.steps.push(step);
-            return left.expr;
+            return Ok(left.expr);
         }
-        self.add(Expr::Chain(Box::new(Chain { first: left, steps: vec![step] })))
+        Ok(self.add(Expr::Chain(Box::new(Chain { first: left, steps: vec![step] }))))
     }
 
     fn concat(&mut self, left: Operand, right: Operand) -> ExprId {
@@ -126,14 +135,22 @@ impl Parser<'_> {
         self.add(Expr::Concat { reversed: vec![right, left].into(), line: right.line })
     }
 
-    fn logic(&mut self, left: Operand, right: Operand, and: bool) -> ExprId {
-        match self.at_mut(left.expr) {
-            Expr::And(operands) if and => operands.push(right),
-            Expr::Or(operands) if !and => operands.push(right),
-            _ if and => return self.add(Expr::And(vec![left, right].into())),
-            _ => return self.add(Expr::Or(vec![left, right].into())),
+    fn logic(&mut self, left: Operand, right: Operand, and: bool) -> Result<ExprId, SyntaxError> {
+        let operands = match self.at_mut(left.expr) {
+            Expr::And(operands) if and => operands,
+            Expr::Or(operands) if !and => operands,
+            _ if and => return Ok(self.add(Expr::And(vec![left, right].into()))),
+            _ => return Ok(self.add(Expr::Or(vec![left, right].into()))),
+        };
+        if operands.len() >= MAX_LOGIC {
+            return Err(self.error("control structure too long"));
         }
-        left.expr
+        operands.push(right);
+        Ok(left.expr)
+    }
+
+    fn too_complex(&self) -> SyntaxError {
+        self.lexer.error_at(self.lexer.line, b"function or expression too complex")
     }
 
     fn unary(&mut self) -> Result<ExprId, SyntaxError> {
@@ -189,7 +206,7 @@ impl Parser<'_> {
 
     /// A name or parenthesis and what is appended to it.
     pub(super) fn primary(&mut self) -> Result<(ExprId, Primary), SyntaxError> {
-        let (base, mut kind) = match self.token() {
+        let (mut base, mut kind) = match self.token() {
             Token::LeftParen => {
                 let line = self.lexer.line;
                 self.advance()?;
@@ -209,12 +226,14 @@ impl Parser<'_> {
             }
             Token::Name(_) => {
                 let name = self.name()?;
-                let variable = self.resolve(name)?;
-                (self.add(variable), Primary::Variable)
+                (self.resolve(name)?, Primary::Variable)
             }
             _ => return Err(self.error("unexpected symbol")),
         };
-        let mut suffixes = Vec::with_capacity(1);
+        // (the survey asks only whether something is appended)
+        let surveyed = matches!(self.mode, Mode::Survey(_));
+        let nothing = if surveyed { self.add(Expr::Vararg) } else { base };
+        let (mut suffixes, mut count) = (Vec::new(), 0);
         loop {
             let base_line = self.lexer.last_line;
             let suffix = match self.token() {
@@ -240,7 +259,15 @@ impl Parser<'_> {
                 _ => break,
             };
             kind = if suffix.is_call() { Primary::Call } else { Primary::Variable };
-            suffixes.push(suffix);
+            count += 1;
+            if count > MAX_CHAIN {
+                return Err(self.too_complex());
+            }
+            if surveyed {
+                base = nothing;
+            } else {
+                suffixes.push(suffix);
+            }
         }
         if suffixes.is_empty() {
             return Ok((base, kind));
@@ -290,28 +317,33 @@ impl Parser<'_> {
 
     fn table(&mut self) -> Result<ExprId, SyntaxError> {
         let (line, before) = (self.lexer.line, self.lexer.last_line);
-        self.expect(Token::LeftBrace)?;
-        let mut items = Vec::new();
-        while self.token() != Token::RightBrace {
-            let named = matches!(self.token(), Token::Name(_));
-            let item = if self.token() == Token::LeftBracket {
-                let key = self.bracketed()?;
-                self.expect(Token::Assign)?;
-                Item::Keyed { key, value: self.operand()? }
-            } else if named && self.lexer.look_ahead()? == Token::Assign {
-                let name = self.name()?;
-                self.expect(Token::Assign)?;
-                Item::Named { name, value: self.operand()? }
-            } else {
-                Item::Positional(self.operand()?)
-            };
-            items.push(item);
-            if !self.accept(Token::Comma)? && !self.accept(Token::Semicolon)? {
-                break;
-            }
-        }
+        let table = match self.skip_long_table() {
+            Some(number) => Expr::LongTable(number, before),
+            None => Expr::Table(self.table_items()?.into(), before),
+        };
         self.expect_match(Token::RightBrace, Token::LeftBrace, line)?;
-        Ok(self.add(Expr::Table(items.into(), before)))
+        Ok(self.add(table))
+    }
+
+    /// One item of a table.
+    pub(super) fn item(&mut self) -> Result<Item, SyntaxError> {
+        let named = matches!(self.token(), Token::Name(_));
+        if self.token() == Token::LeftBracket {
+            let key = self.bracketed()?;
+            self.expect(Token::Assign)?;
+            Ok(Item::Keyed { key, value: self.operand()? })
+        } else if named && self.lexer.look_ahead()? == Token::Assign {
+            let name = self.name()?;
+            self.expect(Token::Assign)?;
+            Ok(Item::Named { name, value: self.operand()? })
+        } else {
+            Ok(Item::Positional(self.operand()?))
+        }
+    }
+
+    /// Whether another item may follow.
+    pub(super) fn separator(&mut self) -> Result<bool, SyntaxError> {
+        Ok(self.accept(Token::Comma)? || self.accept(Token::Semicolon)?)
     }
 
     /// Parameters, body and `end`; `line` is that of the word `function`.
@@ -322,14 +354,14 @@ impl Parser<'_> {
         let mut params = Vec::new();
         if is_method {
             let name = self.lexer.names.intern(b"self");
-            params.push(self.declare(name, 0)?);
+            params.push((name, self.declare(name, 0)?));
         }
         if self.token() != Token::RightParen {
             loop {
                 match self.token() {
                     Token::Name(_) => {
                         let name = self.name()?;
-                        params.push(self.declare(name, params.len())?);
+                        params.push((name, self.declare(name, params.len())?));
                     }
                     Token::Dots => {
                         self.advance()?;
@@ -343,20 +375,20 @@ impl Parser<'_> {
                 }
             }
         }
-        for &param in &params {
-            self.activate(param);
+        for &(name, param) in &params {
+            self.activate(name, param);
         }
         self.expect(Token::RightParen)?;
-        let mut body = self.block()?;
+        self.function_opens(params.len() as u8)?;
+        self.block()?;
         if self.token() != Token::End {
             self.expect_match(Token::End, Token::Function, line)?;
         }
         self.close_block();
         self.check_gotos()?;
-        body.end_line = self.lexer.last_line;
-        let function = self.finish_function(params.len() as u8, body, self.lexer.line);
+        self.function_closes(self.lexer.last_line, self.lexer.line)?;
         self.advance()?;
-        Ok(function)
+        Ok(FunctionId(self.functions.len() as u32 - 1))
     }
 
     pub(super) fn at(&self, id: ExprId) -> &Expr {

@@ -4,14 +4,17 @@
 pub mod ast;
 mod expr;
 pub mod list;
+mod pieces;
 mod scope;
 mod stmt;
 
-use ast::{Chunk, Expr, ExprId, Function, FunctionId};
+use ast::{Chunk, Expr, ExprId, Function};
+use pieces::Mode;
+pub use pieces::{Pieces, Reader, in_pieces, survey};
 use scope::{Bindings, Scope};
 
 use crate::compile::SyntaxError;
-use crate::lex::names::Symbol;
+use crate::lex::names::{Names, Symbol};
 use crate::lex::{Lexer, Token};
 
 /// Nested expressions, blocks and functions of a chunk; LuaJIT's limit.
@@ -27,51 +30,13 @@ pub struct Input<'s> {
 }
 
 /// The whole tree.
-pub fn parse(input: Input<'_>) -> Result<Chunk, SyntaxError> {
-    let mut parser = Parser::new(input, Box::default());
-    let body = parser.main_block(&mut |_, _| Ok(()))?;
-    let last_line = parser.lexer.line;
-    parser.finish_function(0, body, last_line);
-    Ok(Chunk { exprs: parser.exprs, functions: parser.functions, names: parser.lexer.names })
+pub fn parse(input: Input<'_>) -> Result<(Chunk, Names), SyntaxError> {
+    let mut parser = Parser::new(input, Mode::Whole);
+    parser.main_function()?;
+    Ok((Chunk { exprs: parser.exprs, functions: parser.functions }, parser.lexer.names))
 }
 
-/// For each variable of the main function whether it needs a cell. Nothing of the tree is kept.
-pub fn cells(input: Input<'_>) -> Result<Box<[bool]>, SyntaxError> {
-    let mut parser = Parser::new(input, Box::default());
-    parser.main_block(&mut |parser, stmts| {
-        stmts.clear();
-        parser.exprs.clear();
-        parser.functions.clear();
-        Ok(())
-    })?;
-    Ok(parser.scope().vars.iter().map(ast::Var::in_cell).collect())
-}
-
-/// Gives the main function's statements one by one, each with what it consists of, then once more without any; `cells` says what
-/// is not known of its variables yet. The result is the function, and an otherwise empty chunk.
-pub fn in_pieces(
-    input: Input<'_>,
-    cells: Box<[bool]>,
-    with: &mut dyn FnMut(&Chunk, &Function, bool) -> Result<(), SyntaxError>,
-) -> Result<(Chunk, Function), SyntaxError> {
-    let mut parser = Parser::new(input, cells);
-    let body = parser.main_block(&mut |parser, stmts| {
-        let body = ast::Block { stmts: std::mem::take(stmts).into(), end_line: 0 };
-        let (mut chunk, main) = parser.piece(body);
-        let result = with(&chunk, &main, false);
-        chunk.exprs.clear();
-        chunk.functions.clear();
-        (parser.exprs, parser.functions, parser.lexer.names) = (chunk.exprs, chunk.functions, chunk.names);
-        let scope = parser.scope();
-        (scope.vars, scope.aliases) = (main.vars, main.labels);
-        result
-    })?;
-    let (chunk, main) = parser.piece(body);
-    with(&chunk, &main, true)?;
-    Ok((chunk, main))
-}
-
-struct Parser<'s> {
+struct Parser<'s, 'p> {
     lexer: Lexer<'s>,
     exprs: Vec<Expr>,
     functions: Vec<Function>,
@@ -82,14 +47,16 @@ struct Parser<'s> {
     /// How often `mind_memory` was called, and when it has to fail.
     entered: usize,
     most: isize,
-    /// Which of the main function's variables are known to need a cell.
-    cells: Box<[bool]>,
+    mode: Mode<'p>,
+    /// What stands in for a function that is lent out.
+    nobody: Box<Function>,
+    /// How many variables have been declared, and jumps made, in the whole chunk.
+    declared: u32,
+    jumped: u32,
 }
 
-type EachStatement<'f, 's> = &'f mut dyn FnMut(&mut Parser<'s>, &mut Vec<ast::Stmt>) -> Result<(), SyntaxError>;
-
-impl<'s> Parser<'s> {
-    fn new(input: Input<'s>, cells: Box<[bool]>) -> Parser<'s> {
+impl<'s, 'p> Parser<'s, 'p> {
+    fn new(input: Input<'s>, mode: Mode<'p>) -> Parser<'s, 'p> {
         Parser {
             lexer: Lexer::new(input.source, input.chunk_name, input.first_line),
             exprs: Vec::new(),
@@ -99,66 +66,31 @@ impl<'s> Parser<'s> {
             depth: 0,
             entered: 0,
             most: input.most,
-            cells,
+            mode,
+            nobody: Box::default(),
+            declared: 0,
+            jumped: 0,
         }
     }
+}
 
-    /// The main function's statements, up to the end of the source; `each` is called after every one.
-    fn main_block(&mut self, each: EachStatement<'_, 's>) -> Result<ast::Block, SyntaxError> {
+impl Parser<'_, '_> {
+    fn scope(&mut self) -> &mut Scope {
+        self.scopes.last_mut().expect("the main function's scope is there from start to end")
+    }
+
+    /// The whole source; its main function is the last one then.
+    fn main_function(&mut self) -> Result<(), SyntaxError> {
+        self.function_opens(0)?;
         self.lexer.advance()?;
         self.open_block();
-        let mut body = self.block_with(each)?;
+        self.block()?;
         if self.lexer.token != Token::Eof {
             return Err(self.expected(Token::Eof));
         }
         self.close_block();
         self.check_gotos()?;
-        body.end_line = self.lexer.last_line;
-        Ok(body)
-    }
-
-    /// What has been parsed of the main function since the last time, taken out.
-    fn piece(&mut self, body: ast::Block) -> (Chunk, Function) {
-        use std::mem::take;
-        let chunk = Chunk {
-            exprs: take(&mut self.exprs),
-            functions: take(&mut self.functions),
-            names: take(&mut self.lexer.names),
-        };
-        let last_line = self.lexer.line;
-        let scope = self.scope();
-        let main = Function {
-            params: 0,
-            vararg: scope.vararg,
-            vars: take(&mut scope.vars),
-            captures: Vec::new(),
-            labels: take(&mut scope.aliases),
-            body,
-            line: scope.line,
-            last_line,
-        };
-        (chunk, main)
-    }
-}
-
-impl Parser<'_> {
-    fn scope(&mut self) -> &mut Scope {
-        self.scopes.last_mut().expect("the main function's scope is there from start to end")
-    }
-
-    fn finish_function(&mut self, params: u8, body: ast::Block, last_line: u32) -> FunctionId {
-        let scope = self.scopes.pop().unwrap_or_default();
-        self.functions.push(Function {
-            params,
-            vararg: scope.vararg,
-            vars: scope.vars,
-            captures: scope.captures,
-            labels: scope.aliases,
-            body,
-            line: scope.line,
-            last_line,
-        });
-        FunctionId(self.functions.len() as u32 - 1)
+        self.function_closes(self.lexer.last_line, self.lexer.line)
     }
 
     fn add(&mut self, expr: Expr) -> ExprId {

@@ -5,7 +5,8 @@
 use std::collections::HashMap;
 
 use super::Parser;
-use super::ast::{CapturedVar, Expr, LabelId, Source, Var, VarId};
+use super::ast::{CapturedVar, Expr, ExprId, Function, LabelId, Source, Var, VarId};
+use super::pieces::Mode;
 use crate::compile::SyntaxError;
 use crate::lex::names::Symbol;
 
@@ -16,23 +17,25 @@ const MAX_CAPTURES: usize = 120;
 /// A function being parsed.
 #[derive(Default)]
 pub(super) struct Scope {
-    pub vars: Vec<Var>,
+    // (boxed: it is lent out with every statement)
+    pub function: Box<Function>,
+    /// How many expressions and functions of the chunk are not of this function.
+    pub outside: (usize, usize),
+    pub vararg: bool,
+    pub captures: Vec<CapturedVar>,
     /// The variables in view, innermost last; hidden loop variables have no name.
     active: Vec<Option<Symbol>>,
-    pub captures: Vec<CapturedVar>,
     /// The variable behind each capture.
     origins: Vec<Binding>,
-    pub vararg: bool,
-    pub line: u32,
     blocks: Vec<BlockScope>,
     /// The labels of the open blocks, and the same by name and block.
     labels: Vec<Symbol>,
     label_ids: HashMap<(Symbol, usize), LabelId, ahash::RandomState>,
     pending: Vec<Goto>,
     /// Which of `pending` wait for the name (`None`: `break`), in order.
-    waiting: HashMap<Option<Symbol>, Vec<usize>, ahash::RandomState>,
-    /// For each label number the label that it turned out to be.
-    pub aliases: Vec<LabelId>,
+    waiting: HashMap<Option<Symbol>, Vec<u32>, ahash::RandomState>,
+    /// The jumps to labels that were not known, each with its number among the chunk's, where they are surveyed.
+    pub jumps: Vec<(LabelId, u32)>,
 }
 
 /// A variable in view: whose it is and which.
@@ -41,6 +44,8 @@ pub(super) struct Binding {
     /// The function's place in `Parser::scopes`.
     function: usize,
     var: VarId,
+    /// How many variables the chunk has before it.
+    number: u32,
 }
 
 /// The variables in view of all functions being parsed, by name, innermost last.
@@ -67,6 +72,7 @@ impl Bindings {
 }
 
 struct BlockScope {
+    vars: usize,
     active: usize,
     labels: usize,
     pending: usize,
@@ -77,49 +83,54 @@ struct Goto {
     name: Option<Symbol>,
     id: LabelId,
     line: u32,
-    active: usize,
+    /// Variables in view: few, see `MAX_LOCALS`.
+    active: u8,
     resolved: bool,
 }
 
+// What a source can make most of.
+const _: () = assert!(size_of::<Goto>() <= 20 && MAX_LOCALS <= u8::MAX as usize);
+
 impl Scope {
     pub fn new(line: u32, vararg: bool) -> Scope {
-        Scope { line, vararg, ..Scope::default() }
+        Scope { function: Box::new(Function { line, ..Function::default() }), vararg, ..Scope::default() }
     }
 
     pub fn new_label(&mut self) -> LabelId {
-        let id = LabelId(self.aliases.len() as u32);
-        self.aliases.push(id);
+        let id = LabelId(self.function.labels.len() as u32);
+        self.function.labels.push(id);
         id
     }
 
     /// The jumps to `name` made since the innermost block began, taken off the waiting list.
-    fn take_waiting(&mut self, name: Option<Symbol>, first: usize) -> Vec<usize> {
+    fn take_waiting(&mut self, name: Option<Symbol>, first: usize) -> Vec<u32> {
         let Some(list) = self.waiting.get_mut(&name) else { return Vec::new() };
-        let split = list.partition_point(|&goto| goto < first);
+        let split = list.partition_point(|&goto| (goto as usize) < first);
         list.split_off(split)
     }
 }
 
-impl Parser<'_> {
+impl Parser<'_, '_> {
     /// Declares a variable that `activate` brings into view; `waiting` others are declared and not yet in view.
     pub(super) fn declare(&mut self, name: Symbol, waiting: usize) -> Result<VarId, SyntaxError> {
         if self.scope().active.len() + waiting >= MAX_LOCALS {
             return Err(self.too_many(MAX_LOCALS, "local variables"));
         }
-        let main = self.scopes.len() == 1;
-        let number = self.scope().vars.len();
-        let cell = main && self.cells.get(number).is_some_and(|cell| *cell);
-        let scope = self.scope();
-        scope.vars.push(Var { name, captured: cell, assigned: cell });
-        Ok(VarId(scope.vars.len() as u32 - 1))
+        let number = self.declared;
+        self.declared += 1;
+        let cell = self.needs_cell(number);
+        let name = self.lexer.names.variable(name);
+        let vars = &mut self.scope().function.vars;
+        vars.push(Var { name, number, captured: cell, assigned: cell });
+        Ok(VarId(vars.len() as u32 - 1))
     }
 
-    pub(super) fn activate(&mut self, var: VarId) {
+    pub(super) fn activate(&mut self, name: Symbol, var: VarId) {
         let scope = self.scope();
-        let name = scope.vars[var.0 as usize].name;
         scope.active.push(Some(name));
+        let number = scope.function.vars.get(var.0 as usize).map_or(0, |var| var.number);
         let function = self.scopes.len() - 1;
-        self.bindings.push(name, Binding { function, var });
+        self.bindings.push(name, Binding { function, var, number });
     }
 
     /// A loop's three control registers count as variables, without names.
@@ -133,19 +144,19 @@ impl Parser<'_> {
     }
 
     fn too_many_in(&self, function: usize, limit: usize, what: &str) -> SyntaxError {
-        let function = match self.scopes[function].line {
+        let function = match self.scopes[function].function.line {
             0 => "main function".to_string(),
             line => format!("function at line {line}"),
         };
         self.lexer.error_at(self.lexer.line, format!("{function} has more than {limit} {what}").as_bytes())
     }
 
-    /// What `name` means here.
-    pub(super) fn resolve(&mut self, name: Symbol) -> Result<Expr, SyntaxError> {
+    /// What `name` means here, as an expression.
+    pub(super) fn resolve(&mut self, name: Symbol) -> Result<ExprId, SyntaxError> {
         let innermost = self.scopes.len() - 1;
-        let Some(origin) = self.bindings.innermost(name) else { return Ok(Expr::Global(name)) };
+        let Some(origin) = self.bindings.innermost(name) else { return Ok(self.add(Expr::Global(name))) };
         if origin.function == innermost {
-            return Ok(Expr::Local(origin.var));
+            return Ok(self.add(Expr::Local(origin.var)));
         }
         // The functions between that do not have it yet, innermost first: that one is named if there is no room.
         let mut known = innermost;
@@ -157,18 +168,23 @@ impl Parser<'_> {
         }
         let index_in = |scope: &Scope| scope.origins.iter().position(|o| *o == origin).unwrap_or_default() as u8;
         for function in known + 1..=innermost {
-            let source = if function - 1 == origin.function {
-                let var = &mut self.scopes[origin.function].vars[origin.var.0 as usize];
-                var.captured = true;
-                Source::Local(origin.var)
+            let around = &mut self.scopes[function - 1];
+            let (source, cell) = if function - 1 == origin.function {
+                // (not there while a table's items are read: all is known then)
+                if let Some(var) = around.function.vars.get_mut(origin.var.0 as usize) {
+                    var.captured = true;
+                }
+                (Source::Local(origin.var), self.needs_cell(origin.number))
             } else {
-                Source::Captured(index_in(&self.scopes[function - 1]))
+                let index = index_in(around);
+                (Source::Captured(index), around.captures[usize::from(index)].cell)
             };
             let scope = &mut self.scopes[function];
-            scope.captures.push(CapturedVar { name, source });
+            scope.captures.push(CapturedVar { name: self.lexer.names.variable(name), source, cell });
             scope.origins.push(origin);
         }
-        Ok(Expr::Captured(index_in(&self.scopes[innermost])))
+        let index = index_in(&self.scopes[innermost]);
+        Ok(self.add(Expr::Captured(index)))
     }
 
     /// Notes that the variable is assigned other than by its declaration.
@@ -178,7 +194,9 @@ impl Parser<'_> {
         for depth in (0..=innermost).rev() {
             match source {
                 Source::Local(var) => {
-                    self.scopes[depth].vars[var.0 as usize].assigned = true;
+                    if let Some(var) = self.scopes[depth].function.vars.get_mut(var.0 as usize) {
+                        var.assigned = true;
+                    }
                     return;
                 }
                 Source::Captured(index) => source = self.scopes[depth].captures[index as usize].source,
@@ -189,6 +207,7 @@ impl Parser<'_> {
     pub(super) fn open_block(&mut self) {
         let scope = self.scope();
         scope.blocks.push(BlockScope {
+            vars: scope.function.vars.len(),
             active: scope.active.len(),
             labels: scope.labels.len(),
             pending: scope.pending.len(),
@@ -206,16 +225,17 @@ impl Parser<'_> {
         for name in scope.labels.split_off(block.labels) {
             let Some(label) = scope.label_ids.remove(&(name, depth)) else { continue };
             for goto in scope.take_waiting(Some(name), block.pending) {
-                scope.pending[goto].resolved = true;
-                scope.aliases[scope.pending[goto].id.0 as usize] = label;
+                scope.pending[goto as usize].resolved = true;
+                scope.function.labels[scope.pending[goto as usize].id.0 as usize] = label;
             }
         }
         while scope.pending.len() > block.pending && scope.pending.last().is_some_and(|goto| goto.resolved) {
             scope.pending.pop();
         }
         for goto in &mut scope.pending[block.pending..] {
-            goto.active = goto.active.min(block.active);
+            goto.active = goto.active.min(block.active as u8);
         }
+        self.forget_variables(block.vars);
     }
 
     /// Leaves a loop's block. The result is where its `break`s go.
@@ -224,8 +244,8 @@ impl Parser<'_> {
         let exit = scope.new_label();
         let first = scope.blocks.last().map_or(0, |block| block.pending);
         for goto in scope.take_waiting(None, first) {
-            scope.pending[goto].resolved = true;
-            scope.aliases[scope.pending[goto].id.0 as usize] = exit;
+            scope.pending[goto as usize].resolved = true;
+            scope.function.labels[scope.pending[goto as usize].id.0 as usize] = exit;
         }
         self.close_block();
         exit
@@ -233,19 +253,26 @@ impl Parser<'_> {
 
     /// A jump to `name`, or a `break`. A label of the same block that is still to come is preferred to one around the
     /// block, so only a label of this very block is taken at once.
-    pub(super) fn jump_to(&mut self, name: Option<Symbol>) -> LabelId {
+    /// Also given: whether the label is known to come before the jump.
+    pub(super) fn jump_to(&mut self, name: Option<Symbol>) -> (LabelId, bool) {
         let line = self.lexer.last_line;
         if let Some(name) = name
             && let Some(label) = self.label_in_block(name)
         {
-            return label;
+            return (label, true);
         }
+        let number = self.jumped;
+        self.jumped += 1;
+        let surveyed = matches!(self.mode, Mode::Survey(_));
         let scope = self.scope();
         let id = scope.new_label();
-        let active = scope.active.len();
-        scope.waiting.entry(name).or_default().push(scope.pending.len());
+        if surveyed {
+            scope.jumps.push((id, number));
+        }
+        let active = scope.active.len() as u8;
+        scope.waiting.entry(name).or_default().push(scope.pending.len() as u32);
         scope.pending.push(Goto { name, id, line, active, resolved: false });
-        id
+        (id, self.goes_back(number))
     }
 
     /// The label of that name in the innermost block.
@@ -270,11 +297,11 @@ impl Parser<'_> {
         let in_view = if trailing { block.active } else { scope.active.len() };
         let first = block.pending;
         for index in scope.take_waiting(Some(name), first) {
-            let goto = &mut scope.pending[index];
+            let goto = &mut scope.pending[index as usize];
             goto.resolved = true;
-            if goto.active < in_view {
+            if usize::from(goto.active) < in_view {
                 let line = goto.line;
-                let local = scope.active[goto.active];
+                let local = scope.active[usize::from(goto.active)];
                 let mut message = b"<goto ".to_vec();
                 message.extend_from_slice(self.lexer.names.text(name));
                 message.extend_from_slice(b"> jumps into the scope of local '");
@@ -284,7 +311,7 @@ impl Parser<'_> {
                 message.push(b'\'');
                 return Err(self.lexer.error_at(line, &message));
             }
-            scope.aliases[goto.id.0 as usize] = label;
+            scope.function.labels[goto.id.0 as usize] = label;
         }
         Ok(())
     }
@@ -295,7 +322,7 @@ impl Parser<'_> {
         let (name, line) = (goto.name, goto.line);
         let message = match name {
             None => b"no loop to break".to_vec(),
-            Some(name) => [b"undefined label '", &**self.lexer.names.text(name), b"'"].concat(),
+            Some(name) => [b"undefined label '", self.lexer.names.text(name), b"'"].concat(),
         };
         Err(self.lexer.error_at(line, &message))
     }

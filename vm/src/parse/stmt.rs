@@ -1,91 +1,80 @@
 //! Statements and blocks.
-use super::ast::{Block, Expr, GenericFor, NumericFor, Operand, Stmt, Suffix};
+use super::Parser;
+use super::ast::{Expr, GenericFor, LabelId, NumericFor, Operand, Stmt, Suffix};
 use super::expr::Primary;
-use super::{EachStatement, Parser};
 use crate::compile::SyntaxError;
 use crate::lex::Token;
 use crate::lex::names::Symbol;
 
-impl Parser<'_> {
+impl Parser<'_, '_> {
     /// True where a block can only end.
     fn at_block_end(&self) -> bool {
         matches!(self.token(), Token::Else | Token::ElseIf | Token::End | Token::Until | Token::Eof)
     }
 
-    /// Statements up to a token that ends a block; the caller opens and closes the scope.
-    pub(super) fn block(&mut self) -> Result<Block, SyntaxError> {
-        self.block_with(&mut |_, _| Ok(()))
-    }
-}
-
-impl<'s> Parser<'s> {
-    /// As `block`; after every statement `each` is shown those that are there.
-    pub(super) fn block_with(&mut self, each: EachStatement<'_, 's>) -> Result<Block, SyntaxError> {
+    /// Statements up to a token that ends a block; the caller opens and closes the scope. The result is the line of the last token.
+    pub(super) fn block(&mut self) -> Result<u32, SyntaxError> {
         self.enter()?;
-        let mut stmts = Vec::new();
         while !self.at_block_end() {
             self.mind_memory()?;
             let last = self.token() == Token::Return;
-            self.statement(&mut stmts)?;
+            self.statement()?;
             self.accept(Token::Semicolon)?;
-            each(self, &mut stmts)?;
             if last {
                 break;
             }
         }
         self.leave();
-        Ok(Block { stmts: stmts.into(), end_line: self.lexer.last_line })
+        Ok(self.lexer.last_line)
     }
-}
 
-impl Parser<'_> {
-    fn scoped_block(&mut self) -> Result<Block, SyntaxError> {
+    fn scoped_block(&mut self) -> Result<u32, SyntaxError> {
         self.open_block();
-        let block = self.block()?;
+        let end_line = self.block()?;
         self.close_block();
-        Ok(block)
+        Ok(end_line)
     }
 
-    fn statement(&mut self, out: &mut Vec<Stmt>) -> Result<(), SyntaxError> {
+    fn statement(&mut self) -> Result<(), SyntaxError> {
         let line = self.lexer.line;
-        let stmt = match self.token() {
-            Token::If => self.if_statement(line)?,
-            Token::While => self.while_loop(line)?,
+        match self.token() {
+            Token::If => self.if_statement(line),
+            Token::While => self.while_loop(line),
             Token::Do => {
                 self.advance()?;
-                let body = self.scoped_block()?;
+                self.put(Stmt::Do)?;
+                let end_line = self.scoped_block()?;
                 self.expect_match(Token::End, Token::Do, line)?;
-                Stmt::Do(body)
+                self.put(Stmt::End { end_line })
             }
-            Token::For => self.for_loop(line)?,
-            Token::Repeat => self.repeat_loop(line)?,
-            Token::Function => self.function_statement(line)?,
-            Token::Local => self.local_statement()?,
-            Token::Return => self.return_statement()?,
-            Token::Break => {
-                self.advance()?;
-                Stmt::Goto { label: self.jump_to(None), line: self.lexer.last_line }
+            Token::For => self.for_loop(line),
+            Token::Repeat => self.repeat_loop(line),
+            Token::Function => self.function_statement(line),
+            Token::Local => self.local_statement(),
+            Token::Return => self.return_statement(),
+            Token::Break | Token::Goto => {
+                let (label, line, back) = self.jump()?;
+                self.put(Stmt::Goto { label, line, back })
             }
-            Token::Semicolon => {
-                self.advance()?;
-                return Ok(());
-            }
-            Token::Label => return self.label(out),
-            Token::Goto => {
-                self.advance()?;
-                let name = self.name()?;
-                Stmt::Goto { label: self.jump_to(Some(name)), line: self.lexer.last_line }
-            }
-            _ => self.call_or_assignment()?,
-        };
-        out.push(stmt);
-        Ok(())
+            Token::Semicolon => self.advance(),
+            Token::Label => self.label(),
+            _ => self.call_or_assignment(),
+        }
     }
 
-    fn call_or_assignment(&mut self) -> Result<Stmt, SyntaxError> {
+    /// `break`, `goto name`: where to, its line, and whether that is known to be back.
+    fn jump(&mut self) -> Result<(LabelId, u32, bool), SyntaxError> {
+        let named = self.token() == Token::Goto;
+        self.advance()?;
+        let name = if named { Some(self.name()?) } else { None };
+        let (label, back) = self.jump_to(name);
+        Ok((label, self.lexer.last_line, back))
+    }
+
+    fn call_or_assignment(&mut self) -> Result<(), SyntaxError> {
         let (first, kind) = self.primary()?;
         if kind == Primary::Call {
-            return Ok(Stmt::Call(first));
+            return self.put(Stmt::Call(first));
         }
         let mut targets = vec![first];
         let mut kind = kind;
@@ -111,42 +100,44 @@ impl Parser<'_> {
                 self.mark_assigned(variable);
             }
         }
-        Ok(match (&targets[..], &values[..]) {
+        self.put(match (&targets[..], &values[..]) {
             (&[target], &[value]) => Stmt::Assign { target, value: value.expr, line },
             _ => Stmt::AssignMany { targets: targets.into(), values: values.into(), line },
         })
     }
 
-    fn local_statement(&mut self) -> Result<Stmt, SyntaxError> {
+    fn local_statement(&mut self) -> Result<(), SyntaxError> {
         self.advance()?;
         if self.accept(Token::Function)? {
             let name = self.name()?;
             let var = self.declare(name, 0)?;
-            self.activate(var);
+            self.activate(name, var);
             let function = self.function_body(false, self.lexer.line)?;
-            return Ok(Stmt::LocalFunction { var, function, line: self.lexer.last_line });
+            return self.put(Stmt::LocalFunction { var, function, line: self.lexer.last_line });
         }
-        let mut vars = Vec::new();
+        let (mut names, mut vars) = (Vec::new(), Vec::new());
         loop {
             let name = self.name()?;
+            names.push(name);
             vars.push(self.declare(name, vars.len())?);
             if !self.accept(Token::Comma)? {
                 break;
             }
         }
         let values = if self.accept(Token::Assign)? { self.expr_list()? } else { Vec::new() };
-        for &var in &vars {
-            self.activate(var);
+        let all = names.into_iter().zip(vars.clone());
+        self.put(Stmt::Local { vars: vars.into(), values: values.into(), line: self.lexer.last_line })?;
+        for (name, var) in all {
+            self.activate(name, var);
         }
-        Ok(Stmt::Local { vars: vars.into(), values: values.into(), line: self.lexer.last_line })
+        Ok(())
     }
 
     /// `function a.b:c(...) ... end`
-    fn function_statement(&mut self, line: u32) -> Result<Stmt, SyntaxError> {
+    fn function_statement(&mut self, line: u32) -> Result<(), SyntaxError> {
         self.advance()?;
         let name = self.name()?;
-        let variable = self.resolve(name)?;
-        let base = self.add(variable);
+        let base = self.resolve(name)?;
         let mut suffixes = Vec::with_capacity(1);
         let mut is_method = false;
         while !is_method && matches!(self.token(), Token::Dot | Token::Colon) {
@@ -164,19 +155,19 @@ impl Parser<'_> {
             self.add(Expr::Suffixed { base, suffixes: suffixes.into() })
         };
         let function = self.function_body(is_method, line)?;
-        Ok(Stmt::Function { target, function, function_line: self.lexer.last_line, line })
+        self.put(Stmt::Function { target, function, function_line: self.lexer.last_line, line })
     }
 
-    fn return_statement(&mut self) -> Result<Stmt, SyntaxError> {
+    fn return_statement(&mut self) -> Result<(), SyntaxError> {
         self.advance()?;
         let values =
             if self.at_block_end() || self.token() == Token::Semicolon { Vec::new() } else { self.expr_list()? };
-        Ok(Stmt::Return { values: values.into(), line: self.lexer.last_line })
+        self.put(Stmt::Return { values: values.into(), line: self.lexer.last_line })
     }
 
     /// `::name::`, and the labels and semicolons that follow: with nothing else after them, the block's variables are
     /// out of scope for jumps to it.
-    fn label(&mut self, out: &mut Vec<Stmt>) -> Result<(), SyntaxError> {
+    fn label(&mut self) -> Result<(), SyntaxError> {
         let mut found = Vec::new();
         let depth = self.depth;
         loop {
@@ -188,13 +179,13 @@ impl Parser<'_> {
                     self.advance()?;
                     let name = self.name()?;
                     if self.label_in_block(name).is_some() {
-                        let message = [b"duplicate label '", &**self.lexer.names.text(name), b"'"].concat();
+                        let message = [b"duplicate label '", self.lexer.names.text(name), b"'"].concat();
                         return Err(self.lexer.error_at(self.lexer.line, &message));
                     }
                     let id = self.add_label(name);
                     self.expect(Token::Label)?;
                     found.push((name, id));
-                    out.push(Stmt::Label(id));
+                    self.put(Stmt::Label(id))?;
                 }
                 Token::Semicolon => self.advance()?,
                 _ => break,
@@ -212,47 +203,83 @@ impl Parser<'_> {
         self.operand()
     }
 
-    fn while_loop(&mut self, line: u32) -> Result<Stmt, SyntaxError> {
+    fn while_loop(&mut self, line: u32) -> Result<(), SyntaxError> {
         self.advance()?;
         let condition = self.condition()?;
+        self.put(Stmt::While(condition))?;
         self.open_block();
         self.expect(Token::Do)?;
-        let body = Box::new(self.scoped_block()?);
+        let end_line = self.scoped_block()?;
         self.expect_match(Token::End, Token::While, line)?;
-        let exit = self.close_loop();
-        Ok(Stmt::While { condition, body, exit })
+        self.put(Stmt::End { end_line })?;
+        self.loop_ends()
     }
 
-    fn repeat_loop(&mut self, line: u32) -> Result<Stmt, SyntaxError> {
+    fn repeat_loop(&mut self, line: u32) -> Result<(), SyntaxError> {
         self.open_block();
         self.open_block();
         self.advance()?;
-        let body = self.block()?;
+        self.put(Stmt::Repeat { line })?;
+        self.block()?;
         self.expect_match(Token::Until, Token::Repeat, line)?;
         let condition = self.condition()?;
+        self.put(Stmt::Until(condition))?;
         self.close_block();
+        self.loop_ends()
+    }
+
+    /// The place that `break` goes to.
+    fn loop_ends(&mut self) -> Result<(), SyntaxError> {
         let exit = self.close_loop();
-        Ok(Stmt::Repeat { body: Box::new((body, condition)), exit, line })
+        self.put(Stmt::Label(exit))
     }
 
-    fn if_statement(&mut self, line: u32) -> Result<Stmt, SyntaxError> {
-        let mut arms = vec![self.arm()?];
+    fn if_statement(&mut self, line: u32) -> Result<(), SyntaxError> {
+        let mut end_line = self.arm(true)?;
         while self.token() == Token::ElseIf {
-            arms.push(self.arm()?);
+            self.put(Stmt::ArmEnd { end_line })?;
+            end_line = self.arm(false)?;
         }
-        let otherwise = if self.accept(Token::Else)? { Some(Box::new(self.scoped_block()?)) } else { None };
+        if self.accept(Token::Else)? {
+            self.put(Stmt::ArmEnd { end_line })?;
+            self.put(Stmt::Else)?;
+            end_line = self.scoped_block()?;
+        }
         self.expect_match(Token::End, Token::If, line)?;
-        Ok(Stmt::If { arms: arms.into(), otherwise })
+        self.put(Stmt::End { end_line })
     }
 
-    fn arm(&mut self) -> Result<(Operand, Block), SyntaxError> {
+    /// A condition and its block. The result is the line of the last token.
+    fn arm(&mut self, first: bool) -> Result<u32, SyntaxError> {
         self.advance()?;
         let condition = self.condition()?;
         self.expect(Token::Then)?;
-        Ok((condition, self.scoped_block()?))
+        self.open_block();
+        let mut jump = None;
+        if matches!(self.token(), Token::Break | Token::Goto) {
+            jump = Some(self.jump()?);
+            self.accept(Token::Semicolon)?;
+        }
+        self.put(match jump {
+            Some((label, line, back)) if self.at_block_end() => {
+                jump = None;
+                match first {
+                    true => Stmt::IfGoto { condition, label, line, back },
+                    false => Stmt::ElseIfGoto { condition, label, line, back },
+                }
+            }
+            _ if first => Stmt::If(condition),
+            _ => Stmt::ElseIf(condition),
+        })?;
+        if let Some((label, line, back)) = jump {
+            self.put(Stmt::Goto { label, line, back })?;
+        }
+        let end_line = self.block()?;
+        self.close_block();
+        Ok(end_line)
     }
 
-    fn for_loop(&mut self, line: u32) -> Result<Stmt, SyntaxError> {
+    fn for_loop(&mut self, line: u32) -> Result<(), SyntaxError> {
         self.open_block();
         self.advance()?;
         let name = self.name()?;
@@ -263,7 +290,7 @@ impl Parser<'_> {
         }
     }
 
-    fn numeric_for(&mut self, name: Symbol, for_line: u32) -> Result<Stmt, SyntaxError> {
+    fn numeric_for(&mut self, name: Symbol, line: u32) -> Result<(), SyntaxError> {
         let var = self.declare(name, 3)?;
         self.advance()?;
         let start = self.operand()?;
@@ -273,42 +300,41 @@ impl Parser<'_> {
         self.activate_hidden(3);
         self.expect(Token::Do)?;
         let check_line = self.lexer.last_line;
+        self.put(Stmt::NumericFor(Box::new(NumericFor { var, start, limit, step, check_line, line })))?;
         self.open_block();
-        self.activate(var);
-        let body = self.scoped_block()?;
-        self.close_block();
-        self.expect_match(Token::End, Token::For, for_line)?;
-        let exit = self.close_loop();
-        Ok(Stmt::NumericFor(Box::new(NumericFor { var, start, limit, step, body, exit, check_line, line: for_line })))
+        self.activate(name, var);
+        self.for_body(line)
     }
 
-    fn generic_for(&mut self, name: Symbol, for_line: u32) -> Result<Stmt, SyntaxError> {
-        let mut vars = vec![self.declare(name, 3)?];
+    fn generic_for(&mut self, name: Symbol, for_line: u32) -> Result<(), SyntaxError> {
+        let (mut names, mut vars) = (vec![name], vec![self.declare(name, 3)?]);
         while self.accept(Token::Comma)? {
             let name = self.name()?;
+            names.push(name);
             vars.push(self.declare(name, 3 + vars.len())?);
         }
         self.expect(Token::In)?;
         let line = self.lexer.line;
-        let values = self.expr_list()?;
+        let values = self.expr_list()?.into();
         self.activate_hidden(3);
         self.expect(Token::Do)?;
         let check_line = self.lexer.last_line;
+        let all = names.into_iter().zip(vars.clone());
+        let vars = vars.into();
+        self.put(Stmt::GenericFor(Box::new(GenericFor { vars, values, check_line, line })))?;
         self.open_block();
-        for &var in &vars {
-            self.activate(var);
+        for (name, var) in all {
+            self.activate(name, var);
         }
-        let body = self.scoped_block()?;
+        self.for_body(for_line)
+    }
+
+    /// The loop's variables are in view.
+    fn for_body(&mut self, for_line: u32) -> Result<(), SyntaxError> {
+        let end_line = self.scoped_block()?;
         self.close_block();
         self.expect_match(Token::End, Token::For, for_line)?;
-        let exit = self.close_loop();
-        Ok(Stmt::GenericFor(Box::new(GenericFor {
-            vars: vars.into(),
-            values: values.into(),
-            body,
-            exit,
-            check_line,
-            line,
-        })))
+        self.put(Stmt::End { end_line })?;
+        self.loop_ends()
     }
 }

@@ -35,7 +35,14 @@ pub struct ProtoObj<'gc> {
     pub(crate) max_stack: u8,
     /// Names, lines, captures.
     #[collect(require_static)]
-    pub info: Rc<code::Proto>,
+    pub info: Box<code::Info>,
+}
+
+impl ProtoObj<'_> {
+    /// The instructions, with what this machine has noted in them.
+    pub fn code(&self) -> &[std::cell::Cell<code::Op>] {
+        &self.code
+    }
 }
 
 /// A Lua function: code, environment, captured values (or the cells they live in).
