@@ -14,8 +14,11 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// The order in the list: by time (nanoseconds since the list was made, which compare faster than an `Instant`), then by age.
+/// The order in the list: by time (in nanoseconds, which compare faster than an `Instant`), then by age.
 type Place = (u64, u64);
+
+/// When the list was made. (The time that is kept may be before that.)
+const BASE: u64 = 1 << 62;
 
 struct List {
     base: Instant,
@@ -52,6 +55,10 @@ impl Alarm {
     pub fn after(start: Instant, time: Duration) -> Alarm {
         Alarm::at(start.checked_add(time).unwrap_or(start + Duration::from_secs(86_400 * 365 * 30)))
     }
+    /// Whether a poll is worth its while to a task with always the same waker: it was not polled yet, or its time has come.
+    pub fn is_of_interest(&self) -> bool {
+        self.place.is_none() || self.at <= crate::now::instant().into()
+    }
     pub fn deadline(&self) -> Instant {
         self.at
     }
@@ -87,7 +94,7 @@ impl Future for Alarm {
         LIST.with_borrow_mut(|list| {
             let Some(place) = self.place else {
                 list.made += 1;
-                let place = (list.since(self.at), list.made);
+                let place = (list.key(self.at), list.made);
                 self.place = Some(place);
                 list.waiting.insert(place, cx.waker().clone());
                 if list.set.is_none_or(|set| self.at < set) {
@@ -117,9 +124,18 @@ impl Drop for Alarm {
 }
 
 impl List {
-    fn since(&self, at: Instant) -> u64 {
-        let since = at.saturating_duration_since(self.base);
-        since.as_secs().saturating_mul(1_000_000_000).saturating_add(u64::from(since.subsec_nanos()))
+    fn key(&self, at: Instant) -> u64 {
+        let nanos = |time: Duration| u64::try_from(time.as_nanos()).map_or(BASE, |nanos| nanos.min(BASE));
+        match at.checked_duration_since(self.base) {
+            Some(since) => BASE + nanos(since),
+            None => BASE - nanos(self.base - at),
+        }
+    }
+    fn time(&self, key: u64) -> Instant {
+        match key.checked_sub(BASE) {
+            Some(since) => self.base + Duration::from_nanos(since),
+            None => self.base - Duration::from_nanos(BASE - key),
+        }
     }
     fn call_keeper(&mut self) {
         if !self.kept {
@@ -131,9 +147,9 @@ impl List {
     }
     /// Takes out what is due; Err: how long the first of the others has.
     fn due(&mut self, now: Instant) -> Result<Vec<Waker>, Option<Instant>> {
-        let (first, now) = (self.waiting.first_key_value().map(|((at, _), _)| *at), self.since(now));
+        let (first, now) = (self.waiting.first_key_value().map(|((at, _), _)| *at), self.key(now));
         if first.is_none_or(|at| at > now) {
-            return Err(first.map(|at| self.base + Duration::from_nanos(at)));
+            return Err(first.map(|at| self.time(at)));
         }
         let later = self.waiting.split_off(&(now, u64::MAX));
         Ok(std::mem::replace(&mut self.waiting, later).into_values().collect())
@@ -216,6 +232,22 @@ mod tests {
             });
             assert!(LIST.with_borrow(|list| list.waiting.is_empty() && !list.kept));
         }
+    }
+
+    #[test]
+    fn deadlines_before_the_list_was_made_have_their_order() {
+        let ms = Duration::from_millis;
+        let base = Instant::now() + ms(100);
+        let mut list = List { base, waiting: BTreeMap::new(), made: 0, set: None, keeper: None, kept: false };
+        for at in [base - ms(20), base - ms(10), base, base + ms(10)] {
+            assert_eq!(list.time(list.key(at)), at);
+            list.waiting.insert((list.key(at), 0), Waker::noop().clone());
+        }
+        assert_eq!(list.due(base - ms(21)).unwrap_err(), Some(base - ms(20)));
+        assert_eq!(list.due(base - ms(15)).unwrap().len(), 1);
+        assert_eq!(list.due(base - ms(11)).unwrap_err(), Some(base - ms(10)));
+        assert_eq!(list.due(base).unwrap().len(), 2);
+        assert_eq!(list.due(base + ms(9)).unwrap_err(), Some(base + ms(10)));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Many keep-alive connections at once, each on a thread of its own: it asks, waits for the whole answer, asks again.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
@@ -19,8 +19,11 @@ impl Client {
         Client { stream: BufReader::new(stream), closing: false }
     }
     pub fn send(&mut self, path: &str) {
+        self.try_send(path).unwrap();
+    }
+    pub fn try_send(&mut self, path: &str) -> io::Result<()> {
         let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n");
-        self.stream.get_mut().write_all(request.as_bytes()).unwrap();
+        self.stream.get_mut().write_all(request.as_bytes())
     }
     /// The next answer: its status and its body.
     pub fn answer(&mut self) -> (u16, String) {
@@ -55,6 +58,12 @@ impl Client {
             self.bytes(length, &mut body);
         }
         (status, String::from_utf8_lossy(&body).into_owned())
+    }
+    /// The same; None: the server closed without a byte of it.
+    pub fn answer_or_end(&mut self) -> Option<(u16, String)> {
+        let first = self.stream.fill_buf();
+        let ended = first.map_or_else(|error| error.kind() == ErrorKind::ConnectionReset, <[u8]>::is_empty);
+        (!ended).then(|| self.answer())
     }
     /// Whether the server closes without another byte.
     pub fn ends(&mut self) -> bool {
