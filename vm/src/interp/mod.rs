@@ -95,6 +95,9 @@ impl<'gc> Exec<'_, 'gc> {
         }
     }
 
+    /// (Not part of `exec`, which has better things to keep in registers.)
+    #[cold]
+    #[inline(never)]
     fn left(&mut self) -> Step {
         self.leaving.take().unwrap_or(Step::Gone)
     }
