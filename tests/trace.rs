@@ -5,7 +5,7 @@ use crate::support::{Prefix, Server, free_port, until};
 #[test]
 fn every_word_of_a_request_is_a_span() {
     let (prefix, port) = (Prefix::new(), free_port());
-    let http = r#"server { listen 127.0.0.1:PORT; location / { content_by_lua_block {
+    let http = r#"server { listen 127.0.0.1:PORT; location / { set $seen 1; content_by_lua_block {
         ngx.sleep(0.001) ngx.say("slept")
     } } }"#;
     let conf =
@@ -47,6 +47,8 @@ fn every_word_of_a_request_is_a_span() {
         });
         assert!(found, "{expected} {note}\n{}", lines.join("\n"));
     }
+    // A phase that has nothing to do is none.
+    assert!(!spans.iter().any(|(_, _, rest)| rest.starts_with("phase access")), "{}", lines.join("\n"));
     // What begins ends.
     for (id, _, rest) in spans.iter().filter(|(_, parent, _)| *parent != 0) {
         assert!(lines.iter().any(|line| line.ends_with(&format!(" {id} end"))), "{rest}");
