@@ -55,8 +55,8 @@ impl Alarm {
     pub fn after(start: Instant, time: Duration) -> Alarm {
         Alarm::at(start.checked_add(time).unwrap_or(start + Duration::from_secs(86_400 * 365 * 30)))
     }
-    /// Whether a poll is worth its while to a task with always the same waker: it was not polled yet, or its time has come.
-    pub fn is_of_interest(&self) -> bool {
+    /// For a task that always has the same waker: it was not polled yet, or its time has come.
+    pub fn needs_poll(&self) -> bool {
         self.place.is_none() || self.at <= crate::now::instant().into()
     }
     pub fn deadline(&self) -> Instant {

@@ -239,7 +239,7 @@ async fn next_head(
                 }
             }
             // A lazy deadline: nothing is reset per request; when it fires, see what the connection is waiting for.
-            while alarm.is_of_interest() && Pin::new(&mut *alarm).poll(cx).is_ready() {
+            while alarm.needs_poll() && Pin::new(&mut *alarm).poll(cx).is_ready() {
                 let deadline = since + limit(begun);
                 let deadline = leaving.filter(|_| !begun).map_or(deadline, |last| last.min(deadline));
                 if deadline <= Instant::from_std(ngx::now::instant()) {

@@ -68,8 +68,6 @@ pub struct Live {
     pub allow_ranges: Cell<bool>,
     /// `Vary: Accept-Encoding` is due.
     pub vary: Cell<bool>,
-    /// The head came behind the request before, in one read.
-    pub pipelined: Cell<bool>,
     me: OnceCell<Weak<Live>>,
     seldom: OnceCell<Box<Seldom>>,
 }
@@ -140,7 +138,6 @@ impl Live {
             broken: Cell::new(false),
             allow_ranges: Cell::new(false),
             vary: Cell::new(false),
-            pipelined: Cell::new(false),
             me: OnceCell::new(),
             seldom: OnceCell::new(),
         }

@@ -99,10 +99,9 @@ fn begin(
         Err(exceeded) => (address.default, Start::Exceeded(exceeded)),
     };
     let has_body = head.chunked || head.content_length.is_some_and(|length| length > 0);
-    let (id, pipelined) = (worker.next_id(), wire.pipelined.get());
+    let id = worker.next_id();
     let live = Rc::new(Live::new(worker, Some(wire), listen, server, id, head.content_length, has_body));
     live.introduce();
-    live.pipelined.set(pipelined);
     *live.host.borrow_mut() = host;
     let settings = live.settings();
     let alive = head.keep_alive && settings.keepalive_timeout.unwrap_or(75_000) > 0 && !live.worker.quitting.get();

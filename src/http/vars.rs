@@ -329,7 +329,10 @@ impl Live {
             }
             Builtin::NginxVersion => out.extend_from_slice(crate::cli::identity::NGINX_VERSION.as_bytes()),
             Builtin::Pid => write!(out, "{}", std::process::id()).ok()?,
-            Builtin::Pipe => out.push(if self.pipelined.get() { b'p' } else { b'.' }),
+            Builtin::Pipe => {
+                let pipelined = self.wire.as_ref().is_some_and(|wire| wire.pipelined.get());
+                out.push(if pipelined { b'p' } else { b'.' });
+            }
             Builtin::Prefix => out = self.worker.main.prefix.as_os_str().as_encoded_bytes().to_vec(),
             Builtin::RemoteAddr => out.extend_from_slice(&connection.remote_addr),
             Builtin::RemotePort => write!(out, "{}", connection.remote_port).ok()?,
