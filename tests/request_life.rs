@@ -346,3 +346,12 @@ fn a_worker_that_quits_sends_what_is_left_of_a_small_response() {
         assert_eq!(all.iter().filter(|byte| **byte == b'~').count(), count * SIZE, "{count} of {full}");
     }
 }
+
+#[test]
+fn what_came_behind_another_request_is_pipelined() {
+    let server = Server::start("server { listen 127.0.0.1:PORT; location / { return 200 \"pipe $pipe;\"; } }", &[]);
+    let (one, last) = ("GET / HTTP/1.1\r\nHost: a\r\n\r\n", "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    let answers = server.raw(format!("{one}{one}{last}").as_bytes());
+    let said: Vec<&str> = answers.split("pipe ").skip(1).filter_map(|rest| rest.split(';').next()).collect();
+    assert_eq!(said, [".", "p", "p"], "{answers}");
+}
