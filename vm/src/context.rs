@@ -17,7 +17,7 @@ use crate::value::function::{ClosureObj, NativeObj, ProtoObj};
 use crate::value::number::write_number;
 use crate::value::table::TableRef;
 use crate::value::value::TYPE_NAMES;
-use crate::value::{Closure, Int64Data, Kind, Proto, Str, StrObj, Table, TableObj, Userdata, UserdataObj, Value};
+use crate::value::{Closure, Int64Data, Kind, Proto, Str, Table, TableObj, Userdata, UserdataObj, Value};
 
 macro_rules! metas {
     ($($id:ident $name:literal;)*) => {
@@ -160,7 +160,7 @@ pub struct Cx<'gc> {
 impl<'gc> Root<'gc> {
     pub fn new(mc: &Mutation<'gc>) -> Root<'gc> {
         let table = || Gc::new(mc, RefLock::new(TableObj::default()));
-        let bytes = |s: &[u8]| Gc::new(mc, StrObj::new(s));
+        let bytes = |s: &[u8]| Str::new(mc, s);
         let text = |s: &str| bytes(s.as_bytes());
         let interned = table();
         let meta_names: Box<[_]> = META_NAMES.iter().map(|s| text(s)).collect();
@@ -214,14 +214,14 @@ impl<'gc> Cx<'gc> {
         match bytes {
             [] => self.root.tiny[256],
             [c] => self.root.tiny[usize::from(*c)],
-            _ => Gc::new(self.mc, StrObj::new(bytes)),
+            _ => Str::new(self.mc, bytes),
         }
     }
     pub fn str_vec(self, bytes: Vec<u8>) -> Value<'gc> {
         if bytes.len() < 2 {
             return self.str(&bytes);
         }
-        Value::str(Gc::new(self.mc, StrObj::from_vec(bytes)))
+        Value::str(Str::from_vec(self.mc, bytes))
     }
     /// A string from a buffer that is on the stack while it is short.
     pub fn str_small(self, bytes: smallvec::SmallVec<[u8; 32]>) -> Value<'gc> {

@@ -210,7 +210,7 @@ impl<'gc> Exec<'_, 'gc> {
                 } else if (!x.is_gc() || !y.is_gc()) && !x.is_rare() && !y.is_rare() {
                     false
                 } else if let (Some(s), Some(t)) = (x.as_str(), y.as_str()) {
-                    s.same(&t)
+                    s.same(t)
                 } else {
                     save!();
                     self.fuel = fuel;

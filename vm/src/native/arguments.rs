@@ -53,7 +53,7 @@ impl<'gc> Call<'_, 'gc> {
     /// A string, or a number as text. The bytes live as long as the arena is open: the native may go on using `self`.
     #[inline]
     pub fn bytes(&self, i: usize) -> Result<&'gc [u8], Value<'gc>> {
-        self.str(i).map(|s| gc_arena::Gc::as_ref(s).bytes())
+        self.str(i).map(Str::bytes)
     }
     #[inline]
     pub fn str(&self, i: usize) -> Result<Str<'gc>, Value<'gc>> {

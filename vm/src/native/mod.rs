@@ -386,6 +386,6 @@ impl<'a, 'gc> Call<'a, 'gc> {
         self.cx.userdata(object, meta)
     }
     pub fn as_bytes(s: Str<'gc>) -> &'gc [u8] {
-        gc_arena::Gc::as_ref(s).bytes()
+        s.bytes()
     }
 }

@@ -7,7 +7,7 @@ pub mod table;
 pub mod value;
 
 pub use function::{Closure, Int64, Int64Data, NativeFn, Proto, Userdata, UserdataObj};
-pub use string::{Str, StrObj};
+pub use string::Str;
 pub use table::{Table, TableObj};
 pub(crate) use value::weak;
 pub use value::{Kind, Value};

@@ -1,101 +1,170 @@
-//! Strings: bytes, immutable. Up to 22 bytes live in the object itself; the hash is seeded, and computed on first use.
+//! Strings: bytes, immutable. They stand in the object itself up to `MOST`, in objects of a few sizes; longer ones have a block of
+//! their own. The hash is seeded, and computed on first use.
 use std::cell::Cell;
 use std::hash::{BuildHasher, Hasher};
+use std::slice;
 use std::sync::OnceLock;
 
-use gc_arena::{Collect, Gc};
+use gc_arena::{Collect, Gc, Mutation};
 
-pub type Str<'gc> = Gc<'gc, StrObj>;
+/// A string object, of whatever size.
+#[derive(Clone, Copy, Collect)]
+#[collect(no_drop)]
+pub struct Str<'gc>(Gc<'gc, Head>);
+
+/// What every string object begins with; private, as is `Str`'s field, so that only this file makes one.
+#[derive(Collect)]
+#[collect(require_static)]
+#[repr(C)]
+pub struct Head {
+    /// 0: not computed yet.
+    hash: Cell<u32>,
+    /// `LONG` for a string with a block of its own.
+    len: u32,
+}
 
 #[derive(Collect)]
 #[collect(require_static)]
-pub struct StrObj {
-    /// 0: not computed yet.
-    hash: Cell<u32>,
-    buf: Buf,
+#[repr(C)]
+struct Short<const ROOM: usize> {
+    head: Head,
+    bytes: [u8; ROOM],
 }
 
-enum Buf {
-    Inline(u8, [u8; INLINE]),
-    Heap(Box<[u8]>),
+#[derive(Collect)]
+#[collect(require_static)]
+#[repr(C)]
+struct Long {
+    head: Head,
+    bytes: Box<[u8]>,
 }
 
-const INLINE: usize = 22;
+const LONG: u32 = u32::MAX;
+/// The longest string that stands in its object.
+const MOST: usize = 120;
 
-impl StrObj {
+// (16 more for the collector; blocks come in multiples of 16)
+const _: () = assert!(size_of::<Short<8>>() == 16 && size_of::<Short<24>>() == 32 && size_of::<Short<MOST>>() == 128);
+
+impl<'gc> Str<'gc> {
     #[inline]
-    pub fn new(bytes: &[u8]) -> StrObj {
-        let buf = if bytes.len() <= INLINE {
-            let mut inline = [0; INLINE];
-            inline[..bytes.len()].copy_from_slice(bytes);
-            Buf::Inline(bytes.len() as u8, inline)
-        } else {
-            Buf::Heap(bytes.into())
-        };
-        StrObj { hash: Cell::new(0), buf }
+    pub fn new(mc: &Mutation<'gc>, bytes: &[u8]) -> Str<'gc> {
+        match bytes.len() {
+            0..=8 => Str::short::<8>(mc, bytes),
+            9..=24 => Str::short::<24>(mc, bytes),
+            25..=40 => Str::short::<40>(mc, bytes),
+            41..=56 => Str::short::<56>(mc, bytes),
+            57..=88 => Str::short::<88>(mc, bytes),
+            89..=MOST => Str::short::<MOST>(mc, bytes),
+            _ => Str::long(mc, bytes.into()),
+        }
     }
     /// Takes the vector over where it is long: no copy.
-    pub fn from_vec(bytes: Vec<u8>) -> StrObj {
-        if bytes.len() <= INLINE {
-            return StrObj::new(&bytes);
-        }
-        StrObj { hash: Cell::new(0), buf: Buf::Heap(bytes.into_boxed_slice()) }
+    pub fn from_vec(mc: &Mutation<'gc>, bytes: Vec<u8>) -> Str<'gc> {
+        if bytes.len() <= MOST { Str::new(mc, &bytes) } else { Str::long(mc, bytes.into_boxed_slice()) }
+    }
+    #[inline]
+    fn short<const ROOM: usize>(mc: &Mutation<'gc>, bytes: &[u8]) -> Str<'gc> {
+        let head = Head { hash: Cell::new(0), len: bytes.len() as u32 };
+        let mut short = Short { head, bytes: [0; ROOM] };
+        short.bytes[..bytes.len()].copy_from_slice(bytes);
+        // SAFETY: a `Short` begins with its `Head`, and nothing else is seen through the pointer but by `bytes`.
+        Str(unsafe { Gc::cast(Gc::new(mc, short)) })
+    }
+    fn long(mc: &Mutation<'gc>, bytes: Box<[u8]>) -> Str<'gc> {
+        let long = Long { head: Head { hash: Cell::new(0), len: LONG }, bytes };
+        // SAFETY: a `Long` begins with its `Head`, and nothing else is seen through the pointer but by `bytes`.
+        Str(unsafe { Gc::cast(Gc::new(mc, long)) })
+    }
+    /// What was given to `from_object`, or can be.
+    #[inline(always)]
+    pub(super) fn object(self) -> Gc<'gc, Head> {
+        self.0
     }
     #[inline(always)]
-    pub fn bytes(&self) -> &[u8] {
-        match &self.buf {
-            Buf::Inline(n, inline) => inline.get(..*n as usize).unwrap_or(&[]),
-            Buf::Heap(bytes) => bytes,
+    pub(super) fn from_object(object: Gc<'gc, Head>) -> Str<'gc> {
+        Str(object)
+    }
+
+    #[inline(always)]
+    pub fn bytes(self) -> &'gc [u8] {
+        let at = Gc::as_ptr(self.0);
+        if self.0.len == LONG {
+            // SAFETY: only `long` makes such a length, in a `Long`, which `'gc` keeps alive; the pointer is the whole object's.
+            unsafe { &(*at.cast::<Long>()).bytes }
+        } else {
+            // SAFETY: `short` made the object: that many bytes follow the head, and never change while `'gc` keeps them alive.
+            unsafe { slice::from_raw_parts(at.add(1).cast(), self.0.len as usize) }
         }
     }
     #[inline(always)]
-    pub fn len(&self) -> usize {
-        match &self.buf {
-            Buf::Inline(n, _) => *n as usize,
-            Buf::Heap(bytes) => bytes.len(),
-        }
-    }
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
+    pub fn len(self) -> usize {
+        if self.0.len == LONG { self.bytes().len() } else { self.0.len as usize }
     }
     #[inline(always)]
-    pub fn hash(&self) -> u32 {
-        match self.hash.get() {
+    pub fn is_empty(self) -> bool {
+        self.0.len == 0
+    }
+    #[inline(always)]
+    pub fn hash(self) -> u32 {
+        match self.0.hash.get() {
             0 => self.compute(),
             h => h,
         }
     }
     #[inline(never)]
-    fn compute(&self) -> u32 {
-        let mut hasher = seed().build_hasher();
-        hasher.write(self.bytes());
-        let h = (hasher.finish() as u32).max(1);
-        self.hash.set(h);
+    fn compute(self) -> u32 {
+        let h = hash(self.bytes());
+        self.0.hash.set(h);
         h
     }
     /// The same bytes.
     #[inline]
-    pub fn same(&self, other: &StrObj) -> bool {
-        let (a, b) = (self.hash.get(), other.hash.get());
+    pub fn same(self, other: Str<'gc>) -> bool {
+        let (a, b) = (self.0.hash.get(), other.0.hash.get());
         (a == b || a == 0 || b == 0) && self.bytes() == other.bytes()
     }
-    /// Bytes on the heap besides the object itself.
-    pub fn heap_bytes(&self) -> usize {
-        match &self.buf {
-            Buf::Inline(..) => 0,
-            Buf::Heap(bytes) => bytes.len(),
-        }
+    /// The same object.
+    #[inline(always)]
+    pub fn is(self, other: Str<'gc>) -> bool {
+        Gc::ptr_eq(self.0, other.0)
     }
 }
 
-impl AsRef<[u8]> for StrObj {
+impl AsRef<[u8]> for Str<'_> {
     fn as_ref(&self) -> &[u8] {
         self.bytes()
     }
+}
+
+/// What `Str::hash` gives for a string of these bytes: never 0.
+pub(super) fn hash(bytes: &[u8]) -> u32 {
+    let mut hasher = seed().build_hasher();
+    hasher.write(bytes);
+    (hasher.finish() as u32).max(1)
 }
 
 /// One seed a process: strangers cannot choose keys that collide.
 fn seed() -> &'static ahash::RandomState {
     static SEED: OnceLock<ahash::RandomState> = OnceLock::new();
     SEED.get_or_init(ahash::RandomState::new)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{MOST, Str};
+
+    #[test]
+    fn bytes_come_back_whatever_their_size() {
+        crate::Vm::new().enter(|cx| {
+            let mut text = Vec::new();
+            for len in 0..3 * MOST {
+                let (copied, taken) = (Str::new(cx.mc, &text), Str::from_vec(cx.mc, text.clone()));
+                assert_eq!((copied.bytes(), copied.len(), copied.is_empty()), (&text[..], len, len == 0));
+                assert!(copied.same(taken) && !copied.is(taken) && copied.hash() == taken.hash() && taken.same(copied));
+                text.push(len as u8);
+                assert!(!copied.same(Str::new(cx.mc, &text)));
+            }
+        });
+    }
 }

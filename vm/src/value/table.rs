@@ -9,7 +9,7 @@ use std::cell::Cell;
 use gc_arena::Gc;
 use gc_arena::lock::RefLock;
 
-use super::string::Str;
+use super::string::{self, Str};
 use super::value::{Kind, Value};
 
 mod by_ref;
@@ -121,7 +121,7 @@ impl<'gc> TableObj<'gc> {
         loop {
             let node = &self.nodes[i];
             if let Some(s) = node.key.as_str() {
-                if Gc::ptr_eq(s, key) || s.same(&key) {
+                if s.is(key) || s.same(key) {
                     return Some(i);
                 }
             } else if node.key.is_nil() {
@@ -182,13 +182,13 @@ impl<'gc> TableObj<'gc> {
         if self.nodes.is_empty() {
             return Value::NIL;
         }
-        let probe = super::string::StrObj::new(name);
+        let hash = string::hash(name);
         let mask = self.nodes.len() - 1;
-        let mut i = probe.hash() as usize & mask;
+        let mut i = hash as usize & mask;
         loop {
             let node = &self.nodes[i];
             match node.key.as_str() {
-                Some(s) if s.same(&probe) => return node.val,
+                Some(s) if s.hash() == hash && s.bytes() == name => return node.val,
                 None if node.key.is_nil() => return Value::NIL,
                 _ => i = (i + 1) & mask,
             }

@@ -71,7 +71,7 @@ unsafe impl<'gc> Collect<'gc> for Value<'gc> {
             return;
         }
         match self.kind() {
-            Kind::Str(p) => cc.trace_gc(Gc::erase(p)),
+            Kind::Str(s) => cc.trace_gc(Gc::erase(s.object())),
             Kind::Table(p) => {
                 weak::look_at(p);
                 cc.trace_gc(Gc::erase(p));
@@ -284,7 +284,7 @@ impl<'gc> Value<'gc> {
     }
     #[inline(always)]
     pub fn str(s: Str<'gc>) -> Self {
-        Value::pointer(STR, 0, Gc::as_ptr(s))
+        Value::pointer(STR, 0, Gc::as_ptr(s.object()))
     }
     #[inline(always)]
     pub fn table(t: Table<'gc>) -> Self {
@@ -330,7 +330,7 @@ impl<'gc> Value<'gc> {
     #[inline(always)]
     pub fn as_str(self) -> Option<Str<'gc>> {
         // SAFETY: the tag says what it points to, `pointer` was given it by `Gc::as_ptr`, and `'gc` keeps it alive.
-        self.untagged(STR).map(|p| unsafe { Gc::from_ptr(p.cast()) })
+        self.untagged(STR).map(|p| Str::from_object(unsafe { Gc::from_ptr(p.cast()) }))
     }
     #[inline(always)]
     pub fn as_table(self) -> Option<Table<'gc>> {
@@ -415,7 +415,7 @@ impl<'gc> Value<'gc> {
                 NIL => Kind::Light(((self.0.addr() & PAYLOAD) >> 1) as u32),
                 BOOL => Kind::Bool(self.0.addr() & 1 == 1),
                 ROW => Kind::Row(&*self.0.map_addr(|a| a & PAYLOAD).cast::<Row>()),
-                STR => Kind::Str(self.gc()),
+                STR => Kind::Str(Str::from_object(self.gc())),
                 TABLE => Kind::Table(self.gc()),
                 CLOSURE => Kind::Closure(self.gc()),
                 OTHER => match self.0.addr() & LOW {
@@ -440,7 +440,7 @@ impl<'gc> Value<'gc> {
             return true;
         }
         match (self.kind(), other.kind()) {
-            (Kind::Str(a), Kind::Str(b)) => a.same(&b),
+            (Kind::Str(a), Kind::Str(b)) => a.same(b),
             (Kind::Int64(a), b) => b.int64_operand().is_some_and(|b| b.bits == a.bits),
             (a, Kind::Int64(b)) => a.int64_operand().is_some_and(|a| a.bits == b.bits),
             _ => false,
