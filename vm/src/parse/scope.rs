@@ -32,7 +32,7 @@ pub(super) struct Scope {
     labels: Vec<Symbol>,
     label_ids: HashMap<(Symbol, usize), LabelId, ahash::RandomState>,
     pending: Vec<Goto>,
-    /// Which of `pending` wait for the name (`None`: `break`), in order.
+    /// Which of `pending` wait for the name (`None`: a `break` outside of all loops), in order.
     waiting: HashMap<Option<Symbol>, Vec<u32>, ahash::RandomState>,
     /// The jumps to labels that were not known, each with its number among the chunk's, where they are surveyed.
     pub jumps: Vec<(LabelId, u32)>,
@@ -72,13 +72,17 @@ impl Bindings {
 }
 
 struct BlockScope {
+    /// A loop with what it consists of.
+    is_loop: bool,
+    /// Where its `break`s go, if there are any.
+    exit: Option<LabelId>,
     vars: usize,
     active: usize,
     labels: usize,
     pending: usize,
 }
 
-/// A jump whose label has not been seen; `break` has no name.
+/// A jump whose label has not been seen, or several in a row that are alike.
 struct Goto {
     name: Option<Symbol>,
     id: LabelId,
@@ -89,7 +93,7 @@ struct Goto {
 }
 
 // What a source can make most of.
-const _: () = assert!(size_of::<Goto>() <= 20 && MAX_LOCALS <= u8::MAX as usize);
+const _: () = assert!(size_of::<Goto>() <= 16 && MAX_LOCALS <= u8::MAX as usize);
 
 impl Scope {
     pub fn new(line: u32, vararg: bool) -> Scope {
@@ -205,8 +209,18 @@ impl Parser<'_, '_> {
     }
 
     pub(super) fn open_block(&mut self) {
+        self.open(false);
+    }
+
+    pub(super) fn open_loop(&mut self) {
+        self.open(true);
+    }
+
+    fn open(&mut self, is_loop: bool) {
         let scope = self.scope();
         scope.blocks.push(BlockScope {
+            is_loop,
+            exit: None,
             vars: scope.function.vars.len(),
             active: scope.active.len(),
             labels: scope.labels.len(),
@@ -240,15 +254,9 @@ impl Parser<'_, '_> {
 
     /// Leaves a loop's block. The result is where its `break`s go.
     pub(super) fn close_loop(&mut self) -> LabelId {
-        let scope = self.scope();
-        let exit = scope.new_label();
-        let first = scope.blocks.last().map_or(0, |block| block.pending);
-        for goto in scope.take_waiting(None, first) {
-            scope.pending[goto as usize].resolved = true;
-            scope.function.labels[scope.pending[goto as usize].id.0 as usize] = exit;
-        }
+        let exit = self.scope().blocks.last().and_then(|block| block.exit);
         self.close_block();
-        exit
+        exit.unwrap_or_else(|| self.scope().new_label())
     }
 
     /// A jump to `name`, or a `break`. A label of the same block that is still to come is preferred to one around the
@@ -261,18 +269,42 @@ impl Parser<'_, '_> {
         {
             return (label, true);
         }
+        if name.is_none()
+            && let Some(exit) = self.exit_of_loop()
+        {
+            return (exit, false);
+        }
         let number = self.jumped;
         self.jumped += 1;
         let surveyed = matches!(self.mode, Mode::Survey(_));
         let scope = self.scope();
-        let id = scope.new_label();
+        let active = scope.active.len() as u8;
+        let first = scope.blocks.last().map_or(0, |block| block.pending);
+        let waiting = scope.waiting.entry(name).or_default();
+        let latest = waiting.last().map(|at| *at as usize).filter(|at| *at >= first);
+        let id = match latest.and_then(|at| scope.pending.get(at)).filter(|goto| goto.active == active) {
+            Some(goto) => goto.id,
+            None => {
+                waiting.push(scope.pending.len() as u32);
+                let id = scope.new_label();
+                scope.pending.push(Goto { name, id, line, active, resolved: false });
+                id
+            }
+        };
         if surveyed {
             scope.jumps.push((id, number));
         }
-        let active = scope.active.len() as u8;
-        scope.waiting.entry(name).or_default().push(scope.pending.len() as u32);
-        scope.pending.push(Goto { name, id, line, active, resolved: false });
         (id, self.goes_back(number))
+    }
+
+    /// Where a `break` goes, if it is in a loop.
+    fn exit_of_loop(&mut self) -> Option<LabelId> {
+        let scope = self.scope();
+        let at = scope.blocks.iter().rposition(|block| block.is_loop)?;
+        if scope.blocks[at].exit.is_none() {
+            scope.blocks[at].exit = Some(scope.new_label());
+        }
+        scope.blocks[at].exit
     }
 
     /// The label of that name in the innermost block.

@@ -207,7 +207,7 @@ impl Parser<'_, '_> {
         self.advance()?;
         let condition = self.condition()?;
         self.put(Stmt::While(condition))?;
-        self.open_block();
+        self.open_loop();
         self.expect(Token::Do)?;
         let end_line = self.scoped_block()?;
         self.expect_match(Token::End, Token::While, line)?;
@@ -216,7 +216,7 @@ impl Parser<'_, '_> {
     }
 
     fn repeat_loop(&mut self, line: u32) -> Result<(), SyntaxError> {
-        self.open_block();
+        self.open_loop();
         self.open_block();
         self.advance()?;
         self.put(Stmt::Repeat { line })?;
@@ -280,7 +280,7 @@ impl Parser<'_, '_> {
     }
 
     fn for_loop(&mut self, line: u32) -> Result<(), SyntaxError> {
-        self.open_block();
+        self.open_loop();
         self.advance()?;
         let name = self.name()?;
         match self.token() {
