@@ -42,8 +42,8 @@ impl Callback {
     fn place(&self, worker: &Worker) -> String {
         worker.vm.enter(|cx| match cx.fetch(&self.function).as_closure() {
             Some(f) => {
-                let source = String::from_utf8_lossy(&f.proto.info.source).into_owned();
-                format!("{source}:{}", f.proto.info.line_defined)
+                let source = String::from_utf8_lossy(f.proto.info().source).into_owned();
+                format!("{source}:{}", f.proto.info().line_defined)
             }
             None => "=[C]:-1".into(),
         })

@@ -131,9 +131,9 @@ fn describe<'gc>(call: &mut Call<'_, 'gc>, frame: &FrameInfo<'gc>, what: &[u8]) 
     if what.contains(&b'S') {
         match frame.closure {
             Some(c) => {
-                let info = &c.proto.info;
-                text("source", &info.source);
-                text("short_src", &vm::code::chunk_id(&info.source));
+                let info = c.proto.info();
+                text("source", info.source);
+                text("short_src", &vm::code::chunk_id(info.source));
                 text("what", if info.line_defined == 0 { b"main" } else { b"Lua" });
                 number("linedefined", f64::from(info.line_defined));
                 number("lastlinedefined", f64::from(info.last_line));
@@ -152,7 +152,7 @@ fn describe<'gc>(call: &mut Call<'_, 'gc>, frame: &FrameInfo<'gc>, what: &[u8]) 
     }
     if what.contains(&b'u') {
         let (ups, params, vararg) = match frame.closure {
-            Some(c) => (c.upvalues.len(), c.proto.info.params, c.proto.info.vararg),
+            Some(c) => (c.upvalues.len(), c.proto.params, c.proto.vararg),
             None => (0, 0, true),
         };
         number("nups", ups as f64);
@@ -175,11 +175,10 @@ fn describe<'gc>(call: &mut Call<'_, 'gc>, frame: &FrameInfo<'gc>, what: &[u8]) 
         if let Some(c) = frame.closure {
             let lines = cx.table(0, 8);
             // (the return that ends every function is not active where another one stands before it)
-            let all = &c.proto.info.lines;
             let code = c.proto.code();
             let returns = code.iter().rev().take(2).all(|op| op.get().name().starts_with("Return"));
-            let active = if returns { all.len().saturating_sub(1) } else { all.len() };
-            for (line, op) in all.iter().zip(&code[..active]) {
+            let active = if returns { code.len().saturating_sub(1) } else { code.len() };
+            for (line, op) in c.proto.info().lines().zip(&code[..active]) {
                 if !matches!(op.get(), vm::code::Op::NewCell { .. }) {
                     lines.set_int(cx.mc, line as usize, Value::TRUE);
                 }
@@ -210,14 +209,12 @@ fn local_at(frame: &FrameInfo<'_>, n: i64) -> Option<(Vec<u8>, usize)> {
     let mut named = 0;
     let mut free = frame.base;
     if let Some(c) = frame.closure {
-        let info = &c.proto.info;
         if n < 0 {
-            let extra = frame.first + usize::from(info.params);
-            let slot = extra.checked_add(nth).filter(|slot| *slot < frame.base && info.vararg)?;
+            let extra = frame.first + usize::from(c.proto.params);
+            let slot = extra.checked_add(nth).filter(|slot| *slot < frame.base && c.proto.vararg)?;
             return Some((b"(*vararg)".to_vec(), slot));
         }
-        let pc = frame.pc as u32;
-        for local in info.locals.iter().filter(|l| l.start <= pc && pc < l.end) {
+        for local in c.proto.info().locals().filter(|local| local.is_alive(frame.pc)) {
             if named == nth {
                 return Some((local.name.to_vec(), frame.base + usize::from(local.reg)));
             }
@@ -234,9 +231,9 @@ fn getlocal<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     let n = call.integer(at + 1)?;
     if let Some(c) = call.arg(at).as_closure() {
         // Of a function that does not run: its parameters' names.
-        let info = &c.proto.info;
-        let name = usize::try_from(n - 1).ok().filter(|i| *i < info.params as usize).and_then(|i| info.locals.get(i));
-        let v = name.map_or(Value::NIL, |l| call.cx.str(&l.name));
+        let at = usize::try_from(n - 1).ok().filter(|i| *i < usize::from(c.proto.params));
+        let name = at.and_then(|i| c.proto.info().locals().nth(i));
+        let v = name.map_or(Value::NIL, |local| call.cx.str(local.name));
         return call.ret(v);
     }
     let level = call.integer(at)?;
@@ -284,8 +281,7 @@ fn getupvalue<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     call.callable(0)?;
     let Some(c) = call.arg(0).as_closure() else { return Ok(Outcome::Return) };
     let Some(at) = usize::try_from(n - 1).ok().filter(|i| *i < c.upvalues.len()) else { return Ok(Outcome::Return) };
-    let name = c.proto.info.captures.get(at).map_or(b"".as_slice(), |u| &u.name[..]);
-    let name = call.cx.str(name);
+    let name = call.cx.str(c.proto.info().capture_name(at).unwrap_or_default());
     call.push(name);
     call.push(c.upvalue(at).unwrap_or(Value::NIL));
     Ok(Outcome::Return)
@@ -298,8 +294,7 @@ fn setupvalue<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     let Some(c) = call.arg(0).as_closure() else { return Ok(Outcome::Return) };
     let Some(at) = usize::try_from(n - 1).ok().filter(|i| *i < c.upvalues.len()) else { return Ok(Outcome::Return) };
     ClosureObj::set_upvalue(c, call.cx.mc, at, call.arg(2));
-    let name = c.proto.info.captures.get(at).map_or(b"".as_slice(), |u| &u.name[..]);
-    let name = call.cx.str(name);
+    let name = call.cx.str(c.proto.info().capture_name(at).unwrap_or_default());
     call.ret(name)
 }
 

@@ -461,14 +461,13 @@ impl<'gc> Cx<'gc> {
     }
     /// A main chunk's closure from compiled code.
     pub fn closure(self, chunk: code::Chunk, env: Table<'gc>) -> Closure<'gc> {
-        let code::Chunk { main, mut names } = chunk;
-        names.finish();
-        let proto = self.proto(main, &names);
+        let code::Chunk { main, names, debug } = chunk;
+        let proto = self.proto(main, &names, &Rc::new(debug));
         Gc::new(self.mc, ClosureObj { proto, env: Lock::new(env), upvalues: Box::new([]) })
     }
-    /// (nothing is copied: a source may be ten megabytes of code, or of constants)
-    fn proto(self, proto: code::Proto, names: &Names) -> Proto<'gc> {
-        let code::Proto { code, consts, protos, max_stack, info } = proto;
+    /// (nothing is copied: a source may be ten megabytes of code, of constants, or of functions)
+    fn proto(self, proto: code::Proto, names: &Names, debug: &Rc<code::DebugInfo>) -> Proto<'gc> {
+        let code::Proto { code, consts, protos, info_at, params, vararg, max_stack, captures, .. } = proto;
         let consts = consts.into_vec().into_iter().enumerate().map(|(i, c)| match c {
             code::Const::Nil => Value::NIL,
             code::Const::Bool(b) => Value::bool(b),
@@ -479,10 +478,10 @@ impl<'gc> Cx<'gc> {
             code::Const::Int64 { bits, unsigned } => self.int64(bits, unsigned),
         });
         let consts: Vec<Value<'gc>> = consts.collect();
-        let protos = protos.into_vec().into_iter().map(|p| self.proto(p, names)).collect();
-        let (params, vararg) = (info.params, info.vararg);
-        let consts = consts.into_boxed_slice();
-        Gc::new(self.mc, ProtoObj { code, consts, protos, params, vararg, max_stack, info })
+        let protos = protos.into_iter().map(|inner| self.proto(*inner, names, debug)).collect();
+        let (consts, debug) = (consts.into_boxed_slice(), debug.clone());
+        let proto = ProtoObj { code, consts, protos, debug, info_at, params, vararg, max_stack, captures };
+        Gc::new(self.mc, proto)
     }
 
     /// "not enough memory" if that many more bytes would break the limit.

@@ -12,7 +12,7 @@ use dice::{Dice, rounds};
 fn check(source: &[u8]) {
     let Ok(chunk) = vm::compile::compile(source, b"=fuzz") else { return };
     let listing = vm::code::disasm::disasm(&chunk);
-    if let Err(what) = vm::code::verify::verify(&chunk.main) {
+    if let Err(what) = vm::code::verify::verify(&chunk) {
         panic!("{what}\n{}\n{listing}", source.escape_ascii());
     }
     // A long source is compiled in pieces, to the same instructions.

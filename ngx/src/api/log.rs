@@ -119,7 +119,7 @@ fn with_tostring<'gc>(call: &mut Call<'_, 'gc>, level: Level, text: Vec<u8>, at:
 /// `content_by_lua(nginx.conf:12):3: ` and the function's name, as the log shows where a line comes from.
 fn write_place(frame: &FrameInfo<'_>, text: &mut Vec<u8>) {
     let Some(c) = frame.closure else { return };
-    let id = vm::code::chunk_id(&c.proto.info.source);
+    let id = vm::code::chunk_id(c.proto.info().source);
     // (only the last part of a path)
     let short = id.rsplit(|b| *b == b'/').next().unwrap_or(&id);
     text.extend_from_slice(short);

@@ -14,24 +14,30 @@ impl Lines {
         Lines { rows: Vec::new(), first, width: 0 }
     }
 
-    pub fn len(&self) -> usize {
+    fn len(&self) -> usize {
         self.rows.len() >> self.width
     }
 
-    pub fn is_empty(&self) -> bool {
-        self.rows.is_empty()
+    /// The bytes of all rows, and the power of two that a row's bytes are.
+    pub fn into_rows(self) -> (Vec<u8>, u8) {
+        (self.rows, self.width)
     }
 
-    #[inline]
     pub fn get(&self, at: usize) -> Option<u32> {
-        let bytes = self.rows.get(at << self.width..(at + 1) << self.width)?;
+        Lines::row(self.first, (&self.rows, self.width), at)
+    }
+
+    /// One of the rows that `into_rows` has given.
+    #[inline]
+    pub fn row(first: u32, (rows, width): (&[u8], u8), at: usize) -> Option<u32> {
+        let bytes = rows.get(at << width..(at + 1) << width)?;
         let beyond = match *bytes {
             [a] => u32::from(a),
             [a, b] => u32::from(u16::from_ne_bytes([a, b])),
             [a, b, c, d] => u32::from_ne_bytes([a, b, c, d]),
             _ => return None,
         };
-        Some(self.first.wrapping_add(beyond))
+        Some(first.wrapping_add(beyond))
     }
 
     pub fn iter(&self) -> impl Iterator<Item = u32> {
@@ -58,11 +64,6 @@ impl Lines {
     pub fn pop(&mut self) {
         self.rows.truncate(self.len().saturating_sub(1) << self.width);
     }
-
-    /// No more are to come.
-    pub fn finish(&mut self) {
-        self.rows.shrink_to_fit();
-    }
 }
 
 #[cfg(test)]
@@ -79,7 +80,6 @@ mod tests {
             lines.pop();
             assert_eq!(lines.get(at), Some(line));
         }
-        lines.finish();
         assert_eq!(lines.iter().collect::<Vec<_>>(), wanted);
         assert_eq!((lines.len(), lines.get(wanted.len())), (wanted.len(), None));
     }

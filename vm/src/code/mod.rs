@@ -1,6 +1,7 @@
 //! The instruction set and the form of a compiled function.
 mod chunk_id;
 pub mod disasm;
+mod info;
 mod lines;
 pub mod names;
 pub mod op;
@@ -8,9 +9,10 @@ pub mod proto;
 pub mod verify;
 
 pub use chunk_id::chunk_id;
+pub use info::{DebugInfo, Info, Local, LocalVar, VarName, write_record};
 pub use lines::Lines;
-pub use op::{MULTI, OPS, Op};
-pub use proto::{Cap, Capture, Chunk, Const, Info, Local, Proto, VarName};
+pub use op::{Cap, MULTI, OPS, Op};
+pub use proto::{Chunk, Const, Proto};
 
 #[cfg(test)]
 mod tests {

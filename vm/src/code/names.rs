@@ -32,7 +32,7 @@ impl NameKind {
 /// What register `reg` holds when the instruction at `pc` executes.
 pub fn name_of(proto: &ProtoObj<'_>, pc: usize, reg: u8) -> Option<(NameKind, Vec<u8>)> {
     let (mut at, mut reg) = (pc, reg);
-    if let Some(name) = local_name(&proto.info, at, reg) {
+    if let Some(name) = local_name(&proto.info(), at, reg) {
         return Some((NameKind::Local, name));
     }
     while at > 0 {
@@ -47,13 +47,12 @@ pub fn name_of(proto: &ProtoObj<'_>, pc: usize, reg: u8) -> Option<(NameKind, Ve
         match op {
             Op::Move { b, .. } | Op::GetCell { b, .. } => {
                 reg = b;
-                if let Some(name) = local_name(&proto.info, at, reg) {
+                if let Some(name) = local_name(&proto.info(), at, reg) {
                     return Some((NameKind::Local, name));
                 }
             }
             Op::GetUp { u, .. } | Op::GetUpC { u, .. } => {
-                let capture = proto.info.captures.get(u as usize)?;
-                return Some((NameKind::Upvalue, capture.name.to_vec()));
+                return Some((NameKind::Upvalue, proto.info().capture_name(u as usize)?.to_vec()));
             }
             Op::GetGlobal { k, .. } => return Some((NameKind::Global, string(proto, k)?)),
             Op::GetField { k, .. } => return Some((NameKind::Field, string(proto, k)?)),
@@ -99,9 +98,8 @@ pub fn function_name(proto: &ProtoObj<'_>, pc: usize) -> Option<(NameKind, Vec<u
     Some((NameKind::Metamethod, metamethod.as_bytes().to_vec()))
 }
 
-fn local_name(info: &Info, pc: usize, reg: u8) -> Option<Vec<u8>> {
-    let pc = pc as u32;
-    info.locals.iter().rev().find(|l| l.reg == reg && l.start <= pc && pc < l.end).map(|l| l.name.to_vec())
+fn local_name(info: &Info<'_>, pc: usize, reg: u8) -> Option<Vec<u8>> {
+    info.locals().filter(|local| local.reg == reg && local.is_alive(pc)).last().map(|local| local.name.to_vec())
 }
 
 fn string(proto: &ProtoObj<'_>, k: u16) -> Option<Vec<u8>> {

@@ -8,6 +8,17 @@
 /// In `nargs`, `nret` and `n`: as many as there are, up to (or setting) `top`.
 pub const MULTI: u8 = 255;
 
+/// Where a closure, when it is made, finds one of its captured values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cap {
+    /// `R[n]` of the function that makes the closure: the value itself, or the cell that the register holds.
+    Reg(u8),
+    /// `U[n]` of the function that makes the closure, value or cell alike.
+    Up(u8),
+    /// The new closure itself: `local function f() ... f() ... end` with an `f` that is never assigned again.
+    Itself,
+}
+
 macro_rules! ops {
     ($($name:ident { $($field:ident : $ty:ty),* } $writes:ident $effect:literal;)*) => {
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,7 +111,8 @@ ops! {
     Return0 {} none "return";
     Return1 { a: u8 } none "return R[a]";
     Vararg { a: u8, n: u8 } none "R[a] .. R[a+n-1] := ...";
-    Closure { a: u8, p: u16 } a "R[a] := a closure of P[p], its captures as P[p].caps says";
+    Closure { a: u8, p: u16 } a "R[a] := a closure of P[p]; a Capture for each of its captures follows, and is passed over";
+    Capture { cap: Cap, cell: bool } none "where a captured value is found, and whether it is a cell";
     NewTable { a: u8, narr: u16, nhash: u16 } a "R[a] := {}, with room";
     SetList { a: u8, n: u8, start: u32 } none "R[a][start+i] := R[a+1+i] for i in 0..n";
 }

@@ -1,18 +1,18 @@
-//! What the compiler makes: a function's code, constants and debug information. Plain data without GC pointers; loading it into a
-//! machine uses it up.
+//! What the compiler makes: a function's code and constants, and a chunk's debug information. Plain data without GC pointers; loading it
+//! into a machine uses it up.
 use std::cell::Cell;
-use std::ops::Deref;
-use std::rc::Rc;
 
-use super::lines::Lines;
+use super::info::{DebugInfo, Info};
 use super::op::Op;
 use crate::lex::names::{Names, Symbol};
+use crate::value::function::ProtoObj;
 
-/// A compiled source: its main function, and the strings that the constants name.
+/// A compiled source: its main function, the strings that the constants name, and what is known besides.
 #[derive(Debug)]
 pub struct Chunk {
     pub main: Proto,
     pub names: Names,
+    pub debug: DebugInfo,
 }
 
 /// A constant of a function.
@@ -32,76 +32,41 @@ pub enum Const {
 }
 
 // What a source can make most of.
-const _: () = assert!(size_of::<Const>() == 16 && size_of::<Local>() == 24);
-const _: () = assert!(size_of::<Proto>() == 64 && size_of::<Info>() <= 96);
+const _: () = assert!(size_of::<Const>() == 16);
+// A function's block becomes that of another one when it is loaded, which has the collector's header.
+const _: () = assert!(size_of::<Proto>() == size_of::<ProtoObj<'_>>() + 16);
 
-/// A variable's name: one word, shared by all who show it.
-// (a fat pointer would make a third of what a local variable takes)
-#[allow(clippy::redundant_allocation)]
-pub type VarName = Rc<Box<[u8]>>;
-
-/// Where a closure, when it is made, finds one of its captured values.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Cap {
-    /// `R[n]` of the function that makes the closure: the value itself, or the cell that the register holds.
-    Reg(u8),
-    /// `U[n]` of the function that makes the closure, value or cell alike.
-    Up(u8),
-    /// The new closure itself: `local function f() ... f() ... end` with an `f` that is never assigned again.
-    Itself,
-}
-
-/// One captured variable as the function sees it.
-#[derive(Clone, Debug)]
-pub struct Capture {
-    pub cap: Cap,
-    /// `U[n]` holds a cell (the variable is assigned after its declaration), not the value.
-    pub cell: bool,
-    pub name: VarName,
-}
-
-/// A local variable's life: its register holds it for `start <= pc < end`.
-#[derive(Clone, Debug)]
-pub struct Local {
-    pub name: VarName,
-    pub reg: u8,
-    /// The register holds a cell with the value in it.
-    pub cell: bool,
-    pub start: u32,
-    pub end: u32,
-}
-
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Proto {
     /// A `Cell` each, since the interpreter patches its inline caches into the instructions.
     pub code: Box<[Cell<Op>]>,
     pub consts: Box<[Const]>,
-    pub protos: Box<[Proto]>,
-    /// Registers needed, at most 250.
-    pub max_stack: u8,
-    pub info: Box<Info>,
-}
-
-/// What is known of a function besides what runs.
-#[derive(Debug)]
-pub struct Info {
-    /// The source line of each instruction.
-    pub lines: Lines,
-    pub captures: Box<[Capture]>,
-    pub locals: Box<[Local]>,
+    #[allow(clippy::vec_box)]
+    pub protos: Vec<Box<Proto>>,
+    /// Where the chunk's debug information has this function's.
+    pub info_at: u32,
     pub params: u8,
     pub vararg: bool,
-    /// The chunk name as given to `load`: `@file`, `=name` or the source itself.
-    pub source: Rc<[u8]>,
-    /// Lines of `function` and of its `end`; 0 and the last line for a main chunk.
-    pub line_defined: u32,
-    pub last_line: u32,
+    /// Registers needed, at most 250.
+    pub max_stack: u8,
+    /// So many captured values: as many `Capture`s follow the instruction that makes the closure.
+    pub captures: u8,
+    /// For the header of what its block becomes.
+    pub(crate) _room: [u64; 2],
 }
 
-impl Deref for Proto {
-    type Target = Info;
+impl Proto {
+    /// `debug`: its chunk's.
+    pub fn info<'d>(&self, debug: &'d DebugInfo) -> Info<'d> {
+        debug.function(self.info_at, self.code.len())
+    }
 
-    fn deref(&self) -> &Info {
-        &self.info
+    /// The functions inside, each with what it captures.
+    pub fn inner(&self) -> impl Iterator<Item = (&Proto, &[Cell<Op>])> {
+        self.code.iter().enumerate().filter_map(|(at, op)| {
+            let Op::Closure { p, .. } = op.get() else { return None };
+            let inner = self.protos.get(usize::from(p))?;
+            Some((&**inner, self.code.get(at + 1..)?.get(..usize::from(inner.captures))?))
+        })
     }
 }

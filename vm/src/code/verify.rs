@@ -2,32 +2,32 @@
 //!
 //! The interpreter addresses registers, constants and captures without looking; so the compiler must never make an
 //! instruction that reaches outside its function. This is where that is written down.
-use super::{Cap, Const, MULTI, Op, Proto};
+use std::cell::Cell;
 
-/// What is wrong with the function or one inside it, if anything is.
-pub fn verify(proto: &Proto) -> Result<(), String> {
-    let check = Check { proto };
+use super::{Cap, Chunk, Const, DebugInfo, MULTI, Op, Proto};
+
+/// What is wrong with a function of the chunk, if anything is.
+pub fn verify(chunk: &Chunk) -> Result<(), String> {
+    function(&chunk.main, &[], &chunk.debug)
+}
+
+fn function(proto: &Proto, captures: &[Cell<Op>], debug: &DebugInfo) -> Verdict {
+    let check = Check { proto, captures, debug };
     check.whole()?;
     for (at, op) in proto.code.iter().enumerate() {
         let op = op.get();
         check.instruction(at, &op).map_err(|what| format!("{at}: {op:?}: {what}"))?;
     }
-    for inner in &proto.protos {
-        for capture in &inner.captures {
-            match capture.cap {
-                Cap::Reg(r) => check.registers(r, 1)?,
-                Cap::Up(u) => check.capture(u, capture.cell)?,
-                Cap::Itself if capture.cell => return Err("a closure is no cell".to_string()),
-                Cap::Itself => {}
-            }
-        }
-        verify(inner)?;
+    if proto.inner().count() != proto.protos.len() {
+        return Err("not one closure for each function".to_string());
     }
-    Ok(())
+    proto.inner().try_for_each(|(inner, captures)| function(inner, captures, debug))
 }
 
 struct Check<'p> {
     proto: &'p Proto,
+    captures: &'p [Cell<Op>],
+    debug: &'p DebugInfo,
 }
 
 type Verdict = Result<(), String>;
@@ -35,13 +35,14 @@ type Verdict = Result<(), String>;
 impl Check<'_> {
     fn whole(&self) -> Verdict {
         let p = self.proto;
-        if p.code.len() != p.lines.len() {
+        let info = p.info(self.debug);
+        if info.line(p.code.len() - 1).is_none() || info.line(p.code.len()).is_some() {
             return Err("not one line for each instruction".to_string());
         }
         if p.max_stack > 250 || p.params > p.max_stack {
             return Err(format!("{} registers, {} parameters", p.max_stack, p.params));
         }
-        for local in &p.locals {
+        for local in info.locals() {
             self.registers(local.reg, 1)?;
             if local.start > local.end || local.end as usize > p.code.len() {
                 return Err(format!("a local lives from {} to {}", local.start, local.end));
@@ -66,8 +67,8 @@ impl Check<'_> {
     }
 
     fn capture(&self, u: u8, cell: bool) -> Verdict {
-        match self.proto.captures.get(u as usize) {
-            Some(capture) if capture.cell == cell => Ok(()),
+        match self.captures.get(u as usize).map(Cell::get) {
+            Some(Op::Capture { cell: is_cell, .. }) if is_cell == cell => Ok(()),
             Some(_) => Err(format!("u{u} is a cell or not")),
             None => Err(format!("no u{u}")),
         }
@@ -154,9 +155,18 @@ impl Check<'_> {
             Op::Return { a, n } | Op::Vararg { a, n } => self.list(a, n),
             Op::Return0 {} => Ok(()),
             Op::Closure { a, p } => match self.proto.protos.get(p as usize) {
-                Some(_) => r(a),
+                Some(inner) => {
+                    let captures = self.proto.code.iter().skip(at + 1).take(usize::from(inner.captures));
+                    let is_capture = |op: &Cell<Op>| matches!(op.get(), Op::Capture { .. });
+                    let count = captures.take_while(|op| is_capture(op)).count();
+                    if count == usize::from(inner.captures) { r(a) } else { Err(format!("{count} captures")) }
+                }
                 None => Err(format!("no p{p}")),
             },
+            Op::Capture { cap: Cap::Reg(a), .. } => r(a),
+            Op::Capture { cap: Cap::Up(u), cell } => self.capture(u, cell),
+            Op::Capture { cap: Cap::Itself, cell: false } => Ok(()),
+            Op::Capture { cap: Cap::Itself, cell: true } => Err("a closure is no cell".to_string()),
             Op::SetList { a, n, .. } => r(a).and(self.after(a, n)),
         }
     }

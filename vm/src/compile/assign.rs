@@ -31,13 +31,13 @@ impl FunctionCode<'_> {
         line: u32,
     ) -> Result<(), SyntaxError> {
         let place = self.place(target, &[])?;
-        let p = self.inner_function(function, None)?;
+        let p = self.inner_function(function)?;
         if let Place::Local(_, a) = place {
-            self.emit(Op::Closure { a, p }, function_line);
+            self.closure(a, p, function, None, function_line);
             return Ok(());
         }
         let a = self.reserve(1)?;
-        self.emit(Op::Closure { a, p }, function_line);
+        self.closure(a, p, function, None, function_line);
         self.store(place, a, line)
     }
 

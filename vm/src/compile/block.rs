@@ -44,15 +44,6 @@ enum Kind {
     },
 }
 
-thread_local! {
-    /// The names of a loop's own registers, numeric and generic.
-    static HIDDEN: [[VarName; 3]; 2] = [
-        ["(for index)", "(for limit)", "(for step)"],
-        ["(for generator)", "(for state)", "(for control)"],
-    ]
-    .map(|names| names.map(|name| VarName::new(name.as_bytes().into())));
-}
-
 impl FunctionCode<'_> {
     pub(super) fn open_block(&mut self, stmt: &Stmt) -> Result<(), SyntaxError> {
         let keep = self.active_locals();
@@ -204,7 +195,7 @@ impl FunctionCode<'_> {
                 self.emit(Op::LoadK { a, k }, stmt.limit.line);
             }
         }
-        self.show_hidden(0, base);
+        self.show_hidden(VarName::NUMERIC_FOR, base);
         let prepare = self.emit(Op::ForPrep { a, off: 0 }, stmt.check_line);
         let inner = self.active_locals();
         self.reserve(1)?;
@@ -220,7 +211,7 @@ impl FunctionCode<'_> {
         let base = self.free;
         let (a, n) = (base as u8, stmt.vars.len() as u8);
         self.list_of(&stmt.values, 3, stmt.check_line)?;
-        self.show_hidden(1, base);
+        self.show_hidden(VarName::GENERIC_FOR, base);
         self.reserve(1)?;
         let prepare = self.emit(Op::ForInPrep { a, off: 0 }, stmt.check_line);
         let inner = self.active_locals();
@@ -231,8 +222,7 @@ impl FunctionCode<'_> {
         Ok(Kind::GenericFor { inner, a, n, prepare, line: stmt.line })
     }
 
-    fn show_hidden(&mut self, kind: usize, base: usize) {
-        let names = HIDDEN.with(|names| names[kind].clone());
+    fn show_hidden(&mut self, names: [VarName; 3], base: usize) {
         for (i, name) in names.into_iter().enumerate() {
             self.show_local(name, base + i, false);
         }

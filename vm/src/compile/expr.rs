@@ -76,8 +76,8 @@ impl FunctionCode<'_> {
             }
             &Expr::Function(id) => {
                 let a = self.target(dst)?;
-                let p = self.inner_function(id, None)?;
-                self.emit(Op::Closure { a, p }, line);
+                let p = self.inner_function(id)?;
+                self.closure(a, p, id, None, line);
                 Ok(a)
             }
             Expr::Table(items, first) => self.table(items, *first, dst, line),

@@ -1,12 +1,12 @@
 //! One function while its code is made: instructions, constants, registers, locals and labels.
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::ops::{Deref, DerefMut};
 use std::rc::Rc;
 
 use super::SyntaxError;
 use super::block::Open;
-use crate::code::{Cap, Capture, Const, Info, Lines, Local, Op, Proto, VarName};
+use crate::code::{Cap, Const, Lines, LocalVar, Op, Proto, VarName, write_record};
 use crate::lex::names::Symbol;
 use crate::parse::Reader;
 use crate::parse::ast::{Chunk, Function, FunctionId, LabelId, Source, VarId};
@@ -27,8 +27,28 @@ const MAX_KNOWN: usize = 1 << 17;
 /// Where the function sits: what it shares with, and gets from, the function around it.
 #[derive(Default)]
 pub(super) struct Home {
-    pub source: Rc<[u8]>,
+    pub sheet: Rc<Sheet>,
     pub captures: Vec<Capture>,
+}
+
+/// One captured variable, as the function sees it.
+pub(super) struct Capture {
+    /// It is in a cell.
+    pub cell: bool,
+    pub name: VarName,
+}
+
+/// What becomes the chunk's debug information.
+#[derive(Default)]
+pub(super) struct Sheet {
+    pub source: Box<[u8]>,
+    pub records: RefCell<Vec<u8>>,
+}
+
+impl Sheet {
+    pub fn new(source: &[u8]) -> Rc<Sheet> {
+        Rc::new(Sheet { source: source.into(), records: RefCell::default() })
+    }
 }
 
 /// Constants in two pools: names and operands of 16-bit fields first, what is merely loaded after them, so that a huge
@@ -57,8 +77,9 @@ pub(super) struct Parts {
     code: Vec<Cell<Op>>,
     lines: Lines,
     constants: Constants,
-    protos: Vec<Proto>,
-    locals: Vec<Local>,
+    #[allow(clippy::vec_box)]
+    protos: Vec<Box<Proto>>,
+    locals: Vec<LocalVar>,
     /// Indices into `locals` of the variables in view.
     active: Vec<usize>,
     /// The register of each variable that has been declared.
@@ -126,8 +147,7 @@ impl<'c> FunctionCode<'c> {
     /// function around this one gets there.
     pub fn with_reader(mut self, reader: &'c mut (dyn Reader + 'c)) -> FunctionCode<'c> {
         for more in reader.captures().iter().skip(self.home.captures.len()) {
-            let capture = Capture { cap: Cap::Itself, cell: more.cell, name: more.name.clone() };
-            self.parts.home.captures.push(capture);
+            self.parts.home.captures.push(Capture { cell: more.cell, name: more.name });
         }
         self.reader = Some(reader);
         self
@@ -185,25 +205,27 @@ impl<'c> FunctionCode<'c> {
                 *k = (*k & !WIDE) + narrow;
             }
         }
-        let mut consts = this.constants.narrow;
-        if consts.is_empty() {
-            consts = this.constants.wide;
-        } else {
-            consts.append(&mut this.constants.wide);
-        }
-        this.lines.finish();
-        let info = Box::new(Info {
-            lines: this.lines,
-            captures: this.home.captures.into(),
-            locals: this.locals.into(),
+        // (moved where they are: they may be millions)
+        let Constants { narrow, wide: mut consts, .. } = this.constants;
+        consts.splice(..0, narrow);
+        let mut records = this.home.sheet.records.borrow_mut();
+        let defined = (function.line, function.last_line);
+        let captures = this.home.captures.iter().map(|capture| capture.name);
+        let at = write_record(&mut records, defined, this.lines, captures, &this.locals);
+        let info_at = u32::try_from(at).map_err(|_| SyntaxError::no_memory())?;
+        let mut protos = this.protos;
+        protos.shrink_to_fit();
+        Ok(Proto {
+            code: this.code.into(),
+            consts: consts.into(),
+            protos,
+            info_at,
             params: function.params,
             vararg: function.vararg,
-            source: this.home.source,
-            line_defined: function.line,
-            last_line: function.last_line,
-        });
-        let (code, consts, protos) = (this.code.into(), consts.into(), this.protos.into());
-        Ok(Proto { code, consts, protos, max_stack: this.used as u8, info })
+            max_stack: this.used as u8,
+            captures: this.home.captures.len() as u8,
+            ..Proto::default()
+        })
     }
 
     // Instructions
@@ -291,7 +313,7 @@ impl<'c> FunctionCode<'c> {
     }
 
     pub fn error(&self, text: &str) -> SyntaxError {
-        SyntaxError::at(&self.home.source, self.line, text.as_bytes())
+        SyntaxError::at(&self.home.sheet.source, self.line, text.as_bytes())
     }
 
     // Locals
@@ -307,7 +329,7 @@ impl<'c> FunctionCode<'c> {
         }
         for (i, var) in vars.iter().enumerate() {
             let var = &self.function.vars[var.0 as usize];
-            self.show_local(var.name.clone(), first + i, var.in_cell());
+            self.show_local(var.name, first + i, var.in_cell());
         }
         self.local_top = self.free;
     }
@@ -317,7 +339,7 @@ impl<'c> FunctionCode<'c> {
         let start = self.code.len() as u32;
         let index = self.locals.len();
         self.active.push(index);
-        self.locals.push(Local { name, reg: register as u8, cell, start, end: start });
+        self.locals.push(LocalVar { name, start, end: start, reg: register as u8, cell });
         self.local_top = self.free;
     }
 
@@ -395,29 +417,42 @@ impl<'c> FunctionCode<'c> {
 
     // Functions
 
-    /// Compiles an inner function. `itself` is the variable that will hold the closure and nothing else, if there is one.
-    pub fn inner_function(&mut self, id: FunctionId, itself: Option<VarId>) -> Result<u16, SyntaxError> {
+    /// Compiles an inner function.
+    pub fn inner_function(&mut self, id: FunctionId) -> Result<u16, SyntaxError> {
         let chunk = self.chunk;
         let inner = chunk.function(id);
-        let captures = inner.captures.iter().map(|captured| {
-            let (cap, cell) = match captured.source {
-                Source::Local(var) if self.in_cell(var) => (Cap::Reg(self.register(var)), true),
-                Source::Local(var) if itself == Some(var) => (Cap::Itself, false),
-                Source::Local(var) => (Cap::Reg(self.register(var)), false),
-                Source::Captured(index) => (Cap::Up(index), self.home.captures[index as usize].cell),
-            };
-            Capture { cap, cell, name: captured.name.clone() }
-        });
-        let captures: Vec<Capture> = captures.collect();
         let proto = match inner.compiled.0.take() {
-            Some(mut proto) => {
-                proto.info.captures = captures.into();
-                *proto
+            Some(proto) => proto,
+            None => {
+                let captures = inner.captures.iter().map(|captured| {
+                    let (_, cell) = self.found_at(captured.source, None);
+                    Capture { cell, name: captured.name }
+                });
+                let home = Home { sheet: self.home.sheet.clone(), captures: captures.collect() };
+                Box::new(super::compile_function(chunk, inner, home)?)
             }
-            None => super::compile_function(chunk, inner, self.home.source.clone(), captures)?,
         };
         let p = u16::try_from(self.protos.len()).map_err(|_| self.too_many("constants"))?;
         self.protos.push(proto);
         Ok(p)
+    }
+
+    /// Makes a closure of the inner function `p`. `itself` is the variable that will hold it and nothing else, if there is one.
+    pub fn closure(&mut self, a: u8, p: u16, id: FunctionId, itself: Option<VarId>, line: u32) {
+        self.emit(Op::Closure { a, p }, line);
+        for captured in &self.chunk.function(id).captures {
+            let (cap, cell) = self.found_at(captured.source, itself);
+            self.emit(Op::Capture { cap, cell }, line);
+        }
+    }
+
+    /// Where a closure finds a variable, and whether that is a cell.
+    fn found_at(&self, source: Source, itself: Option<VarId>) -> (Cap, bool) {
+        match source {
+            Source::Local(var) if self.in_cell(var) => (Cap::Reg(self.register(var)), true),
+            Source::Local(var) if itself == Some(var) => (Cap::Itself, false),
+            Source::Local(var) => (Cap::Reg(self.register(var)), false),
+            Source::Captured(index) => (Cap::Up(index), self.home.captures[usize::from(index)].cell),
+        }
     }
 }

@@ -15,11 +15,11 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use crate::code::verify::verify;
-use crate::code::{self, Proto, chunk_id};
+use crate::code::{self, DebugInfo, Proto, chunk_id};
 use crate::lex::names::Names;
 use crate::parse;
 use crate::parse::ast::{Chunk, Function};
-use function::{FunctionCode, Home, Parts};
+use function::{FunctionCode, Home, Parts, Sheet};
 
 /// A source that does not compile, in LuaJIT's words: `CHUNK:LINE: what is wrong near 'token'`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,7 +64,7 @@ pub fn compile_at(source: &[u8], chunk_name: &[u8], first_line: u32, most: isize
     }
     let input = parse::Input { source, chunk_name, first_line, most };
     let chunk = if source.len() > LONG { in_pieces(input)? } else { whole(input)? };
-    debug_assert_eq!(verify(&chunk.main), Ok(()));
+    debug_assert_eq!(verify(&chunk), Ok(()));
     Ok(chunk)
 }
 
@@ -73,21 +73,22 @@ fn whole(input: parse::Input<'_>) -> Result<code::Chunk, SyntaxError> {
     let Some(main) = chunk.functions.last() else {
         return Err(SyntaxError::at(input.chunk_name, input.first_line, b"empty chunk"));
     };
-    let main = compile_function(&chunk, main, input.chunk_name.into(), Vec::new())?;
-    Ok(code::Chunk { main, names })
+    let sheet = Sheet::new(input.chunk_name);
+    let main = compile_function(&chunk, main, Home { sheet: sheet.clone(), ..Home::default() })?;
+    Ok(finish(main, names, &sheet))
 }
 
 /// The code of each statement is made, and its tree forgotten, before the next one is read.
 fn in_pieces(input: parse::Input<'_>) -> Result<code::Chunk, SyntaxError> {
     let (survey, names) = parse::survey(input)?;
-    let functions = Functions { source: input.chunk_name.into(), open: RefCell::default() };
+    let functions = Functions { sheet: Sheet::new(input.chunk_name), open: RefCell::default() };
     let (main, names) = parse::in_pieces(input, &survey, names, &functions)?;
-    Ok(code::Chunk { main, names })
+    Ok(finish(main, names, &functions.sheet))
 }
 
 /// The functions whose code is being made, innermost last; but one that is being worked on is not in the list.
 struct Functions {
-    source: Rc<[u8]>,
+    sheet: Rc<Sheet>,
     // (boxed: they come out and go back for every statement)
     #[allow(clippy::vec_box)]
     open: RefCell<Vec<Box<Parts>>>,
@@ -101,7 +102,7 @@ impl Functions {
 
 impl parse::Pieces for Functions {
     fn open(&self, function: &Function) -> Result<(), SyntaxError> {
-        let parts = Parts::new(Home { source: self.source.clone(), captures: Vec::new() }, function.line);
+        let parts = Parts::new(Home { sheet: self.sheet.clone(), ..Home::default() }, function.line);
         let none = Chunk::default();
         let mut code = FunctionCode::new(&none, function, parts);
         code.parameters()?;
@@ -124,13 +125,13 @@ impl parse::Pieces for Functions {
     }
 }
 
-fn compile_function(
-    chunk: &Chunk,
-    function: &Function,
-    source: Rc<[u8]>,
-    captures: Vec<code::Capture>,
-) -> Result<Proto, SyntaxError> {
-    let parts = Parts::new(Home { source, captures }, function.line);
+fn finish(main: Proto, mut names: Names, sheet: &Sheet) -> code::Chunk {
+    let debug = DebugInfo { source: sheet.source.clone(), names: names.finish(), records: sheet.records.take().into() };
+    code::Chunk { main, names, debug }
+}
+
+fn compile_function(chunk: &Chunk, function: &Function, home: Home) -> Result<Proto, SyntaxError> {
+    let parts = Parts::new(home, function.line);
     let mut code = FunctionCode::new(chunk, function, parts);
     code.parameters()?;
     code.statements(&function.body)?;

@@ -61,14 +61,14 @@ impl FunctionCode<'_> {
             // The closure captures the cell, so that must be there first.
             self.emit(Op::LoadNil { a, n: 1 }, line);
             self.declare(&[var], a as usize, line);
-            let p = self.inner_function(function, None)?;
+            let p = self.inner_function(function)?;
             let b = self.reserve(1)?;
-            self.emit(Op::Closure { a: b, p }, line);
+            self.closure(b, p, function, None, line);
             self.emit(Op::SetCell { a, b }, line);
         } else {
             self.set_register(var, a);
-            let p = self.inner_function(function, Some(var))?;
-            self.emit(Op::Closure { a, p }, line);
+            let p = self.inner_function(function)?;
+            self.closure(a, p, function, Some(var), line);
             self.declare(&[var], a as usize, line);
         }
         Ok(())

@@ -858,18 +858,22 @@ impl<'gc> Exec<'_, 'gc> {
                     fuel -= 4;
                     // SAFETY: rule 1.
                     let proto = unsafe { *closure.proto.protos.get_unchecked(p as usize) };
-                    let upvalues = proto.info.captures.iter().map(|c| {
-                        Lock::new(match c.cap {
-                            Cap::Reg(r) => R!(r),
-                            Cap::Up(u) => U!(u),
-                            Cap::Itself => Value::NIL,
+                    // SAFETY: rule 1: so many captures follow this instruction.
+                    let captures = unsafe { std::slice::from_raw_parts(pc, usize::from(proto.captures)) };
+                    // SAFETY: rule 1: it is not the last one.
+                    pc = unsafe { pc.add(captures.len()) };
+                    let upvalues = captures.iter().map(|capture| {
+                        Lock::new(match capture.get() {
+                            Op::Capture { cap: Cap::Reg(r), .. } => R!(r),
+                            Op::Capture { cap: Cap::Up(u), .. } => U!(u),
+                            _ => Value::NIL,
                         })
                     });
                     let upvalues = upvalues.collect();
                     let env = Lock::new(closure.env.get());
                     let made = Gc::new(mc, ClosureObj { proto, env, upvalues });
-                    for (slot, c) in made.upvalues.iter().zip(&proto.info.captures) {
-                        if c.cap == Cap::Itself {
+                    for (slot, capture) in made.upvalues.iter().zip(captures) {
+                        if let Op::Capture { cap: Cap::Itself, .. } = capture.get() {
                             mc.backward_barrier(Gc::erase(made), None);
                             // SAFETY: the barrier has just been taken.
                             unsafe { slot.as_cell() }.set(Value::closure(made));
@@ -877,6 +881,7 @@ impl<'gc> Exec<'_, 'gc> {
                     }
                     SET!(a, Value::closure(made));
                 }
+                Op::Capture { .. } => {}
                 Op::NewTable { a, narr, nhash } => {
                     fuel -= 4;
                     SET!(a, Value::table(self.cx.table(narr as usize, nhash as usize)));

@@ -201,8 +201,8 @@ impl<'gc> Exec<'_, 'gc> {
             }
         }
         let Some(last) = trail.last_mut() else { return false };
-        let lines = &closure.proto.info.lines;
-        let same = last.proto == proto && at > last.at && lines.get(at) == lines.get(last.at);
+        let info = closure.proto.info();
+        let same = last.proto == proto && at > last.at && info.line(at) == info.line(last.at);
         (last.proto, last.at) = (proto, at);
         !same
     }

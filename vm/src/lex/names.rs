@@ -1,18 +1,18 @@
 //! Every distinct name and string of a chunk, once.
 use std::collections::HashMap;
 use std::fmt;
-use std::rc::Rc;
+use std::num::NonZeroU32;
 
 use crate::code::VarName;
 
-/// A name or string of the chunk, by number: equal text, equal number.
+/// A name or string of the chunk, by number (from 1 on): equal text, equal number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Symbol(u32);
+pub struct Symbol(NonZeroU32);
 
 impl Symbol {
-    /// Numbers are given from 0 on.
+    /// The first one's is 0.
     pub fn index(self) -> usize {
-        self.0 as usize
+        self.0.get() as usize - 1
     }
 }
 
@@ -28,6 +28,7 @@ pub struct Names {
     // Seeded, since the chunk's author may be a stranger who picks colliding strings.
     seed: ahash::RandomState,
     variables: HashMap<Symbol, VarName, ahash::RandomState>,
+    variable_names: Vec<u8>,
 }
 
 impl Names {
@@ -46,19 +47,20 @@ impl Names {
             if slot == 0 {
                 break;
             }
-            if (slot ^ hash) >> 32 == 0 {
-                let symbol = Symbol(slot as u32 - 1);
-                if self.text(symbol) == text {
-                    return symbol;
-                }
+            if (slot ^ hash) >> 32 == 0
+                && let Some(number) = NonZeroU32::new(slot as u32)
+                && self.text(Symbol(number)) == text
+            {
+                return Symbol(number);
             }
             at = (at + 1) & mask;
         }
-        let symbol = Symbol(self.ends.len() as u32);
         self.texts.extend_from_slice(text);
         self.ends.push(self.texts.len() as u32);
-        self.slots[at] = hash | u64::from(symbol.0 + 1);
-        symbol
+        // (a text takes a byte of the source at least, but for the empty one: far fewer than `MOST`)
+        let number = NonZeroU32::MIN.saturating_add(self.ends.len() as u32 - 1);
+        self.slots[at] = hash | u64::from(number.get());
+        Symbol(number)
     }
 
     fn grow(&mut self) {
@@ -84,17 +86,19 @@ impl Names {
     /// The name of a variable, to be kept.
     pub fn variable(&mut self, symbol: Symbol) -> VarName {
         if let Some(name) = self.variables.get(&symbol) {
-            return name.clone();
+            return *name;
         }
-        let name = VarName::new(self.text(symbol).into());
-        self.variables.insert(symbol, Rc::clone(&name));
+        let text = self.text(symbol).to_vec();
+        let name = VarName::new(&mut self.variable_names, &text);
+        self.variables.insert(symbol, name);
         name
     }
 
-    /// No more are to come: what only finds them is given up.
-    pub fn finish(&mut self) {
+    /// No more are to come: what only finds them is given up. The result is the names of the variables.
+    pub fn finish(&mut self) -> Box<[u8]> {
         self.slots = Vec::new();
         self.variables = HashMap::default();
+        std::mem::take(&mut self.variable_names).into()
     }
 }
 

@@ -31,9 +31,9 @@ impl<'gc> Frame<'gc> {
         let closure = self.closure?;
         if self.pc == 0 {
             // (a call hook looks)
-            return Some(closure.proto.info.line_defined);
+            return Some(closure.proto.info().line_defined);
         }
-        closure.proto.info.lines.get(self.at())
+        closure.proto.info().line(self.at())
     }
     fn info(&self, state: &State<'gc>, below: Option<&Frame<'gc>>, above: Option<&Frame<'gc>>) -> FrameInfo<'gc> {
         let own_end = match self.closure {
@@ -76,7 +76,7 @@ impl<'gc> State<'gc> {
         let frame = &self.frames[at];
         match (frame.closure, frame.line()) {
             (Some(c), Some(line)) => {
-                let mut text = chunk_id(&c.proto.info.source);
+                let mut text = chunk_id(c.proto.info().source);
                 text.extend_from_slice(format!(":{line}: ").as_bytes());
                 text
             }
@@ -110,7 +110,7 @@ pub(crate) fn write_frame(frame: &FrameInfo<'_>, out: &mut Vec<u8>) {
     out.extend_from_slice(b"\n\t");
     match frame.closure {
         Some(c) => {
-            out.extend_from_slice(&chunk_id(&c.proto.info.source));
+            out.extend_from_slice(&chunk_id(c.proto.info().source));
             out.push(b':');
             if frame.line >= 0 {
                 out.extend_from_slice(format!("{}:", frame.line).as_bytes());
@@ -124,11 +124,11 @@ pub(crate) fn write_frame(frame: &FrameInfo<'_>, out: &mut Vec<u8>) {
             out.extend_from_slice(name);
             out.push(b'\'');
         }
-        (None, Some(c)) if c.proto.info.line_defined == 0 => out.extend_from_slice(b" in main chunk"),
+        (None, Some(c)) if c.proto.info().line_defined == 0 => out.extend_from_slice(b" in main chunk"),
         (None, Some(c)) => {
             out.extend_from_slice(b" in function <");
-            out.extend_from_slice(&chunk_id(&c.proto.info.source));
-            out.extend_from_slice(format!(":{}>", c.proto.info.line_defined).as_bytes());
+            out.extend_from_slice(&chunk_id(c.proto.info().source));
+            out.extend_from_slice(format!(":{}>", c.proto.info().line_defined).as_bytes());
         }
         (None, None) => match frame.function.as_row() {
             Some(row) => {

@@ -27,18 +27,29 @@ pub struct ProtoObj<'gc> {
     pub(crate) code: Box<[std::cell::Cell<code::Op>]>,
     pub(crate) consts: Box<[Value<'gc>]>,
     pub(crate) protos: Box<[Proto<'gc>]>,
+    /// The chunk's names and lines, and where this function's are.
     #[collect(require_static)]
-    pub(crate) params: u8,
+    pub(crate) debug: Rc<code::DebugInfo>,
     #[collect(require_static)]
-    pub(crate) vararg: bool,
+    pub(crate) info_at: u32,
+    #[collect(require_static)]
+    pub params: u8,
+    #[collect(require_static)]
+    pub vararg: bool,
     #[collect(require_static)]
     pub(crate) max_stack: u8,
-    /// Names, lines, captures.
+    /// So many `Capture`s follow the instruction that makes a closure of this.
     #[collect(require_static)]
-    pub info: Box<code::Info>,
+    pub(crate) captures: u8,
 }
 
+// (16 more for the collector; a source can make many)
+const _: () = assert!(size_of::<ProtoObj<'_>>() == 64);
+
 impl ProtoObj<'_> {
+    pub fn info(&self) -> code::Info<'_> {
+        self.debug.function(self.info_at, self.code.len())
+    }
     /// The instructions, with what this machine has noted in them.
     pub fn code(&self) -> &[std::cell::Cell<code::Op>] {
         &self.code
@@ -185,22 +196,22 @@ impl<'gc> UserdataObj<'gc> {
 
 /// From now on the function's code finds the upvalue's value in a cell, if there is one.
 fn see_cells(proto: Proto<'_>, upvalue: usize) {
-    for op in &proto.code {
-        if let code::Op::GetUp { a, u } = op.get()
-            && usize::from(u) == upvalue
-        {
-            op.set(code::Op::GetUpC { a, u });
-        }
-    }
-    // (functions nest 200 deep at most)
-    for inner in &proto.protos {
-        for (at, capture) in inner.info.captures.iter().enumerate() {
-            if let code::Cap::Up(u) = capture.cap
-                && usize::from(u) == upvalue
-                && !capture.cell
-            {
-                see_cells(*inner, at);
+    for (at, op) in proto.code.iter().enumerate() {
+        match op.get() {
+            code::Op::GetUp { a, u } if usize::from(u) == upvalue => op.set(code::Op::GetUpC { a, u }),
+            code::Op::Closure { p, .. } => {
+                let inner = proto.protos[usize::from(p)];
+                let captures = proto.code[at + 1..].iter().take(usize::from(inner.captures));
+                for (at, capture) in captures.enumerate() {
+                    // (functions nest 200 deep at most)
+                    if let code::Op::Capture { cap: code::Cap::Up(u), cell: false } = capture.get()
+                        && usize::from(u) == upvalue
+                    {
+                        see_cells(inner, at);
+                    }
+                }
             }
+            _ => {}
         }
     }
 }
