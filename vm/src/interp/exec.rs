@@ -27,7 +27,7 @@ use crate::thread::{Frame, FrameKind, MAX_FRAMES, MAX_STACK, nret};
 use crate::value::function::ClosureObj;
 use crate::value::number::modulo;
 use crate::value::table::{TableObj, array_index};
-use crate::value::{Closure, Table, Value};
+use crate::value::{Closure, Proto, Table, Value};
 use crate::vm::Step;
 
 /// # Safety
@@ -858,28 +858,11 @@ impl<'gc> Exec<'_, 'gc> {
                     fuel -= 4;
                     // SAFETY: rule 1.
                     let proto = unsafe { *closure.proto.protos.get_unchecked(p as usize) };
-                    // SAFETY: rule 1: so many captures follow this instruction.
+                    // SAFETY: rule 1: so many captures follow this instruction, which is not the last one.
                     let captures = unsafe { std::slice::from_raw_parts(pc, usize::from(proto.captures)) };
-                    // SAFETY: rule 1: it is not the last one.
+                    // SAFETY: as above.
                     pc = unsafe { pc.add(captures.len()) };
-                    let upvalues = captures.iter().map(|capture| {
-                        Lock::new(match capture.get() {
-                            Op::Capture { cap: Cap::Reg(r), .. } => R!(r),
-                            Op::Capture { cap: Cap::Up(u), .. } => U!(u),
-                            _ => Value::NIL,
-                        })
-                    });
-                    let upvalues = upvalues.collect();
-                    let env = Lock::new(closure.env.get());
-                    let made = Gc::new(mc, ClosureObj { proto, env, upvalues });
-                    for (slot, capture) in made.upvalues.iter().zip(captures) {
-                        if let Op::Capture { cap: Cap::Itself, .. } = capture.get() {
-                            mc.backward_barrier(Gc::erase(made), None);
-                            // SAFETY: the barrier has just been taken.
-                            unsafe { slot.as_cell() }.set(Value::closure(made));
-                        }
-                    }
-                    SET!(a, Value::closure(made));
+                    SET!(a, self.make_closure(closure, proto, captures, base_i));
                 }
                 Op::Capture { .. } => {}
                 Op::NewTable { a, narr, nhash } => {
@@ -897,6 +880,30 @@ impl<'gc> Exec<'_, 'gc> {
                 }
             }
         }
+    }
+
+    /// A closure of `proto`, made by a function whose registers begin at `base`.
+    #[inline(never)]
+    fn make_closure(&self, maker: Closure<'gc>, proto: Proto<'gc>, captures: &[Cell<Op>], base: usize) -> Value<'gc> {
+        let mc = self.cx.mc;
+        let upvalues = captures.iter().map(|capture| {
+            Lock::new(match capture.get() {
+                Op::Capture { cap: Cap::Reg(r), .. } => self.st.stack[base + usize::from(r)],
+                Op::Capture { cap: Cap::Up(u), .. } => maker.upvalues[usize::from(u)].get(),
+                _ => Value::NIL,
+            })
+        });
+        let upvalues = upvalues.collect();
+        let env = Lock::new(maker.env.get());
+        let made = Gc::new(mc, ClosureObj { proto, env, upvalues });
+        for (slot, capture) in made.upvalues.iter().zip(captures) {
+            if let Op::Capture { cap: Cap::Itself, .. } = capture.get() {
+                mc.backward_barrier(Gc::erase(made), None);
+                // SAFETY: the barrier has just been taken.
+                unsafe { slot.as_cell() }.set(Value::closure(made));
+            }
+        }
+        Value::closure(made)
     }
 
     /// A numeric loop's values were not all numbers: strings are converted, others are an error.
