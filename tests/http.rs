@@ -270,3 +270,23 @@ fn clients_that_stop() {
     let body = b"POST /read HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nab";
     assert_eq!(server.raw(body), "<closed>", "{}", server.log());
 }
+
+#[test]
+fn request_ids() {
+    let http = r#"server { listen 127.0.0.1:PORT;
+        location = /sub { return 200 $request_id; }
+        location / { content_by_lua_block {
+            local id = ngx.var.request_id
+            ngx.print(id, " ", id == ngx.location.capture("/sub").body and ngx.var.request_id == id)
+        } }
+    }"#;
+    let server = Server::start(http, &[]);
+    let mut seen = Vec::new();
+    for _ in 0..20 {
+        let body = server.body("/");
+        let id = body.strip_suffix(" true").unwrap_or_else(|| panic!("{body}\n{}", server.log())).to_string();
+        assert!(id.len() == 32 && id.bytes().all(|c| matches!(c, b'0'..=b'9' | b'a'..=b'f')), "{id}");
+        assert!(!seen.contains(&id), "{id} twice");
+        seen.push(id);
+    }
+}

@@ -359,7 +359,8 @@ impl Live {
             }
             Builtin::RequestFilename => return Some(self.file_name(request)),
             Builtin::RequestId => {
-                write!(out, "{:016x}{:016x}", self.id, self.id.rotate_left(17) ^ request.start_ms).ok()?
+                let [high, low] = self.worker.request_id(self.id);
+                write!(out, "{high:016x}{low:016x}").ok()?
             }
             Builtin::RequestLength => {
                 let refused = self.if_seldom().map_or(0, |s| s.refused_bytes.get());

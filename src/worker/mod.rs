@@ -19,6 +19,8 @@ pub mod vm;
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::HashMap;
+use std::collections::hash_map::RandomState;
+use std::hash::BuildHasher;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -57,6 +59,8 @@ pub struct Worker {
     /// By location.
     lua_confs: Vec<OnceCell<LuaConf>>,
     dynamic_codes: RefCell<HashMap<PathBuf, Arc<Code>>>,
+    /// Turn a request's number into what nobody can guess.
+    secrets: [RandomState; 2],
     seed: u64,
     next: Cell<u64>,
 }
@@ -70,7 +74,7 @@ impl Worker {
         lua: Rc<WorkerVm>,
         places: Rc<Places>,
     ) -> Worker {
-        let seed = std::hash::BuildHasher::hash_one(&std::collections::hash_map::RandomState::new(), id);
+        let seed = RandomState::new().hash_one(id);
         Worker {
             id,
             main,
@@ -86,6 +90,7 @@ impl Worker {
             open_files: Default::default(),
             lua_confs: vec![OnceCell::new(); http.locations.len()],
             dynamic_codes: RefCell::default(),
+            secrets: [RandomState::new(), RandomState::new()],
             seed,
             next: Cell::new(0),
             http,
@@ -122,7 +127,7 @@ impl Worker {
         crate::log::write(&logs, captured, level, client.number, message.as_bytes(), b"");
     }
 
-    /// A number for `$request_id`: different each time, not to be guessed from another.
+    /// A request's number: different each time.
     pub fn next_id(&self) -> u64 {
         self.busy.requests.add(1);
         self.next.set(self.next.get() + 1);
@@ -131,6 +136,10 @@ impl Worker {
         x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         x ^ (x >> 31)
+    }
+    /// `$request_id` of the request with that number: 128 bits that cannot be guessed from those of others.
+    pub fn request_id(&self, number: u64) -> [u64; 2] {
+        self.secrets.each_ref().map(|secret| secret.hash_one(number))
     }
     pub fn next_temp(&self) -> u64 {
         self.counts.temp_files.fetch_add(1, Ordering::Relaxed) + 1
