@@ -71,7 +71,8 @@ fn check(source: &str, end: &str) {
     let shown: String = source.chars().take(80).collect();
     assert!(run.end.contains(end), "{shown}\n  ended with: {}\n  not: {end}", run.end);
     assert!(run.peak < 64 * MIB, "{shown}\n  had {} MiB", run.peak / MIB);
-    assert!(run.seconds < 20.0, "{shown}\n  took {} s", run.seconds);
+    // (a collector that runs wherever it may takes its time)
+    assert!(run.seconds < 20.0 || cfg!(feature = "zeal"), "{shown}\n  took {} s", run.seconds);
 }
 
 #[test]
