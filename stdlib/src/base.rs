@@ -10,7 +10,7 @@ use load::{dofile, load, loadfile};
 pub use text::text_of;
 use text::{print, tostring};
 
-mod load;
+pub(crate) mod load;
 mod text;
 
 pub static NATIVES: &[Row] = &[
@@ -61,7 +61,8 @@ fn assert<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
         return Err(match call.cx.to_str(message) {
             // (up to a zero: it is a C string there)
             Some(text) => call.error(text.bytes().split(|c| *c == 0).next().unwrap_or_default()),
-            None => message,
+            // (anything else is not looked at: the error is what was pushed last)
+            None => call.arg(call.len() - 1),
         });
     }
     for i in 0..call.len() {
@@ -134,6 +135,10 @@ fn error<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
 
 fn getmetatable<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     let v = call.any(0)?;
+    if let Kind::Int64(_) = v.kind() {
+        let ffi = call.cx.str(b"ffi");
+        return call.ret(ffi);
+    }
     let shown = call.metamethod(v, Meta::Metatable);
     if !shown.is_nil() {
         return call.ret(shown);
@@ -235,7 +240,7 @@ fn rawlen<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     let n = match call.arg(0).kind() {
         Kind::Table(t) => t.length(),
         Kind::Str(s) => s.len(),
-        _ => return Err(call.arg_error(0, "table or string expected")),
+        _ => return Err(call.type_error(0, "table")),
     };
     call.ret(Value::num(n as f64))
 }
@@ -290,6 +295,7 @@ fn tonumber<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     let space = |c: &u8| c.is_ascii_whitespace() || *c == 0x0b;
     let from = text.iter().position(|c| !space(c)).unwrap_or(text.len());
     let to = text.iter().rposition(|c| !space(c)).map_or(from, |last| last + 1);
+    call.charge(text.len() / 8);
     let n = digits(&text[from..to], base as u32);
     call.ret(n.map_or(Value::NIL, Value::num))
 }

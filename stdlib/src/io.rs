@@ -4,15 +4,15 @@
 use std::cell::RefCell;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
-use std::os::unix::ffi::OsStrExt;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::rc::Rc;
 
 use vm::value::Kind;
+use vm::value::number::cut_to_int;
 use vm::value::table::TableRef;
 use vm::{Call, Cx, Outcome, Reply, Row, Value, row};
 
-use crate::os::failed;
+use crate::os::{failed, path};
 
 static NATIVES: &[Row] = &[
     row("close", close, "close([file]): closes a file, or the default output"),
@@ -63,11 +63,15 @@ struct Open {
     lines: bool,
     readable: bool,
     writable: bool,
+    /// Bytes read since they were last paid for.
+    filled: usize,
 }
 
 struct LuaFile(RefCell<Option<Open>>);
 
 const CHUNK: usize = 8192;
+/// EINVAL.
+const INVALID: i32 = 22;
 
 impl Drop for Open {
     fn drop(&mut self) {
@@ -81,7 +85,7 @@ impl Open {
         let eager = matches!(stream, Stream::Stderr | Stream::Stdout);
         let readable = !matches!(stream, Stream::Stderr | Stream::Stdout | Stream::Writer(..));
         let writable = !matches!(stream, Stream::Stdin | Stream::Reader(..));
-        Open { stream, ahead: Vec::new(), at: 0, behind: Vec::new(), eager, lines: false, readable, writable }
+        Open { stream, ahead: Vec::new(), at: 0, behind: Vec::new(), eager, lines: false, readable, writable, filled: 0 }
     }
     /// Reads more; false: the end.
     fn fill(&mut self) -> std::io::Result<bool> {
@@ -97,6 +101,7 @@ impl Open {
             _ => Err(std::io::Error::from_raw_os_error(9)),
         };
         self.ahead.truncate(used + *n.as_ref().unwrap_or(&0));
+        self.filled += *n.as_ref().unwrap_or(&0);
         n.map(|n| n > 0)
     }
     fn unread(&self) -> &[u8] {
@@ -156,7 +161,7 @@ impl Open {
         Ok(at)
     }
 
-    fn line(&mut self, keep: bool) -> std::io::Result<Option<Vec<u8>>> {
+    fn line(&mut self, keep: bool, more: &mut More<'_>) -> std::io::Result<Option<Vec<u8>>> {
         let mut searched = 0;
         loop {
             if let Some(n) = memchr::memchr(b'\n', &self.unread()[searched..]) {
@@ -167,7 +172,7 @@ impl Open {
                 return Ok(Some(line));
             }
             searched = self.unread().len();
-            if !self.fill()? {
+            if !(more(searched)? && self.fill()?) {
                 return Ok(if searched == 0 { None } else { Some(self.take(searched)) });
             }
         }
@@ -178,33 +183,101 @@ impl Open {
         self.at += n;
         bytes
     }
-    fn all(&mut self) -> std::io::Result<Vec<u8>> {
-        while self.fill()? {}
+    fn all(&mut self, more: &mut More<'_>) -> std::io::Result<Vec<u8>> {
+        while more(self.unread().len())? && self.fill()? {}
         let n = self.unread().len();
         Ok(self.take(n))
     }
-    fn count(&mut self, n: usize) -> std::io::Result<Option<Vec<u8>>> {
-        while self.unread().len() < n.max(1) && self.fill()? {}
+    fn count(&mut self, n: usize, more: &mut More<'_>) -> std::io::Result<Option<Vec<u8>>> {
+        while self.unread().len() < n.max(1) && more(self.unread().len())? && self.fill()? {}
         Ok(if self.unread().is_empty() { None } else { Some(self.take(n)) })
     }
-    /// A number as fscanf("%lf") would find it.
-    fn number(&mut self) -> std::io::Result<Option<f64>> {
-        loop {
-            let skip = self.unread().iter().take_while(|c| c.is_ascii_whitespace()).count();
-            self.at += skip;
-            if !self.unread().is_empty() || !self.fill()? {
+    /// The next byte, not taken.
+    fn peek(&mut self) -> std::io::Result<Option<u8>> {
+        if self.unread().is_empty() && !self.fill()? {
+            return Ok(None);
+        }
+        Ok(self.unread().first().copied())
+    }
+    /// A number as fscanf("%lf") finds it. What was read and turns out to be none is gone: just one byte can be given back.
+    fn number(&mut self, more: &mut More<'_>) -> std::io::Result<Option<f64>> {
+        while self.peek()?.is_some_and(|c| c.is_ascii_whitespace() || c == 0x0b) {
+            self.at += 1;
+        }
+        let mut scan = Scan::default();
+        while let Some(c) = self.peek()? {
+            if !scan.takes(c) {
                 break;
             }
+            self.at += 1;
+            scan.text.push(c);
+            more(scan.text.len())?;
         }
-        while self.unread().len() < 200 && self.fill()? {}
-        let n = self.unread().iter().take(200).take_while(|c| c.is_ascii_alphanumeric() || b"+-.".contains(c)).count();
-        for end in (1..=n).rev() {
-            if let Some(x) = vm::value::number::parse_number(&self.unread()[..end]) {
-                self.at += end;
-                return Ok(Some(x));
+        Ok(scan.value())
+    }
+}
+
+/// Asked before more is read, with the size of what has been: an error is that there is no memory for it.
+type More<'a> = dyn FnMut(usize) -> std::io::Result<bool> + 'a;
+
+/// What fscanf has read of a number.
+#[derive(Default)]
+struct Scan {
+    text: Vec<u8>,
+    hex: bool,
+    digits: bool,
+    dot: bool,
+    exponent: bool,
+}
+
+impl Scan {
+    /// Can this byte come next?
+    fn takes(&mut self, c: u8) -> bool {
+        let sign = usize::from(matches!(self.text.first(), Some(b'+' | b'-')));
+        let read = self.text.get(sign..).unwrap_or_default();
+        let letter = if self.hex { b'p' } else { b'e' };
+        match (read, c) {
+            ([], b'+' | b'-') => sign == 0,
+            ([], b'n' | b'N' | b'i' | b'I') => true,
+            ([b'n' | b'N' | b'i' | b'I', ..], _) => {
+                let word: &[u8] = if read[0].eq_ignore_ascii_case(&b'n') { b"nan" } else { b"infinity" };
+                word.get(read.len()) == Some(&c.to_ascii_lowercase())
             }
+            ([b'0'], b'x' | b'X') => {
+                (self.hex, self.digits) = (true, false);
+                true
+            }
+            ([.., e], b'+' | b'-') => self.exponent && e.eq_ignore_ascii_case(&letter),
+            _ if c.is_ascii_digit() || self.hex && !self.exponent && c.is_ascii_hexdigit() => {
+                self.digits = true;
+                true
+            }
+            _ if self.digits && !self.exponent && c.eq_ignore_ascii_case(&letter) => {
+                (self.exponent, self.dot) = (true, true);
+                true
+            }
+            (_, b'.') if !self.dot => {
+                self.dot = true;
+                true
+            }
+            _ => false,
         }
-        Ok(None)
+    }
+    /// strtod of what was read.
+    fn value(&self) -> Option<f64> {
+        let text = self.text.as_slice();
+        let word = text.trim_ascii_start().strip_prefix(b"-").or(text.strip_prefix(b"+")).unwrap_or(text);
+        if word.first().is_some_and(|c| c.is_ascii_alphabetic()) {
+            let whole = [3, 8].contains(&word.len());
+            return if whole { vm::value::number::parse_number(text) } else { None };
+        }
+        if !self.digits {
+            return None;
+        }
+        // (an exponent without digits is not part of it)
+        let parse = vm::value::number::parse_number;
+        let cut = |n: usize| text.len().checked_sub(n).and_then(|n| parse(&text[..n]));
+        parse(text).or_else(|| cut(1)).or_else(|| cut(2))
     }
 }
 
@@ -246,23 +319,21 @@ fn default_file<'gc>(call: &Call<'_, 'gc>, name: &[u8]) -> Result<(Value<'gc>, R
     let file = v.as_userdata().and_then(|u| u.downcast::<LuaFile>());
     match file {
         Some(file) if file.0.borrow().is_some() => Ok((v, file)),
-        _ => {
-            let which = if name == b"io input" { "input" } else { "output" };
-            Err(call.error(format!("standard {which} file is closed")))
-        }
+        _ => Err(call.error("standard file is closed")),
     }
 }
 
 fn open_named(name: &[u8], mode: &[u8]) -> std::io::Result<Open> {
-    let path = std::ffi::OsStr::from_bytes(name);
     let plus = mode.contains(&b'+');
     let mut options = File::options();
+    // (as fopen: what follows the first letter is not checked)
     match mode.first() {
         Some(b'w') => options.write(true).create(true).truncate(true).read(plus),
         Some(b'a') => options.append(true).create(true).read(plus),
-        _ => options.read(true).write(plus),
+        Some(b'r') => options.read(true).write(plus),
+        _ => return Err(std::io::Error::from_raw_os_error(INVALID)),
     };
-    let mut open = Open::new(Stream::File(options.open(path)?));
+    let mut open = Open::new(Stream::File(options.open(path(name))?));
     open.readable = plus || !matches!(mode.first(), Some(b'w' | b'a'));
     open.writable = plus || matches!(mode.first(), Some(b'w' | b'a'));
     Ok(open)
@@ -271,10 +342,6 @@ fn open_named(name: &[u8], mode: &[u8]) -> std::io::Result<Open> {
 fn open_file<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     let name = call.bytes(0)?;
     let mode = call.opt_bytes(1)?.unwrap_or(b"r");
-    let valid = matches!(mode.first(), Some(b'r' | b'w' | b'a')) && mode[1..].iter().all(|c| b"+b".contains(c));
-    if !valid {
-        return Err(call.arg_error(1, "invalid mode"));
-    }
     match open_named(name, mode) {
         Ok(open) => {
             let v = wrap(call.cx, open);
@@ -303,11 +370,11 @@ fn popen<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     let command = call.bytes(0)?;
     let mode = call.opt_bytes(1)?.unwrap_or(b"r");
     let mut shell = Command::new("/bin/sh");
-    shell.arg("-c").arg(std::ffi::OsStr::from_bytes(command));
+    shell.arg("-c").arg(path(command));
     let reading = match mode {
         b"r" => true,
         b"w" => false,
-        _ => return Err(call.arg_error(1, "invalid mode")),
+        _ => return failed(call, Some(command), &std::io::Error::from_raw_os_error(INVALID)),
     };
     if reading {
         shell.stdout(Stdio::piped())
@@ -407,11 +474,13 @@ fn default<'gc>(call: &mut Call<'_, 'gc>, which: &str, mode: &[u8]) -> Reply<'gc
             Ok(open) => call.cx.set_field(registry, which, wrap(call.cx, open)),
             Err(e) => {
                 let shown = String::from_utf8_lossy(name.bytes()).into_owned();
-                return Err(call.error(format!("{shown}: {}", crate::io_error(&e))));
+                return Err(call.arg_error(0, &format!("{shown}: {}", crate::io_error(&e))));
             }
         }
     } else if !call.is_none_or_nil(0) {
-        file(call, 0)?;
+        let found = call.arg(0).as_userdata().and_then(|u| u.downcast::<LuaFile>());
+        // (a closed file is taken as well)
+        found.ok_or_else(|| call.type_error(0, if call.arg(0).as_userdata().is_some() { "FILE*" } else { "string" }))?;
         call.cx.set_field(registry, which, call.arg(0));
     }
     let v = registry.field(which.as_bytes());
@@ -437,14 +506,31 @@ fn read_formats<'gc>(call: &mut Call<'_, 'gc>, file: &LuaFile, formats: &[Value<
         let mut open = file.0.borrow_mut();
         let Some(open) = open.as_mut() else { return Err(call.error("attempt to use a closed file")) };
         let flushed = open.flush();
+        let mut full = None;
+        let mut more = |size: usize| {
+            // (a buffer that grows has an old half and a new one)
+            let room = if size == 0 { 0 } else { size.max(CHUNK) * 3 };
+            match call.cx.check_memory(room) {
+                Ok(()) => Ok(true),
+                Err(error) => {
+                    full = Some(error);
+                    Err(std::io::Error::from(std::io::ErrorKind::OutOfMemory))
+                }
+            }
+        };
         let result = match format.kind() {
-            Kind::Num(n) => open.count(n.max(0.0) as usize),
+            // (a size of 32 bits, and more than there is of anything)
+            Kind::Num(n) => match call.cx.check_memory(cut_to_int(n) as u32 as usize) {
+                Ok(()) => open.count(cut_to_int(n) as u32 as usize, &mut more),
+                Err(error) => return Err(error),
+            },
             Kind::Str(s) => match s.bytes().strip_prefix(b"*").unwrap_or(s.bytes()).first() {
-                Some(b'l') => open.line(false),
-                Some(b'L') => open.line(true),
-                Some(b'a') => open.all().map(Some),
-                Some(b'n') => match open.number() {
+                Some(b'l') => open.line(false, &mut more),
+                Some(b'L') => open.line(true, &mut more),
+                Some(b'a') => open.all(&mut more).map(Some),
+                Some(b'n') => match open.number(&mut more) {
                     Ok(Some(n)) => {
+                        call.charge(std::mem::take(&mut open.filled) / 16);
                         call.push(Value::num(n));
                         continue;
                     }
@@ -453,8 +539,12 @@ fn read_formats<'gc>(call: &mut Call<'_, 'gc>, file: &LuaFile, formats: &[Value<
                 },
                 _ => return Err(call.arg_error(first + i, "invalid format")),
             },
-            _ => return Err(call.arg_error(first + i, "invalid format")),
+            _ => return Err(call.arg_error(first + i, "invalid option")),
         };
+        call.charge(std::mem::take(&mut open.filled) / 16);
+        if let Some(error) = full {
+            return Err(error);
+        }
         match result.and_then(|r| flushed.map(|()| r)) {
             Ok(Some(bytes)) => {
                 let v = call.string(bytes)?;
@@ -485,7 +575,11 @@ fn file_write<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
 
 fn write_args<'gc>(call: &mut Call<'_, 'gc>, file: &LuaFile, v: Value<'gc>, from: usize) -> Reply<'gc> {
     for i in from..call.len() {
-        let bytes = call.bytes(i)?;
+        let held = crate::buffer::contents(call, i)?;
+        let bytes = match &held {
+            Some(held) => held.as_slice(),
+            None => call.bytes(i)?,
+        };
         call.charge(bytes.len() / 32);
         let done = file.0.borrow_mut().as_mut().map_or(Ok(()), |f| f.write(bytes));
         if let Err(e) = done {
@@ -531,11 +625,15 @@ fn iterator<'gc>(call: &mut Call<'_, 'gc>, file: Value<'gc>, closes: bool, forma
 fn lines_step<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     let found = call.upvalue(0).as_userdata().and_then(|u| u.downcast::<LuaFile>());
     let Some(file) = found.filter(|f| f.0.borrow().is_some()) else {
-        return Err(call.error("file is already closed"));
+        return Err(call.error("attempt to use a closed file"));
     };
     let count = call.upvalue(2).as_num().unwrap_or(0.0) as usize;
     let formats: Vec<_> = (0..count).map(|i| call.upvalue(3 + i)).collect();
     let reply = read_formats(call, &file, &formats, 0)?;
+    // (a failure has a message; the end has none)
+    if call.result(0).is_nil() && call.result(1).as_str().is_some() {
+        return Err(call.error(Call::as_bytes(call.result(1).as_str().expect("just seen"))));
+    }
     if call.result(0).is_nil() && call.upvalue(1).truthy() {
         file.0.borrow_mut().take();
     }
@@ -544,11 +642,13 @@ fn lines_step<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
 
 fn file_seek<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     let file = file(call, 0)?;
-    let whence = call.opt_bytes(1)?.unwrap_or(b"cur");
-    if !matches!(whence, b"set" | b"cur" | b"end") {
-        return Err(call.arg_error(1, &format!("invalid option '{}'", String::from_utf8_lossy(whence))));
-    }
-    let offset = call.opt_integer(2, 0)?;
+    let whence = call.option(1, &[b"set", b"cur", b"end"], b"cur")?;
+    // (no text is turned into a number here)
+    let offset = match call.arg(2).kind() {
+        Kind::Nil => 0,
+        Kind::Num(n) => vm::value::number::cut_to_wide(n),
+        _ => return Err(call.type_error(2, "number")),
+    };
     let done = file.0.borrow_mut().as_mut().map_or(Ok(0), |f| f.seek(whence, offset));
     match done {
         Ok(at) => call.ret(Value::num(at as f64)),
@@ -558,12 +658,14 @@ fn file_seek<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
 
 fn file_setvbuf<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     let file = file(call, 0)?;
-    let (eager, lines) = match call.bytes(1)? {
+    let (eager, lines) = match call.option(1, &[b"full", b"line", b"no"], b"")? {
         b"no" => (true, false),
         b"line" => (false, true),
-        b"full" => (false, false),
-        other => return Err(call.arg_error(1, &format!("invalid option '{}'", String::from_utf8_lossy(other)))),
+        _ => (false, false),
     };
+    if !call.is_none_or_nil(2) && !call.arg(2).is_num() {
+        return Err(call.type_error(2, "number"));
+    }
     if let Some(open) = file.0.borrow_mut().as_mut() {
         (open.eager, open.lines) = (eager, lines);
     }

@@ -5,10 +5,10 @@ use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use vm::value::number::{cut_to_int, cut_to_wide};
-use vm::value::table::TableRef;
-use vm::{Call, Cx, Outcome, Reply, Row, Table, Value, row};
+use vm::context::Meta;
+use vm::{Call, Cx, Outcome, Reply, Row, Sequence, Table, Value, row};
 
-use crate::clock::{self, Civil};
+use crate::clock::{self, Civil, Moment};
 use crate::io_error;
 
 pub static NATIVES: &[Row] = &[
@@ -19,7 +19,7 @@ pub static NATIVES: &[Row] = &[
     row("getenv", getenv, "getenv(name) -> value or nil"),
     row("remove", remove, "remove(file) -> true, or nil, message and code"),
     row("rename", rename, "rename(old, new) -> true, or nil, message and code"),
-    row("setlocale", setlocale, "setlocale([locale]) -> C: there is no other"),
+    row("setlocale", setlocale, "setlocale([locale [, category]]) -> C: there is no other"),
     row("tmpname", tmpname, "tmpname() -> a fresh file's name"),
     row("time", time, "time([table]) -> seconds since the epoch"),
     row("date", date, "date([format [, time]]) -> text or table"),
@@ -29,15 +29,17 @@ pub fn open(cx: Cx<'_>) {
     cx.library("os", NATIVES);
 }
 
-fn path(bytes: &[u8]) -> &Path {
-    Path::new(std::ffi::OsStr::from_bytes(bytes))
+/// A name as C sees it: up to a zero byte.
+pub(crate) fn path(bytes: &[u8]) -> &Path {
+    let end = memchr::memchr(0, bytes).unwrap_or(bytes.len());
+    Path::new(std::ffi::OsStr::from_bytes(&bytes[..end]))
 }
 
 /// nil, `file: message`, code.
 pub(crate) fn failed<'gc>(call: &mut Call<'_, 'gc>, file: Option<&[u8]>, e: &std::io::Error) -> Reply<'gc> {
     let mut text = Vec::new();
     if let Some(file) = file {
-        text.extend_from_slice(file);
+        text.extend_from_slice(path(file).as_os_str().as_bytes());
         text.extend_from_slice(b": ");
     }
     text.extend_from_slice(io_error(e).as_bytes());
@@ -62,8 +64,7 @@ fn difftime<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
 
 fn execute<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     let Some(command) = call.opt_bytes(0)? else { return call.ret(Value::TRUE) };
-    let command = std::ffi::OsStr::from_bytes(command);
-    match std::process::Command::new("/bin/sh").arg("-c").arg(command).status() {
+    match std::process::Command::new("/bin/sh").arg("-c").arg(path(command)).status() {
         Err(e) => failed(call, None, &e),
         Ok(status) => {
             let (how, code) = match status.code() {
@@ -116,7 +117,10 @@ fn rename<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
 }
 
 fn setlocale<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
-    match call.opt_bytes(0)? {
+    const CATEGORIES: [&[u8]; 6] = [b"all", b"collate", b"ctype", b"monetary", b"numeric", b"time"];
+    let locale = call.opt_bytes(0)?;
+    call.option(1, &CATEGORIES, b"all")?;
+    match locale {
         None | Some(b"" | b"C" | b"POSIX") => {
             let c = call.cx.str(b"C");
             call.ret(c)
@@ -141,12 +145,26 @@ fn now() -> i64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs() as i64)
 }
 
-/// Offset of local time from UTC in seconds; the zone is read once a thread.
+thread_local! {
+    /// Read once a thread.
+    static ZONE: clock::Zone = clock::Zone::local();
+}
+
+/// Offset of local time from UTC in seconds.
 fn local_offset(unix: i64) -> i64 {
-    thread_local! {
-        static ZONE: clock::Zone = clock::Zone::local();
-    }
     ZONE.with(|z| z.offset(unix))
+}
+
+/// A time as strftime wants it, and whether it is summer time. None: C's year is an int, and too small for it.
+fn with_moment<R>(unix: i64, utc: bool, then: impl FnOnce(&Moment<'_>, bool) -> R) -> Option<R> {
+    ZONE.with(|zone| {
+        let kind = zone.kind(unix);
+        let (offset, name, summer) = if utc { (0, "GMT", false) } else { (kind.offset, &*kind.name, kind.summer) };
+        let local = unix.checked_add(offset).filter(|t| t.unsigned_abs() < 1 << 56)?;
+        let civil = Civil::at(local);
+        i32::try_from(civil.year - 1900).ok()?;
+        Some(then(&Moment { civil, unix, offset, zone: name }, summer))
+    })
 }
 
 /// Days since the epoch of a date; months beyond 1..12 carry into the years.
@@ -154,162 +172,137 @@ fn days(year: i64, month: i64, day: i64) -> i64 {
     clock::days_from_civil(year + (month - 1).div_euclid(12), (month - 1).rem_euclid(12) + 1, day)
 }
 
-/// Days since the year's first.
-fn yearday(c: &Civil) -> u32 {
-    (days(c.year, i64::from(c.month), i64::from(c.day)) - days(c.year, 1, 1)) as u32
+fn time<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
+    if call.is_none_or_nil(0) {
+        return call.ret(Value::num(now() as f64));
+    }
+    call.table(0)?;
+    Box::new(Fields { read: [0; FIELDS.len()], next: 0 }).go(call)
 }
 
-fn time<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
-    let Some(t) = call.opt_table(0)? else { return call.ret(Value::num(now() as f64)) };
-    let field = |name: &str, default: Option<i64>| -> Result<i64, Value<'gc>> {
-        match vm::native::to_number(t.field(name.as_bytes())) {
-            // (a C int, cut as C cuts)
-            Some(n) => Ok(i64::from(cut_to_int(n))),
-            None => default.ok_or_else(|| call.error(format!("field '{name}' missing in date table"))),
+/// The fields of a date in the order in which they are asked for, and what stands for one that is missing.
+const FIELDS: [(&str, Option<i64>); 6] =
+    [("sec", Some(0)), ("min", Some(0)), ("hour", Some(12)), ("day", None), ("month", None), ("year", None)];
+
+/// os.time's table, field by field, since metamethods may answer; then `isdst`.
+struct Fields {
+    read: [i64; FIELDS.len()],
+    next: usize,
+}
+
+impl Fields {
+    fn go<'gc>(mut self: Box<Self>, call: &mut Call<'_, 'gc>) -> Reply<'gc> {
+        loop {
+            let name = FIELDS.get(self.next).map_or("isdst", |field| field.0);
+            let mut holder = call.arg(0);
+            let mut steps = 0..100;
+            let found = loop {
+                let v = call.raw_field(holder, name.as_bytes());
+                let index = call.metamethod(holder, Meta::Index);
+                if !v.is_nil() || index.is_nil() || steps.next().is_none() {
+                    break v;
+                }
+                if index.is_function() {
+                    let name = call.cx.str(name.as_bytes());
+                    for v in [index, holder, name] {
+                        call.push(v);
+                    }
+                    return Ok(Outcome::Call(self));
+                }
+                holder = index;
+            };
+            if self.next == FIELDS.len() {
+                return self.done(call, found);
+            }
+            self.take(call, found)?;
         }
-    };
-    let clock = field("sec", Some(0))? + field("min", Some(0))? * 60 + field("hour", Some(12))? * 3600;
-    let (day, month, year) = (field("day", None)?, field("month", None)?, field("year", None)?);
-    let local = days(year, month, day) * 86_400 + clock;
-    // The offset of the moment that is meant: asked twice, since it depends on the moment.
-    let guess = local - local_offset(local);
-    let unix = local - local_offset(guess);
-    call.ret(Value::num(unix as f64))
+    }
+    fn take<'gc>(&mut self, call: &Call<'_, 'gc>, v: Value<'gc>) -> Result<(), Value<'gc>> {
+        let (name, default) = FIELDS[self.next];
+        self.read[self.next] = match vm::native::to_number(v) {
+            // (a C int, cut as C cuts)
+            Some(n) => i64::from(cut_to_int(n)),
+            None => default.ok_or_else(|| call.error(format!("field '{name}' missing in date table")))?,
+        };
+        self.next += 1;
+        Ok(())
+    }
+    /// C's mktime: what is too large carries over; summer time is what `isdst` says, or else what the zone does.
+    fn done<'gc>(&self, call: &mut Call<'_, 'gc>, summer: Value<'gc>) -> Reply<'gc> {
+        let [sec, min, hour, day, month, year] = self.read;
+        // (what C keeps is the year since 1900 and the month from 0, ints that wrap)
+        let wrapped = |n: i64| i64::from(n as i32);
+        let local = days(wrapped(year - 1900) + 1900, wrapped(month - 1) + 1, day) * 86_400 + hour * 3600 + min * 60 + sec;
+        // The offset of the moment that is meant: asked twice, since it depends on the moment.
+        let guess = local - local_offset(local);
+        let mut unix = local - local_offset(guess);
+        if !summer.is_nil() {
+            let is = ZONE.with(|zone| zone.kind(unix).summer);
+            unix += 3600 * (i64::from(is) - i64::from(summer.truthy()));
+        }
+        // (mktime's word for an error, which the last second of 1969 is taken for)
+        let fits = i32::try_from(Civil::at(unix).year - 1900).is_ok();
+        call.ret(if unix == -1 || !fits { Value::NIL } else { Value::num(unix as f64) })
+    }
+}
+
+impl Sequence for Fields {
+    fn step<'gc>(mut self: Box<Self>, call: &mut Call<'_, 'gc>) -> Reply<'gc> {
+        let v = call.result(0);
+        call.clear();
+        if self.next == FIELDS.len() {
+            return self.done(call, v);
+        }
+        self.take(call, v)?;
+        self.go(call)
+    }
 }
 
 fn date<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     let format = call.opt_bytes(0)?.unwrap_or(b"%c");
-    let unix = call.opt_number(1, now() as f64)? as i64;
+    // (a C string)
+    let format = format.split(|c| *c == 0).next().unwrap_or_default();
+    let unix = if call.is_none_or_nil(1) { now() } else { cut_to_wide(call.number(1)?) };
     let (utc, format) = match format {
         [b'!', rest @ ..] => (true, rest),
         _ => (false, format),
     };
-    let offset = if utc { 0 } else { local_offset(unix) };
-    let c = Civil::from_unix(unix + offset);
-    if let [b'*', b't', ..] = format {
-        let t: Table<'gc> = call.cx.table(0, 9);
-        for (name, n) in [
-            ("sec", c.second),
-            ("min", c.minute),
-            ("hour", c.hour),
-            ("day", c.day),
-            ("month", c.month),
-            ("year", c.year as u32),
-            ("wday", c.weekday + 1),
-            ("yday", yearday(&c) + 1),
-        ] {
-            call.cx.set_field(t, name, Value::num(f64::from(n)));
-        }
-        call.cx.set_field(t, "isdst", Value::FALSE);
-        return call.ret(Value::table(t));
+    let cx = call.cx;
+    if format == b"*t" {
+        let made = with_moment(unix, utc, |at, summer| {
+            let t: Table<'gc> = cx.table(0, 9);
+            let c = &at.civil;
+            for (name, n) in [
+                ("sec", c.second),
+                ("min", c.minute),
+                ("hour", c.hour),
+                ("day", c.day),
+                ("month", c.month),
+                ("wday", c.weekday + 1),
+                ("yday", clock::yearday(c) + 1),
+            ] {
+                cx.set_field(t, name, Value::num(f64::from(n)));
+            }
+            cx.set_field(t, "year", Value::num(c.year as f64));
+            cx.set_field(t, "isdst", Value::bool(summer));
+            Value::table(t)
+        });
+        return call.ret(made.unwrap_or(Value::NIL));
     }
-    let mut out = String::new();
-    strftime(&String::from_utf8_lossy(format), &c, unix, offset, &mut out);
-    let v = call.string(out.into_bytes())?;
+    // (a conversion of two bytes is 24 at most, one with a width up to a thousand)
+    let widths = memchr::memchr_iter(b'%', format).filter(|i| format.get(i + 1).is_some_and(|c| !c.is_ascii_alphabetic()));
+    let room = format.len() * 16 + widths.count() * 1000;
+    call.charge(room / 32);
+    call.reserve(room)?;
+    let mut out = Vec::new();
+    let known = with_moment(unix, utc, |at, _| clock::strftime(format, at, &mut out)).is_some();
+    let v = if known { call.string(out)? } else { Value::NIL };
     call.ret(v)
 }
 
-const DAYS: [&str; 7] = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
-const MONTHS: [&str; 12] = [
-    "January",
-    "February",
-    "March",
-    "April",
-    "May",
-    "June",
-    "July",
-    "August",
-    "September",
-    "October",
-    "November",
-    "December",
-];
-
 /// C's strftime for a time in seconds since the epoch, in UTC or local time.
 pub fn format_time(format: &str, unix: i64, utc: bool) -> String {
-    let offset = if utc { 0 } else { local_offset(unix) };
-    let mut out = String::new();
-    strftime(format, &Civil::from_unix(unix + offset), unix, offset, &mut out);
-    out
-}
-
-/// C's strftime in the C locale.
-fn strftime(format: &str, c: &Civil, unix: i64, offset: i64, out: &mut String) {
-    let day = DAYS[c.weekday as usize % 7];
-    let month = MONTHS[(c.month as usize).wrapping_sub(1) % 12];
-    let twelve = match c.hour % 12 {
-        0 => 12,
-        h => h,
-    };
-    let mut chars = format.chars();
-    while let Some(ch) = chars.next() {
-        if ch != '%' {
-            out.push(ch);
-            continue;
-        }
-        let Some(conversion) = chars.next() else { break };
-        let text = match conversion {
-            'a' => day[..3].to_string(),
-            'A' => day.to_string(),
-            'b' | 'h' => month[..3].to_string(),
-            'B' => month.to_string(),
-            'c' => {
-                strftime("%a %b %e %H:%M:%S %Y", c, unix, offset, out);
-                continue;
-            }
-            'C' => format!("{:02}", c.year / 100),
-            'd' => format!("{:02}", c.day),
-            'D' | 'x' => {
-                strftime("%m/%d/%y", c, unix, offset, out);
-                continue;
-            }
-            'e' => format!("{:2}", c.day),
-            'F' => {
-                strftime("%Y-%m-%d", c, unix, offset, out);
-                continue;
-            }
-            'H' => format!("{:02}", c.hour),
-            'I' => format!("{twelve:02}"),
-            'j' => format!("{:03}", yearday(c) + 1),
-            'm' => format!("{:02}", c.month),
-            'M' => format!("{:02}", c.minute),
-            'n' => "\n".into(),
-            'p' => if c.hour < 12 { "AM" } else { "PM" }.into(),
-            'r' => {
-                strftime("%I:%M:%S %p", c, unix, offset, out);
-                continue;
-            }
-            'R' => {
-                strftime("%H:%M", c, unix, offset, out);
-                continue;
-            }
-            's' => unix.to_string(),
-            'S' => format!("{:02}", c.second),
-            't' => "\t".into(),
-            'T' | 'X' => {
-                strftime("%H:%M:%S", c, unix, offset, out);
-                continue;
-            }
-            'u' => if c.weekday == 0 { 7 } else { c.weekday }.to_string(),
-            'U' => format!("{:02}", (yearday(c) + 7 - c.weekday) / 7),
-            'w' => c.weekday.to_string(),
-            'W' => format!("{:02}", (yearday(c) + 7 - (c.weekday + 6) % 7) / 7),
-            'y' => format!("{:02}", c.year.rem_euclid(100)),
-            'Y' => c.year.to_string(),
-            'z' => {
-                let minutes = offset.abs() / 60;
-                format!("{}{:02}{:02}", if offset < 0 { '-' } else { '+' }, minutes / 60, minutes % 60)
-            }
-            'Z' => {
-                if offset == 0 {
-                    "UTC".into()
-                } else {
-                    String::new()
-                }
-            }
-            '%' => "%".into(),
-            other => format!("%{other}"),
-        };
-        out.push_str(&text);
-    }
+    let mut out = Vec::new();
+    with_moment(unix, utc, |at, _| clock::strftime(format.as_bytes(), at, &mut out));
+    String::from_utf8_lossy(&out).into_owned()
 }

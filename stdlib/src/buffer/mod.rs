@@ -25,7 +25,7 @@ static METHODS: &[Row] = &[
     row("get", get, "buffer:get([n, ...]) -> the first n bytes, taken out; nil or nothing: all"),
     row("skip", skip, "buffer:skip(n) -> buffer without its first n bytes"),
     row("reset", reset, "buffer:reset() -> buffer, empty; the room stays"),
-    row("free", free, "buffer:free(): empty, the room is given back"),
+    row("free", free, "buffer:free() -> buffer, empty; the room is given back"),
     row("tostring", tostring, "buffer:tostring() -> all it holds; nothing is taken out"),
     row("encode", put_encoded, "buffer:encode(v) -> buffer: appends a serialization"),
     row("decode", take_decoded, "buffer:decode() -> the value whose serialization it begins with, taken out"),
@@ -80,6 +80,13 @@ impl Buffer {
 
 type Shared = std::rc::Rc<RefCell<Buffer>>;
 
+/// What a buffer that is a native's argument holds, for those that take one in a string's place.
+pub(crate) fn contents<'gc>(call: &mut Call<'_, 'gc>, i: usize) -> Result<Option<Vec<u8>>, Value<'gc>> {
+    let Some(buffer) = buffer_of(call.arg(i)) else { return Ok(None) };
+    call.reserve(buffer.borrow().len())?;
+    Ok(Some(buffer.borrow().contents().to_vec()))
+}
+
 /// Registers the module for `require`; call it after the package library was opened.
 pub fn open(cx: Cx<'_>) {
     let module = cx.table(0, NATIVES.len());
@@ -102,9 +109,13 @@ fn this<'gc>(call: &Call<'_, 'gc>) -> Result<Shared, Value<'gc>> {
     buffer_of(call.arg(0)).ok_or_else(|| call.type_error(0, "buffer"))
 }
 
-/// A size from 0 to 2^31 - 257.
+/// A size from 0 to 2^31 - 257: a number or a boxed integer, no text.
 fn size<'gc>(call: &Call<'_, 'gc>, i: usize) -> Result<usize, Value<'gc>> {
-    let n = call.integer(i)?;
+    let n = match call.arg(i).kind() {
+        Kind::Num(n) => vm::value::number::cut_to_wide(n),
+        Kind::Int64(n) => n.bits as i64,
+        _ => return Err(call.type_error(i, "number")),
+    };
     usize::try_from(n).ok().filter(|n| *n < 0x7fff_ff00).ok_or_else(|| call.arg_error(i, "number out of range"))
 }
 
@@ -195,7 +206,10 @@ impl Put {
                 call.reserve(s.len())?;
             }
             let mut text = Vec::new();
-            if vm::native::write_text(v, &mut text) {
+            if let Kind::Int64(_) = v.kind() {
+                text = call.cx.raw_tostring(v).to_vec();
+            }
+            if !text.is_empty() || vm::native::write_text(v, &mut text) {
                 buffer.borrow_mut().append(&text);
                 continue;
             }
@@ -254,7 +268,8 @@ fn putf<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
 
 fn set<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     let buffer = this(call)?;
-    let bytes = call.bytes(1)?;
+    // (a string: numbers are not turned into one here)
+    let bytes = call.arg(1).as_str().map(Call::as_bytes).ok_or_else(|| call.type_error(1, "string"))?;
     call.reserve(bytes.len())?;
     *buffer.borrow_mut() = Buffer { bytes: bytes.to_vec(), at: 0 };
     call.ret(call.arg(0))
@@ -262,9 +277,13 @@ fn set<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
 
 fn get<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     let buffer = this(call)?;
-    // (without arguments, as with one nil)
+    // (without arguments, as with one nil; all are looked at before anything is taken)
+    let wanted = |call: &Call<'_, 'gc>, i| if call.is_none_or_nil(i) { Ok(usize::MAX) } else { size(call, i) };
+    for i in (1..call.len()).rev() {
+        wanted(call, i)?;
+    }
     for i in 1..call.len().max(2) {
-        let n = if call.is_none_or_nil(i) { usize::MAX } else { size(call, i)? };
+        let n = wanted(call, i)?;
         let n = n.min(buffer.borrow().len());
         call.reserve(n)?;
         let taken = buffer.borrow_mut().take(n);
@@ -291,7 +310,7 @@ fn reset<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
 
 fn free<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     *this(call)?.borrow_mut() = Buffer::default();
-    Ok(Outcome::Return)
+    call.ret(call.arg(0))
 }
 
 fn tostring<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {

@@ -19,11 +19,15 @@ pub struct Civil {
 impl Civil {
     /// The UTC date at `seconds` since 1970, held within 1970 to 9999.
     pub fn from_unix(seconds: i64) -> Civil {
-        let seconds = seconds.clamp(0, LAST_SECOND);
-        let (days, rest) = (seconds / 86400, seconds % 86400);
+        Civil::at(seconds.clamp(0, LAST_SECOND))
+    }
+
+    /// The UTC date at any time.
+    pub fn at(seconds: i64) -> Civil {
+        let (days, rest) = (seconds.div_euclid(86400), seconds.rem_euclid(86400));
         // Count from 1 March of year 0, so that a leap day is the last day of its year.
         let shifted = days + DAYS_TO_1970;
-        let (era, day_of_era) = (shifted / 146_097, shifted % 146_097);
+        let (era, day_of_era) = (shifted.div_euclid(146_097), shifted.rem_euclid(146_097));
         let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
         let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
         let from_march = (5 * day_of_year + 2) / 153;
@@ -35,7 +39,7 @@ impl Civil {
             hour: (rest / 3600) as u32,
             minute: (rest / 60 % 60) as u32,
             second: (rest % 60) as u32,
-            weekday: ((days + 4) % 7) as u32,
+            weekday: (days + 4).rem_euclid(7) as u32,
         }
     }
 }
@@ -184,8 +188,8 @@ mod tests {
 
     #[test]
     fn days_and_dates_agree() {
-        for day in (0..2_932_896).step_by(97) {
-            let c = Civil::from_unix(day * 86400);
+        for day in (-2_932_896..2_932_896).step_by(97) {
+            let c = Civil::at(day * 86400);
             assert_eq!(days_from_civil(c.year, c.month.into(), c.day.into()), day);
         }
     }

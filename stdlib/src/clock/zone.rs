@@ -9,23 +9,39 @@ use super::format::{Civil, days_from_civil};
 /// Local time's offset from UTC over time.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Zone {
-    /// Offset in seconds, east positive, before the first change.
-    first: i64,
-    /// Moments in unix seconds, ascending, and the offset from then on.
-    changes: Vec<(i64, i64)>,
+    /// What holds before the first change.
+    first: Kind,
+    /// Moments in unix seconds, ascending, and what holds from then on.
+    changes: Vec<(i64, Kind)>,
     /// The rule that holds after the last change.
     rule: Option<Rule>,
 }
 
+/// What local time is for a while.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Kind {
+    /// In seconds, east positive.
+    pub offset: i64,
+    pub summer: bool,
+    /// `CEST`.
+    pub name: Box<str>,
+}
+
+impl Default for Kind {
+    fn default() -> Kind {
+        Kind { offset: 0, summer: false, name: "UTC".into() }
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Rule {
-    standard: i64,
+    standard: Kind,
     summer: Option<Summer>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Summer {
-    offset: i64,
+    kind: Kind,
     start: Date,
     end: Date,
 }
@@ -82,7 +98,7 @@ impl Zone {
     /// A POSIX rule.
     pub fn from_posix(text: &str) -> Option<Zone> {
         let rule = Rule::parse(text.as_bytes())?;
-        Some(Zone { first: rule.standard, changes: Vec::new(), rule: Some(rule) })
+        Some(Zone { first: rule.standard.clone(), changes: Vec::new(), rule: Some(rule) })
     }
 
     /// The contents of a TZif file, version 1 to 4.
@@ -102,13 +118,18 @@ impl Zone {
 
     /// Seconds to add to UTC for local time at `unix`.
     pub fn offset(&self, unix: i64) -> i64 {
+        self.kind(unix).offset
+    }
+
+    /// What local time is at `unix`.
+    pub fn kind(&self, unix: i64) -> &Kind {
         let passed = self.changes.partition_point(|&(at, _)| at <= unix);
         match (&self.rule, passed.checked_sub(1)) {
             (Some(rule), last) if passed == self.changes.len() && (last.is_some() || self.changes.is_empty()) => {
-                rule.offset(unix)
+                rule.kind(unix)
             }
-            (_, Some(last)) => self.changes[last].1,
-            (_, None) => self.first,
+            (_, Some(last)) => &self.changes[last].1,
+            (_, None) => &self.first,
         }
     }
 }
@@ -155,47 +176,51 @@ impl Header {
         let rest = body.get(self.body_len(width)?..)?;
         let (times, body) = body.split_at(self.times * width);
         let (indices, body) = body.split_at(self.times);
-        let types = &body[..self.types * 6];
-        let offset = |index: usize| {
-            let bytes = types.get(index * 6..index * 6 + 4)?;
-            Some(i64::from(i32::from_be_bytes(bytes.try_into().ok()?)))
+        let (types, body) = body.split_at(self.types * 6);
+        let names = &body[..self.chars];
+        let kind = |index: usize| {
+            let (offset, rest) = types.get(index * 6..index * 6 + 6)?.split_at(4);
+            let name = names.get(usize::from(rest[1])..)?.split(|&byte| byte == 0).next()?;
+            let name = String::from_utf8_lossy(name).into();
+            Some(Kind { offset: i64::from(i32::from_be_bytes(offset.try_into().ok()?)), summer: rest[0] != 0, name })
         };
         let mut changes = Vec::with_capacity(self.times);
         for (time, &index) in times.chunks(width).zip(indices) {
             let negative = time[0] & 0x80 != 0;
             let start = if negative { -1i64 } else { 0 };
             let at = time.iter().fold(start, |number, &byte| number << 8 | i64::from(byte));
-            changes.push((at, offset(usize::from(index))?));
+            changes.push((at, kind(usize::from(index))?));
         }
-        changes.is_sorted_by_key(|&(at, _)| at).then_some(())?;
-        Some((Zone { first: offset(0)?, changes, rule: None }, rest))
+        changes.is_sorted_by_key(|(at, _)| *at).then_some(())?;
+        Some((Zone { first: kind(0)?, changes, rule: None }, rest))
     }
 }
 
 impl Rule {
     fn parse(text: &[u8]) -> Option<Rule> {
         let mut text = Text(text);
-        text.name()?;
-        let standard = -text.time()?;
+        let name = text.name()?;
+        let standard = Kind { offset: -text.time()?, summer: false, name };
         if text.0.is_empty() {
             return Some(Rule { standard, summer: None });
         }
-        text.name()?;
-        let offset = if matches!(text.0.first(), None | Some(b',')) { standard + 3600 } else { -text.time()? };
+        let name = text.name()?;
+        let later = matches!(text.0.first(), None | Some(b','));
+        let kind = Kind { offset: if later { standard.offset + 3600 } else { -text.time()? }, summer: true, name };
         // The rule of the United States is what POSIX leaves to the implementation, and glibc uses.
         let mut dates = if text.0.is_empty() { Text(b",M3.2.0,M11.1.0") } else { text };
-        let summer = Summer { offset, start: dates.date()?, end: dates.date()? };
+        let summer = Summer { kind, start: dates.date()?, end: dates.date()? };
         dates.0.is_empty().then_some(Rule { standard, summer: Some(summer) })
     }
 
-    fn offset(&self, unix: i64) -> i64 {
-        let Some(summer) = &self.summer else { return self.standard };
-        let year = Civil::from_unix(unix.saturating_add(self.standard)).year;
-        let start = summer.start.moment(year) - self.standard;
-        let end = summer.end.moment(year) - summer.offset;
+    fn kind(&self, unix: i64) -> &Kind {
+        let Some(summer) = &self.summer else { return &self.standard };
+        let year = Civil::from_unix(unix.saturating_add(self.standard.offset)).year;
+        let start = summer.start.moment(year) - self.standard.offset;
+        let end = summer.end.moment(year) - summer.kind.offset;
         // In the south summer contains the turn of the year.
         let in_summer = if start < end { start <= unix && unix < end } else { !(end <= unix && unix < start) };
-        if in_summer { summer.offset } else { self.standard }
+        if in_summer { &summer.kind } else { &self.standard }
     }
 }
 
@@ -227,14 +252,15 @@ struct Text<'a>(&'a [u8]);
 
 impl Text<'_> {
     /// A zone's name: letters, or anything between `<` and `>`.
-    fn name(&mut self) -> Option<()> {
+    fn name(&mut self) -> Option<Box<str>> {
         let len = if self.0.first() == Some(&b'<') {
             self.0.iter().position(|&byte| byte == b'>')? + 1
         } else {
             self.0.iter().position(|byte| !byte.is_ascii_alphabetic()).unwrap_or(self.0.len())
         };
-        self.0 = &self.0[len..];
-        (len > 0).then_some(())
+        let (name, rest) = self.0.split_at(len);
+        self.0 = rest;
+        (len > 0).then(|| String::from_utf8_lossy(name).trim_matches(['<', '>']).into())
     }
 
     fn eat(&mut self, byte: u8) -> bool {
@@ -319,6 +345,8 @@ mod tests {
         check("EST5EDT", 1_782_864_000, -14400);
         check("<+0545>-5:45", 0, 20700);
         check("UTC0", 0, 0);
+        let summer = Zone::from_posix(prague).unwrap().kind(1_782_864_000).clone();
+        assert_eq!(summer, Kind { offset: 7200, summer: true, name: "CEST".into() });
         for bad in ["", "CET", "5", "CET-1CEST,M13.5.0,M10.5.0", "CET-1CEST,M3.5.0"] {
             assert_eq!(Zone::from_posix(bad), None, "{bad}");
         }
@@ -349,6 +377,7 @@ mod tests {
         let zone = Zone::from_tzif(&file).unwrap();
         let offsets: Vec<i64> = [-101, -100, 499, 500, 1 << 40].map(|unix| zone.offset(unix)).into();
         assert_eq!(offsets, [60, 3600, 3600, 3600, 3600]);
+        assert_eq!((&*zone.kind(-100).name, &*zone.kind(500).name), ("XXX", "CET"));
         for len in 0..file.len() {
             assert_eq!(Zone::from_tzif(&file[..len]), None);
         }

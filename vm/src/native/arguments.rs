@@ -25,7 +25,9 @@ impl<'gc> Call<'_, 'gc> {
     }
     #[cold]
     fn converted(&self, i: usize) -> Result<f64, Value<'gc>> {
-        to_number(self.arg(i)).ok_or_else(|| self.type_error(i, "number"))
+        let v = self.arg(i);
+        self.debt.set(self.debt.get() + v.as_str().map_or(0, |text| text.len() / 32) as i64);
+        to_number(v).ok_or_else(|| self.type_error(i, "number"))
     }
     #[inline]
     pub fn opt_number(&self, i: usize, default: f64) -> Result<f64, Value<'gc>> {
@@ -76,6 +78,14 @@ impl<'gc> Call<'_, 'gc> {
     pub fn callable(&self, i: usize) -> Result<Value<'gc>, Value<'gc>> {
         let v = self.arg(i);
         if v.is_function() { Ok(v) } else { Err(self.type_error(i, "function")) }
+    }
+    /// One of a few words, as luaL_checkoption wants it; it is named up to a zero byte in the error.
+    pub fn option(&self, i: usize, words: &[&'static [u8]], default: &'static [u8]) -> Result<&'static [u8], Value<'gc>> {
+        let given = if default.is_empty() { Some(self.bytes(i)?) } else { self.opt_bytes(i)? };
+        let given = given.unwrap_or(default);
+        let given = given.split(|c| *c == 0).next().unwrap_or_default();
+        let known = words.iter().find(|word| **word == given);
+        known.copied().ok_or_else(|| self.arg_error(i, &format!("invalid option '{}'", String::from_utf8_lossy(given))))
     }
     /// Any value at all.
     pub fn any(&self, i: usize) -> Result<Value<'gc>, Value<'gc>> {
