@@ -1,5 +1,6 @@
 //! The bit library (LuaJIT's BitOp): 32-bit operations, results signed; 64-bit where an operand is a boxed integer.
 use vm::value::Kind;
+use vm::value::number::{cut_to_unsigned, cut_to_wide};
 use vm::{Call, Cx, Reply, Row, Value, row};
 
 pub static NATIVES: &[Row] = &[
@@ -33,6 +34,11 @@ enum Operand {
     Wide(u64, bool),
 }
 
+/// A number next to 64-bit operands: cut to 64 bits as C cuts it, of the sign that the result has.
+fn widened(n: f64, unsigned: bool) -> u64 {
+    if unsigned { cut_to_unsigned(n) } else { cut_to_wide(n) as u64 }
+}
+
 fn operand<'gc>(call: &Call<'_, 'gc>, i: usize) -> Result<Operand, Value<'gc>> {
     match call.arg(i).kind() {
         Kind::Int64(n) => Ok(Operand::Wide(n.bits, n.unsigned)),
@@ -56,13 +62,16 @@ fn fold<'gc>(call: &mut Call<'_, 'gc>, f: fn(u64, u64) -> u64) -> Reply<'gc> {
             is_wide = Some(is_wide.unwrap_or(false) | unsigned);
         }
     }
-    let word = |o: Operand| match o {
-        Operand::Narrow(x) => i64::from(x as i32) as u64,
-        Operand::Wide(x, _) => x,
+    let word = |call: &Call<'_, 'gc>, i| {
+        Ok(match (operand(call, i)?, is_wide) {
+            (Operand::Wide(x, _), _) => x,
+            (Operand::Narrow(_), Some(unsigned)) => widened(call.number(i)?, unsigned),
+            (Operand::Narrow(x), None) => u64::from(x),
+        })
     };
-    let mut result = word(operand(call, 0)?);
+    let mut result = word(call, 0)?;
     for i in 1..call.len() {
-        result = f(result, word(operand(call, i)?));
+        result = f(result, word(call, i)?);
     }
     match is_wide {
         Some(unsigned) => wide(call, result, unsigned),
@@ -108,7 +117,13 @@ fn tohex<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
         Operand::Narrow(x) => (u64::from(x), 8),
         Operand::Wide(x, _) => (x, 16),
     };
-    let n = if call.is_none(1) { full } else { to_bits(call.number(1)?) as i32 };
+    let n = match call.is_none(1) {
+        true => full,
+        false => match operand(call, 1)? {
+            Operand::Narrow(n) => n as i32,
+            Operand::Wide(n, _) => n as i32,
+        },
+    };
     // (as many digits as are asked for, 254 at most)
     let digits = n.unsigned_abs().min(254) as usize;
     let text = if n < 0 { format!("{x:0254X}") } else { format!("{x:0254x}") };

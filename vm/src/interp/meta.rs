@@ -249,11 +249,12 @@ impl<'gc> Exec<'_, 'gc> {
 
     #[inline(never)]
     pub(super) fn arith(&mut self, op: Arith, x: Value<'gc>, y: Value<'gc>, dst: usize) -> Act<'gc> {
+        self.read_texts(x, y);
         if let (Some(a), Some(b)) = (to_number(x), to_number(y)) {
             return self.put(dst, Value::num(arith(op, a, b)));
         }
         if matches!(x.kind(), Kind::Int64(_)) || matches!(y.kind(), Kind::Int64(_)) {
-            if let (Some(a), Some(b)) = (x.kind().int64_operand(), y.kind().int64_operand()) {
+            if let Some((a, b)) = Kind::int64_operands(x.kind(), y.kind()) {
                 let r = arith64(op, a, b);
                 let v = self.cx.int64(r.bits, r.unsigned);
                 return self.put(dst, v);
@@ -273,6 +274,13 @@ impl<'gc> Exec<'_, 'gc> {
         }
     }
 
+    /// Pays for taking texts as numbers.
+    fn read_texts(&mut self, x: Value<'gc>, y: Value<'gc>) {
+        for text in [x, y].iter().filter_map(|v| v.as_str()) {
+            self.fuel -= (text.len() / 32) as i64;
+        }
+    }
+
     fn binary_handler(&self, event: Meta, x: Value<'gc>, y: Value<'gc>) -> Option<Value<'gc>> {
         let f = self.cx.metamethod(x, event);
         let f = if f.is_nil() { self.cx.metamethod(y, event) } else { f };
@@ -281,6 +289,7 @@ impl<'gc> Exec<'_, 'gc> {
 
     #[inline(never)]
     pub(super) fn negate(&mut self, x: Value<'gc>, dst: usize) -> Act<'gc> {
+        self.read_texts(x, x);
         if let Some(n) = to_number(x) {
             return self.put(dst, Value::num(-n));
         }
@@ -325,7 +334,7 @@ impl<'gc> Exec<'_, 'gc> {
         match (x.kind(), y.kind()) {
             (Kind::Num(a), Kind::Num(b)) => return Ok(if how == Compare::Lt { a < b } else { a <= b }),
             (Kind::Int64(_), _) | (_, Kind::Int64(_)) => {
-                if let (Some(a), Some(b)) = (x.kind().int64_operand(), y.kind().int64_operand()) {
+                if let Some((a, b)) = Kind::int64_operands(x.kind(), y.kind()) {
                     let less = if a.unsigned || b.unsigned { a.bits < b.bits } else { (a.bits as i64) < b.bits as i64 };
                     return Ok(less || how == Compare::Le && a.bits == b.bits);
                 }

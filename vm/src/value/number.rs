@@ -33,6 +33,10 @@ pub fn cut_to_int(n: f64) -> i32 {
 pub fn cut_to_wide(n: f64) -> i64 {
     if n.abs() < TWO_TO_63 { n as i64 } else { i64::MIN }
 }
+/// A number cut to 64 bits without sign as LuaJIT does it on x86-64: what does not fit, what is negative, and NaN, is 2^63.
+pub fn cut_to_unsigned(n: f64) -> u64 {
+    if (0.0..TWO_TO_63).contains(&n) { n as u64 } else { cut_to_wide(n - TWO_TO_63 * 2.0) as u64 }
+}
 pub const TWO_TO_63: f64 = 9_223_372_036_854_775_808.0;
 
 /// Appends a number as tostring shows it.

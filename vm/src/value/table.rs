@@ -410,6 +410,10 @@ impl<'gc> TableObj<'gc> {
             None => Err(()),
         }
     }
+    /// How many positions there are for entries.
+    pub(crate) fn room(&self) -> usize {
+        self.arr.len() + self.nodes.len()
+    }
     /// The first entry at or after a position, and the position after it.
     #[inline]
     pub(crate) fn next_from(&self, mut at: usize) -> Option<(usize, Value<'gc>, Value<'gc>)> {

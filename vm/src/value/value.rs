@@ -10,7 +10,7 @@ use std::marker::PhantomData;
 use gc_arena::collect::Trace;
 use gc_arena::{Collect, Gc};
 
-use super::function::{Cell, Closure, Int64, NativeFn, Userdata};
+use super::function::{Cell, Closure, Int64, Int64Data, NativeFn, Userdata};
 use super::string::Str;
 use super::table::{Table, TableObj};
 use crate::native::Row;
@@ -441,8 +441,9 @@ impl<'gc> Value<'gc> {
         }
         match (self.kind(), other.kind()) {
             (Kind::Str(a), Kind::Str(b)) => a.same(b),
-            (Kind::Int64(a), b) => b.int64_operand().is_some_and(|b| b.bits == a.bits),
-            (a, Kind::Int64(b)) => a.int64_operand().is_some_and(|a| a.bits == b.bits),
+            (Kind::Int64(_), _) | (_, Kind::Int64(_)) => {
+                Kind::int64_operands(self.kind(), other.kind()).is_some_and(|(a, b)| a.bits == b.bits)
+            }
             _ => false,
         }
     }
@@ -474,12 +475,15 @@ pub(crate) const TYPE_NAMES: [&str; 10] =
 
 impl<'gc> Kind<'gc> {
     /// As an operand of 64-bit arithmetic: boxed integers, and numbers that are converted.
-    pub(crate) fn int64_operand(self) -> Option<super::function::Int64Data> {
-        match self {
+    pub(crate) fn int64_operands(x: Self, y: Self) -> Option<(Int64Data, Int64Data)> {
+        let unsigned = [x, y].iter().any(|v| matches!(v, Kind::Int64(i) if i.unsigned));
+        let operand = |v| match v {
             Kind::Int64(i) => Some(*i),
-            Kind::Num(n) => Some(super::function::Int64Data { bits: n as i64 as u64, unsigned: false }),
+            Kind::Num(n) if unsigned => Some(Int64Data { bits: super::number::cut_to_unsigned(n), unsigned }),
+            Kind::Num(n) => Some(Int64Data { bits: super::number::cut_to_wide(n) as u64, unsigned }),
             _ => None,
-        }
+        };
+        Some((operand(x)?, operand(y)?))
     }
 }
 
