@@ -66,7 +66,8 @@ fn byte<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     }
     let j = call.opt_int(2, position(i, s.len()))?;
     let range = range(i, j, s.len());
-    if range.len() > 100_000 {
+    // (LUAI_MAXCSTACK)
+    if range.len() > 8000 {
         return Err(call.error("string slice too long"));
     }
     call.charge(range.len());

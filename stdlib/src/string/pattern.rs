@@ -12,6 +12,8 @@ const MAX_DEPTH: usize = 200;
 const MAX_STEPS: u64 = 100_000_000;
 
 const ESCAPE: u8 = b'%';
+/// A set of more bytes is turned into a table before many characters are held against it.
+const LONG_SET: usize = 64;
 const UNCLOSED: isize = -1;
 const POSITION: isize = -2;
 
@@ -76,6 +78,10 @@ impl<'s, 'p> Matcher<'s, 'p> {
                 let rest = &self.src[at..];
                 let skip = match first {
                     Single::Byte(b) => memchr::memchr(b, rest),
+                    Single::Set(inside) if inside.len() > LONG_SET => {
+                        let members = self.members(inside);
+                        rest.iter().position(|c| members[usize::from(*c)])
+                    }
                     _ => rest.iter().position(|c| first.fits(*c)),
                 };
                 self.steps += skip.unwrap_or(rest.len()) as u64 / 8;
@@ -161,7 +167,12 @@ impl<'s, 'p> Matcher<'s, 'p> {
         match self.pat[p] {
             ESCAPE if p + 1 >= self.pat.len() => self.fail("malformed pattern (ends with '%')"),
             ESCAPE => p + 2,
-            b'[' => self.set_end(p + 1),
+            b'[' => {
+                let end = self.set_end(p + 1);
+                // (to read it, and to hold a character against it)
+                self.steps += (end.saturating_sub(p) / 8) as u64;
+                end
+            }
             _ => p + 1,
         }
     }
@@ -294,6 +305,10 @@ impl<'s, 'p> Matcher<'s, 'p> {
             Single::Any => None,
             Single::Byte(b) => rest.iter().position(|c| *c != b),
             Single::Class(mask, not) => rest.iter().position(|c| (CLASSES[usize::from(*c)] & mask != 0) == not),
+            Single::Set(inside) if inside.len() > LONG_SET => {
+                let members = self.members(inside);
+                rest.iter().position(|c| !members[usize::from(*c)])
+            }
             Single::Set(inside) => rest.iter().position(|c| !set(*c, inside)),
         };
         let mut n = over.unwrap_or(rest.len());
@@ -324,11 +339,21 @@ impl<'s, 'p> Matcher<'s, 'p> {
             if end.is_some() || self.error.is_some() {
                 return end;
             }
+            if let Single::Set(inside) = item {
+                self.steps += (inside.len() / 8) as u64;
+            }
             if !self.fits(item, s) {
                 return None;
             }
             s += 1;
         }
+    }
+
+    /// A long set, looked into once for each character there is.
+    #[cold]
+    fn members(&mut self, inside: &[u8]) -> [bool; 256] {
+        self.steps += (inside.len() * 16) as u64;
+        std::array::from_fn(|c| set(c as u8, inside))
     }
 
     fn open(&mut self, s: usize, p: usize, what: isize) -> Match {
