@@ -12,7 +12,7 @@ pub static NATIVES: &[Row] = &[
     row("ceil", |c| one(c, f64::ceil), "ceil(x)"),
     row("cos", |c| one(c, f64::cos), "cos(x)"),
     row("cosh", |c| one(c, f64::cosh), "cosh(x)"),
-    row("deg", |c| one(c, f64::to_degrees), "deg(x): radians to degrees"),
+    row("deg", deg, "deg(x): radians to degrees"),
     row("exp", |c| one(c, f64::exp), "exp(x)"),
     row("floor", |c| one(c, vm::value::number::floor), "floor(x)"),
     row("fmod", |c| two(c, |x, y| x % y), "fmod(x, y)"),
@@ -24,7 +24,7 @@ pub static NATIVES: &[Row] = &[
     row("min", |c| fold(c, |a, b| if a < b { a } else { b }), "min(x, ...)"),
     row("modf", modf, "modf(x) -> whole part, fraction"),
     row("pow", |c| two(c, f64::powf), "pow(x, y)"),
-    row("rad", |c| one(c, f64::to_radians), "rad(x): degrees to radians"),
+    row("rad", rad, "rad(x): degrees to radians"),
     row("random", random, "random([m [, n]]) -> a pseudo-random number"),
     row("randomseed", randomseed, "randomseed(x)"),
     row("sin", |c| one(c, f64::sin), "sin(x)"),
@@ -44,6 +44,26 @@ pub fn open(cx: Cx<'_>) {
 fn one<'gc>(call: &mut Call<'_, 'gc>, f: fn(f64) -> f64) -> Reply<'gc> {
     let x = call.number(0)?;
     call.ret(Value::num(f(x)))
+}
+
+/// (these two are written in Lua in LuaJIT, and say so)
+fn deg<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
+    times(call, "deg", 180.0 / std::f64::consts::PI)
+}
+
+fn rad<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
+    times(call, "rad", std::f64::consts::PI / 180.0)
+}
+
+fn times<'gc>(call: &mut Call<'_, 'gc>, name: &str, factor: f64) -> Reply<'gc> {
+    let v = call.arg(0);
+    match vm::native::to_number(v) {
+        Some(n) => call.ret(Value::num(n * factor)),
+        None => {
+            let text = format!("[builtin:{name}]:0: attempt to perform arithmetic on a {} value", v.type_name());
+            Err(call.cx.str(text.as_bytes()))
+        }
+    }
 }
 
 fn two<'gc>(call: &mut Call<'_, 'gc>, f: fn(f64, f64) -> f64) -> Reply<'gc> {
@@ -110,50 +130,56 @@ fn ldexp<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     call.ret(Value::num(m))
 }
 
-/// xoshiro256**, as good as LuaJIT's Tausworthe generator; each OS thread has one.
+/// L'Ecuyer's TW223, four Tausworthe generators in one, seeded as LuaJIT seeds it: the same seed gives the same numbers. Each OS
+/// thread has one.
 struct Random([u64; 4]);
 
 thread_local! {
-    static RANDOM: RefCell<Random> = RefCell::new(Random::seeded(0));
+    static RANDOM: RefCell<Random> = RefCell::new(Random::seeded(0.0));
 }
 
+/// k, q and s of each of the four.
+const TAUSWORTHE: [(u32, u32, u32); 4] = [(63, 31, 18), (58, 19, 28), (55, 24, 7), (47, 21, 8)];
+
 impl Random {
-    fn seeded(seed: u64) -> Random {
-        // splitmix64 spreads the seed over the state
-        let mut x = seed;
-        Random(std::array::from_fn(|_| {
-            x = x.wrapping_add(0x9E37_79B9_7F4A_7C15);
-            let mut z = x;
-            z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-            z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-            z ^ (z >> 31)
-        }))
+    fn seeded(mut seed: f64) -> Random {
+        let mut random = Random(TAUSWORTHE.map(|(k, ..)| {
+            seed = seed * std::f64::consts::PI + std::f64::consts::E;
+            let bits = seed.to_bits();
+            // (of the upper k bits at least one has to be set)
+            let least = 1 << (64 - k);
+            if bits < least { bits + least } else { bits }
+        }));
+        for _ in 0..10 {
+            random.next();
+        }
+        random
     }
     fn next(&mut self) -> u64 {
-        let s = &mut self.0;
-        let result = s[1].wrapping_mul(5).rotate_left(7).wrapping_mul(9);
-        let t = s[1] << 17;
-        s[2] ^= s[0];
-        s[3] ^= s[1];
-        s[1] ^= s[2];
-        s[0] ^= s[3];
-        s[2] ^= t;
-        s[3] = s[3].rotate_left(45);
+        let mut result = 0;
+        for (z, (k, q, s)) in self.0.iter_mut().zip(TAUSWORTHE) {
+            *z = (((*z << q) ^ *z) >> (k - s)) ^ ((*z & (u64::MAX << (64 - k))) << s);
+            result ^= *z;
+        }
         result
+    }
+    /// At least 0 and less than 1.
+    fn fraction(&mut self) -> f64 {
+        f64::from_bits(self.next() & 0x000f_ffff_ffff_ffff | 0x3ff0_0000_0000_0000) - 1.0
     }
 }
 
 /// (empty intervals are not refused, as in LuaJIT)
 fn random<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
-    let x = RANDOM.with_borrow_mut(|r| (r.next() >> 11) as f64 / (1u64 << 53) as f64);
+    let x = RANDOM.with_borrow_mut(Random::fraction);
     let n = match call.len() {
         0 => x,
         1 => {
-            let high = call.number(0)?.floor();
+            let high = call.number(0)?;
             (x * high).floor() + 1.0
         }
         _ => {
-            let (low, high) = (call.number(0)?.floor(), call.number(1)?.floor());
+            let (low, high) = (call.number(0)?, call.number(1)?);
             (x * (high - low + 1.0)).floor() + low
         }
     };
@@ -162,6 +188,6 @@ fn random<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
 
 fn randomseed<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     let seed = call.number(0)?;
-    RANDOM.with_borrow_mut(|r| *r = Random::seeded(seed.to_bits()));
+    RANDOM.with_borrow_mut(|r| *r = Random::seeded(seed));
     Ok(Outcome::Return)
 }

@@ -42,6 +42,8 @@ pub fn open(cx: Cx<'_>) {
         loaders.set_int(cx.mc, i + 1, Value::row(loader));
     }
     cx.set_field(package, "loaders", Value::table(loaders));
+    // (its name since Lua 5.2)
+    cx.set_field(package, "searchers", Value::table(loaders));
     for (name, v) in [("package.loaded", loaded), ("package.preload", preload), ("package", package)] {
         cx.set_field(cx.registry(), name, Value::table(v));
     }
@@ -86,7 +88,7 @@ fn registered<'gc>(call: &Call<'_, 'gc>, name: &[u8]) -> Result<Table<'gc>, Valu
     call.cx.registry().field(name).as_table().ok_or_else(|| call.error("the package library is not open"))
 }
 
-/// Marks a module that is being loaded, to find loops.
+/// Marks a module that is being loaded, to find loops. It stays where loading failed: the next `require` says so, as LuaJIT's does.
 const LOADING: u32 = 0x6c6f_6164 & 0x7fff_ffff;
 
 /// Asks the loaders one after the other, then runs the one that was found. Slots: 0 the name, 1 the loaders, 2 what the
@@ -140,7 +142,7 @@ impl Sequence for Require {
         let result = call.result(0);
         call.clear();
         let loaded = registered(call, b"package.loaded")?;
-        let key = call.cx.key(&String::from_utf8_lossy(call.bytes(0)?));
+        let key = call.arg(0);
         if !self.running {
             if result.is_function() {
                 self.running = true;
@@ -159,22 +161,13 @@ impl Sequence for Require {
         }
         call.ret(loaded.get(key))
     }
-    fn fail<'gc>(self: Box<Self>, call: &mut Call<'_, 'gc>, error: Value<'gc>) -> Reply<'gc> {
-        let loaded = registered(call, b"package.loaded")?;
-        let key = call.cx.key(&String::from_utf8_lossy(call.bytes(0)?));
-        if loaded.get(key).identical(Value::light(LOADING)) {
-            let _ = loaded.set(call.cx.mc, key, Value::NIL);
-        }
-        Err(error)
-    }
-    fn catches(&self) -> bool {
-        true
-    }
 }
 
 fn preload_loader<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     let name = call.bytes(0)?;
-    let preload = registered(call, b"package.preload")?;
+    let Some(preload) = registered(call, b"package")?.field(b"preload").as_table() else {
+        return Err(call.error("'package.preload' must be a table"));
+    };
     let loader = preload.field(name);
     if loader.is_nil() {
         let text = [b"\n\tno field package.preload['".as_slice(), name, b"']"].concat();
@@ -187,19 +180,21 @@ fn preload_loader<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
 fn path_loader<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     let name = call.bytes(0)?;
     let path = registered(call, b"package")?.field(b"path");
-    let Some(path) = path.as_str() else {
+    let Some(path) = call.cx.to_str(path) else {
         return Err(call.error("'package.path' must be a string"));
     };
-    match search(name, path.bytes(), b".", b"/") {
+    match search(call, name, Call::as_bytes(path), b".", b"/")? {
         Err(tried) => {
             let text = call.string(tried)?;
             call.ret(text)
         }
         Ok(file) => {
-            let source = std::fs::read(std::ffi::OsStr::from_bytes(&file)).unwrap_or_default();
-            call.charge(source.len());
-            call.reserve(source.len() * 4)?;
-            match call.cx.load(&source, &[b"@", &file[..]].concat(), call.cx.globals()) {
+            let loaded = crate::base::load::read_source(call, Some(&file)).and_then(|(source, name)| {
+                call.charge(source.len());
+                call.reserve(source.len() * 4)?;
+                call.cx.load(&source, &name, call.cx.globals())
+            });
+            match loaded {
                 Ok(f) => call.ret(Value::closure(f)),
                 Err(message) => {
                     let mut text = b"error loading module '".to_vec();
@@ -229,10 +224,11 @@ fn c_root_loader<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
 }
 
 fn find_library<'gc>(call: &mut Call<'_, 'gc>, name: &[u8], root: &[u8]) -> Reply<'gc> {
-    let Some(path) = registered(call, b"package")?.field(b"cpath").as_str() else {
+    let path = registered(call, b"package")?.field(b"cpath");
+    let Some(path) = call.cx.to_str(path) else {
         return Err(call.error("'package.cpath' must be a string"));
     };
-    match search(root, path.bytes(), b".", b"/") {
+    match search(call, root, Call::as_bytes(path), b".", b"/")? {
         Err(tried) => {
             let text = call.string(tried)?;
             call.ret(text)
@@ -245,25 +241,39 @@ fn find_library<'gc>(call: &mut Call<'_, 'gc>, name: &[u8], root: &[u8]) -> Repl
     }
 }
 
-/// The first readable file that a path's templates name; Err: what was tried.
-fn search(name: &[u8], path: &[u8], sep: &[u8], rep: &[u8]) -> Result<Vec<u8>, Vec<u8>> {
-    let name = if sep.is_empty() { name.to_vec() } else { replace(name, sep, rep) };
+/// The first readable file that a path's templates name; Ok(Err): what was tried.
+fn search<'gc>(
+    call: &mut Call<'_, 'gc>,
+    name: &[u8],
+    path: &[u8],
+    sep: &[u8],
+    rep: &[u8],
+) -> Result<Result<Vec<u8>, Vec<u8>>, Value<'gc>> {
+    let name = if sep.is_empty() { name.to_vec() } else { replace(call, name, sep, rep)? };
     let mut tried = Vec::new();
     for template in path.split(|c| *c == b';').filter(|t| !t.is_empty()) {
-        let file = replace(template, b"?", &name);
+        let file = replace(call, template, b"?", &name)?;
+        // (a call of the system's, and the place for what is said of it)
+        call.charge(OPENING);
+        call.reserve(file.len() + tried.len())?;
         if std::fs::File::open(std::ffi::OsStr::from_bytes(&file))
             .is_ok_and(|f| f.metadata().is_ok_and(|m| m.is_file()))
         {
-            return Ok(file);
+            return Ok(Ok(file));
         }
         tried.extend_from_slice(b"\n\tno file '");
         tried.extend_from_slice(&file);
         tried.push(b'\'');
     }
-    Err(tried)
+    Ok(Err(tried))
 }
 
-fn replace(text: &[u8], what: &[u8], by: &[u8]) -> Vec<u8> {
+/// Fuel for looking whether a file is there.
+const OPENING: usize = 20;
+
+fn replace<'gc>(call: &mut Call<'_, 'gc>, text: &[u8], what: &[u8], by: &[u8]) -> Result<Vec<u8>, Value<'gc>> {
+    let places = memchr::memmem::find_iter(text, what).count();
+    call.reserve(text.len().saturating_add(places.saturating_mul(by.len())))?;
     let mut out = Vec::new();
     let mut rest = text;
     while let Some(at) = memchr::memmem::find(rest, what) {
@@ -272,14 +282,14 @@ fn replace(text: &[u8], what: &[u8], by: &[u8]) -> Vec<u8> {
         rest = &rest[at + what.len()..];
     }
     out.extend_from_slice(rest);
-    out
+    Ok(out)
 }
 
 fn searchpath<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     let (name, path) = (call.bytes(0)?, call.bytes(1)?);
     let sep = call.opt_bytes(2)?.unwrap_or(b".");
     let rep = call.opt_bytes(3)?.unwrap_or(b"/");
-    match search(name, path, sep, rep) {
+    match search(call, name, path, sep, rep)? {
         Ok(file) => {
             let v = call.string(file)?;
             call.ret(v)

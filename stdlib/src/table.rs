@@ -1,4 +1,5 @@
 //! The table library (Lua 5.1 manual 5.5; pack, unpack and move as in 5.2 and 5.3; LuaJIT's and OpenResty's extensions).
+use vm::context::Meta;
 use vm::value::Kind;
 use vm::value::table::TableRef;
 use vm::{Call, Cx, Outcome, Reply, Row, Sequence, Table, Value, row};
@@ -25,7 +26,9 @@ pub static NATIVES: &[Row] = &[
 
 /// Registers the library.
 pub fn open(cx: Cx<'_>) {
-    cx.library("table", NATIVES);
+    let table = cx.library("table", NATIVES);
+    // (the same function under both names)
+    cx.set_field(table, "unpack", cx.globals().field(b"unpack"));
 }
 
 /// `require "table.new"` and its kin give the function itself.
@@ -100,8 +103,32 @@ fn pad(call: &mut Call<'_, '_>, n: usize) {
 
 fn getn<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     pad(call, 1);
-    let n = call.table(0)?.length();
-    call.ret(Value::num(n as f64))
+    with_length(call, |call, n| call.ret(Value::num(n)))
+}
+
+/// Goes on with `#t` of the first argument: getn, remove and foreachi are written in Lua there, and ask `__len`.
+fn with_length<'gc>(call: &mut Call<'_, 'gc>, then: Then) -> Reply<'gc> {
+    let t = call.table(0)?;
+    let handler = call.metamethod(Value::table(t), Meta::Len);
+    if handler.is_nil() {
+        return then(call, t.length() as f64);
+    }
+    call.push(handler);
+    call.push(Value::table(t));
+    call.push(Value::table(t));
+    Ok(Outcome::Call(Box::new(Length(then))))
+}
+
+type Then = for<'gc> fn(&mut Call<'_, 'gc>, f64) -> Reply<'gc>;
+
+struct Length(Then);
+impl Sequence for Length {
+    fn step<'gc>(self: Box<Self>, call: &mut Call<'_, 'gc>) -> Reply<'gc> {
+        let n = vm::native::to_number(call.result(0));
+        call.clear();
+        let n = n.ok_or_else(|| call.error("'for' limit must be a number"))?;
+        (self.0)(call, n)
+    }
 }
 
 fn maxn<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
@@ -183,8 +210,12 @@ fn insert<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
 
 fn remove<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     pad(call, 1);
+    with_length(call, remove_of)
+}
+
+fn remove_of<'gc>(call: &mut Call<'_, 'gc>, n: f64) -> Reply<'gc> {
     let t = call.table(0)?;
-    let n = t.length();
+    let n = n.clamp(0.0, (1u64 << 53) as f64) as usize;
     if call.is_none_or_nil(1) {
         if n == 0 {
             return Ok(Outcome::Return);
@@ -246,20 +277,20 @@ fn pack<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
 
 /// foreach and foreachi: calls until a result is not nil.
 struct Each {
-    /// The next index of foreachi; foreach keeps its key in argument slot 2.
-    next: Option<usize>,
+    /// The next index of foreachi and the last one; foreach keeps its key in argument slot 2.
+    next: Option<(f64, f64)>,
 }
 
 impl Each {
     fn go<'gc>(mut self: Box<Self>, call: &mut Call<'_, 'gc>) -> Reply<'gc> {
         let t = call.table(0)?;
         let (key, v) = match &mut self.next {
-            Some(i) => {
-                if *i > t.length() {
+            Some((i, last)) => {
+                if *i > *last {
                     return Ok(Outcome::Return);
                 }
-                *i += 1;
-                (Value::num((*i - 1) as f64), t.get_int(*i - 1))
+                *i += 1.0;
+                (Value::num(*i - 1.0), t.borrow().get_num(*i - 1.0))
             }
             None => match t.next(call.arg(2)) {
                 Ok(Some(entry)) => entry,
@@ -296,8 +327,10 @@ fn foreachi<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     pad(call, 2);
     call.table(0)?;
     call.callable(1)?;
-    call.set_len(3);
-    Box::new(Each { next: Some(1) }).go(call)
+    with_length(call, |call, n| {
+        call.set_len(3);
+        Box::new(Each { next: Some((1.0, n)) }).go(call)
+    })
 }
 
 fn sort<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
