@@ -3,6 +3,8 @@
 //! Nothing here recurses: a native that calls a function whose native calls a function ... is a chain of `Act`s. The interpreter
 //! loop handles the common cases of calls and returns itself and comes here for the rest.
 
+use std::cell::Cell;
+
 use super::Exec;
 use super::hook::NOTHING;
 use crate::native::{Call, Outcome, Reply, Row};
@@ -80,8 +82,10 @@ impl<'gc> Exec<'_, 'gc> {
             host: self.lent.host,
             phase: self.lent.phase,
             fuel: &mut self.fuel,
+            debt: Cell::new(0),
         };
         let result = f(&mut call);
+        *call.fuel -= call.debt.get();
         (result, call.nargs, call.nres)
     }
 
@@ -104,7 +108,8 @@ impl<'gc> Exec<'_, 'gc> {
             _ => {
                 let callee = self.st.stack[func];
                 let handler = self.cx.metamethod(callee, crate::context::Meta::Call);
-                if handler.is_nil() {
+                // (one that would itself have to be called by a metamethod is none)
+                if !handler.is_function() {
                     return Act::Throw(self.call_error(callee, nret));
                 }
                 // The called value becomes the first argument.

@@ -61,18 +61,6 @@ impl<'gc> Exec<'_, 'gc> {
         };
         // Only if the register still holds the object: along an __index chain it is another one.
         let same = reg.is_some_and(|r| self.register(r).identical(o));
-        if let (false, Some(key)) | (true, Some(key)) = (same, key.as_str()) {
-            let named = reg.filter(|_| same).and_then(|r| {
-                let frame = self.st.frames.last()?;
-                name_of(&frame.closure?.proto, (frame.pc as usize).checked_sub(1)?, r)
-            });
-            if named.is_none() && !same {
-                let mut text = b"attempt to index field '".to_vec();
-                text.extend_from_slice(key.bytes());
-                text.extend_from_slice(format!("' (a {} value)", o.type_name()).as_bytes());
-                return self.error(&text);
-            }
-        }
         self.about_register("index", reg.filter(|_| same), o)
     }
     fn register(&self, reg: u8) -> Value<'gc> {
@@ -98,7 +86,9 @@ impl<'gc> Exec<'_, 'gc> {
                 }
             }
         }
-        self.error(format!("attempt to call a {} value", callee.type_name()).as_bytes())
+        let text = format!("attempt to call a {} value", callee.type_name());
+        // (what an operator's metamethod is has no place in the source)
+        if nret == nret::FINISH { self.cx.str(text.as_bytes()) } else { self.error(text.as_bytes()) }
     }
 
     /// Arithmetic: about the operand that is not a number (the second one, if the first is).

@@ -212,6 +212,7 @@ impl<'gc> Exec<'_, 'gc> {
                 } else if (!x.is_gc() || !y.is_gc()) && !x.is_rare() && !y.is_rare() {
                     false
                 } else if let (Some(s), Some(t)) = (x.as_str(), y.as_str()) {
+                    fuel -= (s.len().min(t.len()) / 64) as i64;
                     s.same(t)
                 } else {
                     save!();
@@ -616,7 +617,8 @@ impl<'gc> Exec<'_, 'gc> {
                             save!();
                             match self.for_numbers(base_i + a as usize) {
                                 // Strings became numbers: once more.
-                                Ok(()) => {
+                                Ok(read) => {
+                                    fuel -= read;
                                     // SAFETY: the instruction just fetched.
                                     pc = unsafe { pc.sub(1) };
                                     if HOOKED {
@@ -662,8 +664,10 @@ impl<'gc> Exec<'_, 'gc> {
                             let (control, hint) = (R!(a + 2), R!(a + 3));
                             if let Some(at) = t.resume_at(control, hint) {
                                 match t.next_from(at) {
-                                    Some((at, key, v)) => {
-                                        SET!(a + 3, Value::mark(at));
+                                    Some((found, key, v)) => {
+                                        // (what is empty is looked at, too)
+                                        fuel -= ((found - at) / 32) as i64;
+                                        SET!(a + 3, Value::mark(found));
                                         SET!(a + 4, key);
                                         if n >= 2 {
                                             SET!(a + 5, v);
@@ -672,7 +676,10 @@ impl<'gc> Exec<'_, 'gc> {
                                             }
                                         }
                                     }
-                                    None => SET!(a + 4, Value::NIL),
+                                    None => {
+                                        fuel -= (t.room().saturating_sub(at) / 32) as i64;
+                                        SET!(a + 4, Value::NIL);
+                                    }
                                 }
                                 continue;
                             }
@@ -752,7 +759,7 @@ impl<'gc> Exec<'_, 'gc> {
                 Op::TailCall { a, nargs } => {
                     let from = base_i + a as usize;
                     let n = if nargs == MULTI { self.st.top - from - 1 } else { nargs as usize };
-                    fuel -= 1;
+                    fuel -= 1 + (n / 8) as i64;
                     if fuel < 0 {
                         // SAFETY: the instruction just fetched: it runs again.
                         pc = unsafe { pc.sub(1) };
@@ -763,7 +770,7 @@ impl<'gc> Exec<'_, 'gc> {
                     save!();
                     self.fuel = fuel;
                     let callee = R!(a);
-                    if !callee.is_function() && self.cx.metamethod(callee, crate::context::Meta::Call).is_nil() {
+                    if !callee.is_function() && !self.cx.metamethod(callee, crate::context::Meta::Call).is_function() {
                         let error = self.call_error(callee, 0);
                         flow!(self.drive(Act::Throw(error)));
                         continue;
@@ -845,6 +852,7 @@ impl<'gc> Exec<'_, 'gc> {
                     let count = (f.base as usize).saturating_sub(from);
                     let dst = base_i + a as usize;
                     if n == MULTI {
+                        fuel -= (count / 8) as i64;
                         self.st.ensure(dst + count);
                         self.st.stack.copy_within(from..from + count, dst);
                         self.st.top = dst + count;
@@ -908,15 +916,17 @@ impl<'gc> Exec<'_, 'gc> {
         Value::closure(made)
     }
 
-    /// A numeric loop's values were not all numbers: strings are converted, others are an error.
+    /// A numeric loop's values were not all numbers: strings are converted, others are an error. Tells the fuel that took.
     #[cold]
-    fn for_numbers(&mut self, at: usize) -> Result<(), Value<'gc>> {
+    fn for_numbers(&mut self, at: usize) -> Result<i64, Value<'gc>> {
+        let mut read = 0;
         for (i, what) in ["initial value", "limit", "step"].into_iter().enumerate() {
+            read += self.st.stack[at + i].as_str().map_or(0, |text| text.len() / 32);
             match crate::native::to_number(self.st.stack[at + i]) {
                 Some(n) => self.st.stack[at + i] = Value::num(n),
                 None => return Err(self.error(format!("'for' {what} must be a number").as_bytes())),
             }
         }
-        Ok(())
+        Ok(read as i64)
     }
 }

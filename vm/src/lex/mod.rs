@@ -105,6 +105,10 @@ impl<'s> Lexer<'s> {
             _ => token.text().into_bytes(),
         };
         let mut error = self.error_at(self.line, message.as_bytes());
+        // (LuaJIT takes a zero byte for no token at all)
+        if let Token::Stray(0) = token {
+            return error;
+        }
         error.message.extend_from_slice(b" near '");
         error.message.extend_from_slice(&spelled);
         error.message.push(b'\'');

@@ -1,6 +1,6 @@
 //! The natives that the interpreter knows by their address, to run them inside its loop.
 use super::{Call, Outcome, Reply, Row, row};
-use crate::value::{Value, table::TableRef};
+use crate::value::Value;
 
 /// `next`.
 pub static NEXT: Row =
@@ -11,9 +11,15 @@ pub static IPAIRS_STEP: Row =
 
 fn next<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     let t = call.table(0)?;
-    let found = t.next(call.arg(1)).map_err(|()| call.cx.str(b"invalid key to 'next'"))?;
+    let (at, found, room) = {
+        let t = t.borrow();
+        let at = t.position(call.arg(1)).map_err(|()| call.cx.str(b"invalid key to 'next'"))?;
+        (at, t.next_from(at), t.room())
+    };
+    // (what is empty is looked at, too)
+    call.charge(found.map_or(room, |(next, ..)| next).saturating_sub(at) / 32);
     match found {
-        Some((k, v)) => {
+        Some((_, k, v)) => {
             call.push(k);
             call.push(v);
         }

@@ -4,6 +4,7 @@
 //! [`Outcome`] what happens next. What it cannot do at once (call a function, wait) it returns as data: a [`Sequence`] or a
 //! [`Wait`]; GC values that must survive stay in its window of the Lua stack, so neither holds any.
 use std::any::Any;
+use std::cell::Cell;
 use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -228,6 +229,8 @@ pub struct Call<'a, 'gc> {
     pub(crate) host: &'a mut dyn Any,
     pub(crate) phase: u32,
     pub(crate) fuel: &'a mut i64,
+    /// Fuel that arguments took when they were read: it is paid when the native returns.
+    pub(crate) debt: Cell<i64>,
 }
 
 impl<'a, 'gc> Call<'a, 'gc> {
