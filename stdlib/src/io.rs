@@ -85,7 +85,17 @@ impl Open {
         let eager = matches!(stream, Stream::Stderr | Stream::Stdout);
         let readable = !matches!(stream, Stream::Stderr | Stream::Stdout | Stream::Writer(..));
         let writable = !matches!(stream, Stream::Stdin | Stream::Reader(..));
-        Open { stream, ahead: Vec::new(), at: 0, behind: Vec::new(), eager, lines: false, readable, writable, filled: 0 }
+        Open {
+            stream,
+            ahead: Vec::new(),
+            at: 0,
+            behind: Vec::new(),
+            eager,
+            lines: false,
+            readable,
+            writable,
+            filled: 0,
+        }
     }
     /// Reads more; false: the end.
     fn fill(&mut self) -> std::io::Result<bool> {
@@ -480,7 +490,8 @@ fn default<'gc>(call: &mut Call<'_, 'gc>, which: &str, mode: &[u8]) -> Reply<'gc
     } else if !call.is_none_or_nil(0) {
         let found = call.arg(0).as_userdata().and_then(|u| u.downcast::<LuaFile>());
         // (a closed file is taken as well)
-        found.ok_or_else(|| call.type_error(0, if call.arg(0).as_userdata().is_some() { "FILE*" } else { "string" }))?;
+        found
+            .ok_or_else(|| call.type_error(0, if call.arg(0).as_userdata().is_some() { "FILE*" } else { "string" }))?;
         call.cx.set_field(registry, which, call.arg(0));
     }
     let v = registry.field(which.as_bytes());

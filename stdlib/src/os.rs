@@ -4,8 +4,8 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use vm::value::number::{cut_to_int, cut_to_wide};
 use vm::context::Meta;
+use vm::value::number::{cut_to_int, cut_to_wide};
 use vm::{Call, Cx, Outcome, Reply, Row, Sequence, Table, Value, row};
 
 use crate::clock::{self, Civil, Moment};
@@ -232,7 +232,8 @@ impl Fields {
         let [sec, min, hour, day, month, year] = self.read;
         // (what C keeps is the year since 1900 and the month from 0, ints that wrap)
         let wrapped = |n: i64| i64::from(n as i32);
-        let local = days(wrapped(year - 1900) + 1900, wrapped(month - 1) + 1, day) * 86_400 + hour * 3600 + min * 60 + sec;
+        let local =
+            days(wrapped(year - 1900) + 1900, wrapped(month - 1) + 1, day) * 86_400 + hour * 3600 + min * 60 + sec;
         // The offset of the moment that is meant: asked twice, since it depends on the moment.
         let guess = local - local_offset(local);
         let mut unix = local - local_offset(guess);
@@ -290,7 +291,8 @@ fn date<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
         return call.ret(made.unwrap_or(Value::NIL));
     }
     // (a conversion of two bytes is 24 at most, one with a width up to a thousand)
-    let widths = memchr::memchr_iter(b'%', format).filter(|i| format.get(i + 1).is_some_and(|c| !c.is_ascii_alphabetic()));
+    let widths =
+        memchr::memchr_iter(b'%', format).filter(|i| format.get(i + 1).is_some_and(|c| !c.is_ascii_alphabetic()));
     let room = format.len() * 16 + widths.count() * 1000;
     call.charge(room / 32);
     call.reserve(room)?;

@@ -25,9 +25,11 @@ pub fn evaluate(vm: &Vm, function: &Stashed, args: &[&[u8]]) -> Result<Vec<Stash
         let args: Vec<_> = args.iter().map(|arg| cx.str(arg)).collect();
         cx.spawn(cx.fetch(function), &args).0
     });
+    let mut wake = Wake::Go;
     loop {
         let mut fuel = SLICE;
-        let step = vm.run(id, Wake::Go, Lent { host: &mut (), phase: 0, fuel: &mut fuel });
+        let entry = std::mem::replace(&mut wake, Wake::Go);
+        let step = vm.run(id, entry, Lent { host: &mut (), phase: 0, fuel: &mut fuel });
         vm.collect(DEBT);
         match step {
             Step::OutOfFuel => {}
@@ -40,11 +42,8 @@ pub fn evaluate(vm: &Vm, function: &Stashed, args: &[&[u8]]) -> Result<Vec<Stash
                 return Ok(results);
             }
             Step::Error => return Err(failure(vm, id)),
-            Step::Yield(_) | Step::Park(_) => {
-                vm.bury(id);
-                let message = b"attempt to yield from outside a coroutine".to_vec();
-                return Err(Failure { message, traceback: Vec::new() });
-            }
+            // (nobody is there to go on: an error, which the program may catch)
+            Step::Yield(_) | Step::Park(_) => wake = Wake::Failed("attempt to yield across C-call boundary"),
         }
     }
 }

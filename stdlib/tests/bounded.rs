@@ -266,6 +266,57 @@ fn a_killed_thread_catches_nothing() {
     assert!(matches!(step, Step::Gone));
 }
 
+/// Work that is done outside the loop of instructions: none of it holds a slice up for long.
+#[test]
+fn every_slice_ends_soon() {
+    let check = |source: &str| {
+        let run = run(source, 32 * MIB, 400_000);
+        assert!(["out of fuel", "not enough memory"].iter().any(|end| run.end.contains(end)), "{source}: {}", run.end);
+        assert!(run.peak < 64 * MIB, "{source}\n  had {} MiB", run.peak / MIB);
+        // (each of these took between 10 and 600 s)
+        assert!(run.seconds < 5.0, "{source}\n  took {} s", run.seconds);
+    };
+    check("local s = ('x'):rep(1e6) local t = ('x'):rep(1e6) while true do local same = s == t end");
+    check("local s = ('x'):rep(1e5) while true do s:find('[' .. ('a'):rep(1e5) .. ']') end");
+    check(
+        "local s = ('x'):rep(1e5) while true do pcall(s.find, s, '^[' .. ('a'):rep(1e5) .. ']*y') pcall(s.find, s, '.-[' .. ('a'):rep(1e4) .. ']') end",
+    );
+    check("local s = ('f'):rep(1e6) while true do tonumber(s, 16) end");
+    check("local s = ('1'):rep(1e6) while true do local x = s + 1 end");
+    check("local s = ('1'):rep(1e6) while true do local x = -s end");
+    check("local s = ('1'):rep(1e6) while true do math.floor(s) end");
+    check("local s = ('1'):rep(1e6) while true do for i = s, 1 do end end");
+    check(
+        "local t = {} for i = 1, 3e4 do t['k' .. i] = i end for i = 1, 3e4 do t['k' .. i] = nil end while true do next(t) end",
+    );
+    check(
+        "local t = {} for i = 1, 3e4 do t['k' .. i] = i end for i = 1, 3e4 do t['k' .. i] = nil end while true do for k in pairs(t) do end end",
+    );
+    check("local function f(...) return f(1, ...) end f()");
+    check("local function f(...) return f(..., ...) end f(1)");
+    check("local f = io.tmpfile() f:write((' '):rep(1e6)) while true do f:seek('set') f:read('*n') end");
+    check("package.path = ('?;'):rep(1e5) while true do pcall(require, 'x') end");
+    check("package.path = ('?'):rep(1e5) while true do pcall(require, ('x'):rep(1000)) end");
+    check("while true do os.date(('%1000c'):rep(1000)) end");
+}
+
+#[test]
+fn reading_stays_within_the_memory() {
+    let full = "not enough memory";
+    for how in [
+        "f:read('*a')",
+        "f:read('*l')",
+        "f:read(1e9)",
+        "f:read(2^32 - 1)",
+        "f:lines('*L')()",
+        "load(function() return 'x' end)",
+    ] {
+        check(&format!("local f = io.open('/dev/zero') {how}"), full);
+    }
+    check("dofile('/dev/zero')", full);
+    check("error(select(2, loadfile('/dev/zero')))", full);
+}
+
 /// Bytes of this process that are in memory, where the system tells.
 fn resident() -> usize {
     let pages = std::fs::read_to_string("/proc/self/statm").ok();

@@ -45,6 +45,8 @@ pub enum Wake {
     Finished(ThreadId),
     /// After `Until::Finished` or `Until::NextTurn`: nil and this message.
     Refused(&'static str),
+    /// After `Step::Yield` or `Step::Park`: the native that waits ends with this error.
+    Failed(&'static str),
 }
 
 /// What the host lends to the VM for one slice. Natives borrow `host` in turn; a parked future cannot.

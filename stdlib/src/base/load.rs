@@ -89,7 +89,10 @@ impl Sequence for Reader {
 }
 
 /// Reads a source file; None is standard input. Err: the message of `loadfile`.
-pub(crate) fn read_source<'gc>(call: &mut Call<'_, 'gc>, path: Option<&[u8]>) -> Result<(Vec<u8>, Vec<u8>), Value<'gc>> {
+pub(crate) fn read_source<'gc>(
+    call: &mut Call<'_, 'gc>,
+    path: Option<&[u8]>,
+) -> Result<(Vec<u8>, Vec<u8>), Value<'gc>> {
     let shown = path.map_or("stdin".into(), String::from_utf8_lossy);
     let failed = |call: &Call<'_, 'gc>, what: &str, e: &std::io::Error| {
         call.cx.str(format!("cannot {what} {shown}: {}", crate::io_error(e)).as_bytes())

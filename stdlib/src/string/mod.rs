@@ -296,15 +296,15 @@ struct Gsub {
 fn gsub<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     let s = call.bytes(0)?;
     call.bytes(1)?;
+    let most = s.len() + 1;
+    // (LuaJIT keeps the low 32 bits of this one, and looks at it first)
+    let max = usize::try_from(call.opt_integer(3, most as i64)? as i32).unwrap_or(0).min(most);
     if !matches!(
         call.arg(2).kind(),
         Kind::Num(_) | Kind::Str(_) | Kind::Table(_) | Kind::Closure(_) | Kind::Row(_) | Kind::Native(_)
     ) {
         return Err(call.arg_error(2, "string/function/table expected"));
     }
-    let most = s.len() + 1;
-    // (LuaJIT keeps the low 32 bits of this one)
-    let max = usize::try_from(call.opt_integer(3, most as i64)? as i32).unwrap_or(0).min(most);
     Box::new(Gsub { out: Vec::new(), at: 0, count: 0, max, pending: None }).go(call)
 }
 

@@ -136,6 +136,10 @@ impl<'gc> Exec<'_, 'gc> {
                     self.cx.bury(id);
                 }
             }
+            Wake::Failed(message) => {
+                let error = self.error(message.as_bytes());
+                return self.drive(Act::Throw(error));
+            }
             Wake::Refused(message) => {
                 push(&mut self.st, Value::NIL);
                 let v = self.cx.str(message.as_bytes());

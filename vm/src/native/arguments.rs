@@ -80,7 +80,12 @@ impl<'gc> Call<'_, 'gc> {
         if v.is_function() { Ok(v) } else { Err(self.type_error(i, "function")) }
     }
     /// One of a few words, as luaL_checkoption wants it; it is named up to a zero byte in the error.
-    pub fn option(&self, i: usize, words: &[&'static [u8]], default: &'static [u8]) -> Result<&'static [u8], Value<'gc>> {
+    pub fn option(
+        &self,
+        i: usize,
+        words: &[&'static [u8]],
+        default: &'static [u8],
+    ) -> Result<&'static [u8], Value<'gc>> {
         let given = if default.is_empty() { Some(self.bytes(i)?) } else { self.opt_bytes(i)? };
         let given = given.unwrap_or(default);
         let given = given.split(|c| *c == 0).next().unwrap_or_default();
