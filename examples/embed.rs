@@ -35,12 +35,7 @@ async fn run(vm: &Vm, name: &str, source: &str) -> Result<(), String> {
                 tokio::task::yield_now().await;
                 Wake::Go
             }
-            Step::Error => {
-                let results =
-                    vm.enter(|cx| cx.thread(id).and_then(|t| cx.results_of(t)).map(|(_, v)| cx.raw_tostring(v[0])));
-                vm.bury(id);
-                return Err(text(results.unwrap_or_default()));
-            }
+            Step::Error => return Err(text(stdlib::runner::failure(vm, id).message)),
             Step::Done | Step::Exit | Step::Gone => return Ok(()),
         }
     }

@@ -37,6 +37,12 @@
 //! assert_eq!(results, (true, Some(42.0)));
 //! ```
 //!
+//! Where to look, for those who know another machine: the state is a [`Vm`], open as a [`Cx`] inside [`Vm::enter`]; a registry
+//! reference is a [`Stashed`]; the executor is [`Vm::run`], which gives a [`Step`]; limits are [`Vm::limit_memory`] and the fuel that
+//! each [`Lent`] slice brings; arguments are converted by [`Call`] ([`Call::number`], [`Call::bytes`], [`Call::table`],
+//! [`Call::user`] ...); a table of functions is made by [`Cx::library`], a host object with methods as [`Call::user`] shows; a native
+//! with a continuation is a [`Sequence`].
+//!
 //! What a native cannot do at once it returns as data: [`Outcome::park`] waits for a future, a [`Sequence`] calls a function and
 //! goes on with its results. `examples/embed.rs` of the repository waits on tokio.
 pub mod code;

@@ -96,7 +96,47 @@ impl<'gc> Call<'_, 'gc> {
     pub fn any(&self, i: usize) -> Result<Value<'gc>, Value<'gc>> {
         if self.is_none(i) { Err(self.arg_error(i, "value expected")) } else { Ok(self.arg(i)) }
     }
-    /// A host object of type T.
+    /// A host object of type T; `name` is what the error calls it.
+    ///
+    /// ```
+    /// use std::cell::Cell;
+    /// use std::rc::Rc;
+    /// use vm::{Call, Cx, Reply, Row, TableRef, Value, row};
+    ///
+    /// struct Counter(Cell<f64>);
+    ///
+    /// static NATIVES: &[Row] = &[row("counter", new, "counter() -> an object that counts")];
+    /// static METHODS: &[Row] = &[row("add", add, "counter:add(n) -> the sum so far")];
+    ///
+    /// fn open(cx: Cx<'_>) {
+    ///     cx.library("", NATIVES);
+    ///     let meta = cx.table(0, 2); // one metatable for all of them
+    ///     cx.register(meta, METHODS);
+    ///     cx.set_field(meta, "__index", Value::table(meta));
+    ///     cx.set_field(cx.registry(), "Counter", Value::table(meta));
+    /// }
+    ///
+    /// fn new<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
+    ///     let meta = call.cx.registry().field(b"Counter").as_table();
+    ///     let object = call.wrap(Rc::new(Counter(Cell::new(0.0))), meta);
+    ///     call.ret(Value::userdata(object))
+    /// }
+    ///
+    /// fn add<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
+    ///     let counter = call.user::<Counter>(0, "Counter")?;
+    ///     counter.0.set(counter.0.get() + call.number(1)?);
+    ///     call.ret(Value::num(counter.0.get()))
+    /// }
+    /// # let vm = vm::Vm::new();
+    /// # let main = vm.enter(|cx| {
+    /// #     open(cx);
+    /// #     let main = cx.load(b"local c = counter() c:add(40) return c:add(2)", b"=t", cx.globals());
+    /// #     cx.stash(Value::closure(main.map_err(|e| cx.raw_tostring(e)).unwrap()))
+    /// # });
+    /// # let (id, mut fuel) = (vm.start(&main), 1000);
+    /// # assert!(matches!(vm.run(id, vm::Wake::Go, vm::Lent { host: &mut (), phase: 0, fuel: &mut fuel }), vm::Step::Done));
+    /// # assert_eq!(vm.enter(|cx| cx.thread(id).and_then(|t| cx.results_of(t)).and_then(|r| r.1[0].as_num())), Some(42.0));
+    /// ```
     pub fn user<T: 'static>(&self, i: usize, name: &str) -> Result<std::rc::Rc<T>, Value<'gc>> {
         self.arg(i).as_userdata().and_then(|u| u.downcast::<T>()).ok_or_else(|| self.type_error(i, name))
     }

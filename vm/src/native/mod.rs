@@ -79,7 +79,50 @@ pub enum Until {
     Finished(Vec<ThreadId>),
 }
 
-/// A native's second half: called with the results of the function it called.
+/// A native's second half: called with the results of the function it called. That one may yield, wait and fail like any other.
+///
+/// ```
+/// use vm::{Call, Outcome, Reply, Row, Sequence, Value, row};
+///
+/// static NATIVES: &[Row] = &[row("sum", sum, "sum(f) -> f(1) + f(2) + ... up to its first nil")];
+///
+/// /// What is summed up so far, and the next argument. (Lua values stay in the window of the call: here `f`, as argument 0.)
+/// struct Sum(f64, f64);
+///
+/// impl Sum {
+///     fn ask<'gc>(self: Box<Self>, call: &mut Call<'_, 'gc>) -> Reply<'gc> {
+///         call.push(call.arg(0)); // the function, then its arguments
+///         call.push(Value::num(self.1));
+///         Ok(Outcome::Call(self))
+///     }
+/// }
+///
+/// impl Sequence for Sum {
+///     fn step<'gc>(mut self: Box<Self>, call: &mut Call<'_, 'gc>) -> Reply<'gc> {
+///         let Some(n) = call.result(0).as_num() else {
+///             call.clear();
+///             return call.ret(Value::num(self.0));
+///         };
+///         call.clear();
+///         (self.0, self.1) = (self.0 + n, self.1 + 1.0);
+///         self.ask(call)
+///     }
+/// }
+///
+/// fn sum<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
+///     call.callable(0)?;
+///     Box::new(Sum(0.0, 1.0)).ask(call)
+/// }
+/// # let vm = vm::Vm::new();
+/// # let main = vm.enter(|cx| {
+/// #     cx.library("", NATIVES);
+/// #     let main = cx.load(b"return sum(function(i) if i < 5 then return i * i end end)", b"=t", cx.globals());
+/// #     cx.stash(Value::closure(main.map_err(|e| cx.raw_tostring(e)).unwrap()))
+/// # });
+/// # let (id, mut fuel) = (vm.start(&main), 1000);
+/// # assert!(matches!(vm.run(id, vm::Wake::Go, vm::Lent { host: &mut (), phase: 0, fuel: &mut fuel }), vm::Step::Done));
+/// # assert_eq!(vm.enter(|cx| cx.thread(id).and_then(|t| cx.results_of(t)).and_then(|r| r.1[0].as_num())), Some(30.0));
+/// ```
 pub trait Sequence: 'static {
     /// `call` shows the native's own arguments, and the results as [`Call::result`]; what it pushes replaces them.
     /// Returning `Outcome::Call(self)` goes on.
