@@ -215,16 +215,23 @@ fn xpcall<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     if call.arg(1).is_function() { Ok(Outcome::Xpcall) } else { Err(call.type_error(1, "function")) }
 }
 
+/// The fuel that comparing a value, or looking it up, takes.
+fn weight(v: Value<'_>) -> usize {
+    v.as_str().map_or(0, vm::value::Str::weight)
+}
+
 fn rawequal<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     let (a, b) = (call.any(0)?, call.any(1)?);
     let boxed = matches!(a.kind(), Kind::Int64(_)) || matches!(b.kind(), Kind::Int64(_));
     let equal = if boxed { a.identical(b) } else { a.raw_equal(b) };
+    call.charge(weight(a).min(weight(b)));
     call.ret(Value::bool(equal))
 }
 
 fn rawget<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
-    let v = call.table(0)?.get(call.any(1)?);
-    call.ret(v)
+    let (t, key) = (call.table(0)?, call.any(1)?);
+    call.charge(weight(key));
+    call.ret(t.get(key))
 }
 
 fn rawset<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
@@ -232,6 +239,7 @@ fn rawset<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     call.any(1)?;
     call.any(2)?;
     call.cx.check_growth(t)?;
+    call.charge(weight(call.arg(1)));
     t.set(call.cx.mc, call.arg(1), call.arg(2)).map_err(|bad| call.cx.str(bad.message().as_bytes()))?;
     call.ret(Value::table(t))
 }

@@ -190,6 +190,13 @@ fn endless_programs_run_out_of_fuel() {
         "local t = setmetatable({}, {__index = function(t, k) return k end}) for i, v in ipairs(t) do end while true do local x = t[1] end",
     );
     check("while true do tostring(12) end");
+    let keys = "local t, u = {[('x'):rep(1e6)] = 1}, ('x'):rep(1e6)";
+    check(&format!("{keys} while true do local v = t[u] end"));
+    check(&format!("{keys} while true do t[u] = 2 end"));
+    check(&format!("{keys} while true do rawget(t, u) rawset(t, u, 3) next(t, u) end"));
+    check(
+        "local function f(n) if n > 0 then return 1 + f(n - 1) end while true do debug.getinfo(4000, 'f') end end f(5000)",
+    );
     check("while true do local f = loadstring('return 1') end");
     check("while true do string.format('%99d', 1) end");
     check("while true do unpack({}, 1, 7000) end");

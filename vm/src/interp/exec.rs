@@ -212,7 +212,7 @@ impl<'gc> Exec<'_, 'gc> {
                 } else if (!x.is_gc() || !y.is_gc()) && !x.is_rare() && !y.is_rare() {
                     false
                 } else if let (Some(s), Some(t)) = (x.as_str(), y.as_str()) {
-                    fuel -= (s.len().min(t.len()) / 64) as i64;
+                    fuel -= s.weight().min(t.weight()) as i64;
                     s.same(t)
                 } else {
                     save!();
@@ -395,7 +395,7 @@ impl<'gc> Exec<'_, 'gc> {
                                     continue;
                                 }
                             }
-                        } else if let Some(s) = key.as_str() {
+                        } else if let Some(s) = key.as_str().filter(|s| !s.is_long()) {
                             // SAFETY: rule 4.
                             let t = unsafe { peek(t) };
                             if let Some(at) = t.find_str(s) {
@@ -454,7 +454,7 @@ impl<'gc> Exec<'_, 'gc> {
                                 continue;
                             }
                         }
-                    } else if let (Some(t), Some(s)) = (o.as_table(), key.as_str()) {
+                    } else if let (Some(t), Some(s)) = (o.as_table(), key.as_str().filter(|s| !s.is_long())) {
                         // SAFETY: rule 4.
                         let t = unsafe { poke(mc, t, v) };
                         if let Some(at) = t.find_str(s) {
@@ -759,7 +759,7 @@ impl<'gc> Exec<'_, 'gc> {
                 Op::TailCall { a, nargs } => {
                     let from = base_i + a as usize;
                     let n = if nargs == MULTI { self.st.top - from - 1 } else { nargs as usize };
-                    fuel -= 1 + (n / 8) as i64;
+                    fuel -= 1;
                     if fuel < 0 {
                         // SAFETY: the instruction just fetched: it runs again.
                         pc = unsafe { pc.sub(1) };
@@ -767,6 +767,8 @@ impl<'gc> Exec<'_, 'gc> {
                         self.fuel = fuel;
                         return Step::OutOfFuel;
                     }
+                    // (what may be more than a slice brings is paid for by the next ones)
+                    fuel -= (n / 8) as i64;
                     save!();
                     self.fuel = fuel;
                     let callee = R!(a);

@@ -11,7 +11,7 @@ use crate::code::Op;
 use crate::context::Meta;
 use crate::native::{Outcome, to_number, write_text};
 use crate::thread::nret;
-use crate::value::{Int64Data, Kind, Value};
+use crate::value::{Int64Data, Kind, Str, Value};
 
 /// Longer `__index` chains are taken for loops.
 const MAX_CHAIN: usize = 100;
@@ -99,9 +99,11 @@ impl<'gc> Exec<'_, 'gc> {
     #[inline(never)]
     pub(super) fn index(&mut self, o: Value<'gc>, key: Value<'gc>, dst: usize) -> Act<'gc> {
         let mut at = o;
+        let weight = key.as_str().map_or(0, Str::weight) as i64;
         for _ in 0..MAX_CHAIN {
             let handler = match at.as_table() {
                 Some(t) => {
+                    self.fuel -= weight;
                     let (v, meta) = {
                         let t = t.borrow();
                         (t.get(key), t.meta)
@@ -194,9 +196,11 @@ impl<'gc> Exec<'_, 'gc> {
     #[inline(never)]
     pub(super) fn set_index(&mut self, o: Value<'gc>, key: Value<'gc>, v: Value<'gc>) -> Act<'gc> {
         let mut at = o;
+        let weight = key.as_str().map_or(0, Str::weight) as i64;
         for _ in 0..MAX_CHAIN {
             let handler = match at.as_table() {
                 Some(t) => {
+                    self.fuel -= weight;
                     let meta = t.borrow().meta;
                     let handler = match meta {
                         None => Value::NIL,

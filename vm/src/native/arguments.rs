@@ -26,7 +26,7 @@ impl<'gc> Call<'_, 'gc> {
     #[cold]
     fn converted(&self, i: usize) -> Result<f64, Value<'gc>> {
         let v = self.arg(i);
-        self.debt.set(self.debt.get() + v.as_str().map_or(0, |text| text.len() / 32) as i64);
+        self.owe(v.as_str().map_or(0, |text| text.len() / 32));
         to_number(v).ok_or_else(|| self.type_error(i, "number"))
     }
     #[inline]

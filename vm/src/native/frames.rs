@@ -149,6 +149,7 @@ impl<'gc> Call<'_, 'gc> {
     }
     /// The activation at a level: 0 is this native itself, 1 its caller.
     pub fn level(&self, level: usize) -> Option<FrameInfo<'gc>> {
+        self.owe(level.min(self.state.frames.len()) / 32);
         match level.checked_sub(1) {
             Some(0) => self.state.level(0).map(|info| FrameInfo { end: info.end.min(self.base - 1), ..info }),
             Some(l) => self.state.level(l),
@@ -183,6 +184,7 @@ impl<'gc> Call<'_, 'gc> {
     }
     /// `stack traceback:` and its lines, from a level on (0: this native).
     pub fn traceback(&self, level: usize) -> Vec<u8> {
+        self.owe(self.state.frames.len() / 32);
         let mut out = b"stack traceback:".to_vec();
         if level == 0 {
             if let Some(info) = self.level(0) {

@@ -359,6 +359,10 @@ impl<'a, 'gc> Call<'a, 'gc> {
     pub fn charge(&mut self, fuel: usize) {
         *self.fuel -= fuel as i64;
     }
+    /// Pays when the native returns.
+    pub(crate) fn owe(&self, fuel: usize) {
+        self.debt.set(self.debt.get() + fuel as i64);
+    }
     /// Pays for bytes that are about to be made, and checks the VM's memory limit.
     pub fn reserve(&mut self, bytes: usize) -> Result<(), Value<'gc>> {
         self.cx.check_memory(bytes)?;

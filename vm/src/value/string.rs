@@ -89,7 +89,7 @@ impl<'gc> Str<'gc> {
     #[inline(always)]
     pub fn bytes(self) -> &'gc [u8] {
         let at = Gc::as_ptr(self.0);
-        if self.0.len == LONG {
+        if self.is_long() {
             // SAFETY: only `long` makes such a length, in a `Long`, which `'gc` keeps alive; the pointer is the whole object's.
             unsafe { &(*at.cast::<Long>()).bytes }
         } else {
@@ -99,7 +99,7 @@ impl<'gc> Str<'gc> {
     }
     #[inline(always)]
     pub fn len(self) -> usize {
-        if self.0.len == LONG { self.bytes().len() } else { self.0.len as usize }
+        if self.is_long() { self.bytes().len() } else { self.0.len as usize }
     }
     #[inline(always)]
     pub fn is_empty(self) -> bool {
@@ -123,6 +123,16 @@ impl<'gc> Str<'gc> {
     pub fn same(self, other: Str<'gc>) -> bool {
         let (a, b) = (self.0.hash.get(), other.0.hash.get());
         (a == b || a == 0 || b == 0) && self.bytes() == other.bytes()
+    }
+    /// It has a block of its own.
+    #[inline(always)]
+    pub(crate) fn is_long(self) -> bool {
+        self.0.len == LONG
+    }
+    /// The fuel that comparing it takes, as much as that is worth counting: for a key of a table, say.
+    #[inline(always)]
+    pub fn weight(self) -> usize {
+        if self.is_long() { self.bytes().len() / 64 } else { 0 }
     }
     /// The same object.
     #[inline(always)]
