@@ -81,7 +81,8 @@ fn traceback<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
         text.push(b'\n');
     }
     let lines = match call.arg(0).as_thread() {
-        Some(t) if !Value::thread(t).identical(Value::thread(call.thread())) => {
+        Some(t) if other_thread(call).is_some() => {
+            call.charge(MOST_LEVELS / 32);
             traceback_of(t, call.opt_integer(2, 0)?.max(0) as usize)
         }
         _ => call.traceback(call.opt_integer(at + 1, 1)?.max(0) as usize),
@@ -94,7 +95,7 @@ fn traceback<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
 fn getinfo<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     let at = shift(call);
     let what = call.opt_bytes(at + 1)?.unwrap_or(b"flnSu");
-    if what.iter().any(|c| !b"SlnufLr>".contains(c)) {
+    if what.iter().any(|c| !b"SlnufLr".contains(c)) {
         return Err(call.arg_error(at + 1, "invalid option"));
     }
     let target = call.arg(at);
@@ -107,14 +108,8 @@ fn getinfo<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
             let Some(level) = vm::native::to_number(target) else {
                 return Err(call.arg_error(at, "function or level expected"));
             };
-            let level = level as i64;
-            let found = match call.arg(0).as_thread() {
-                Some(t) if !Value::thread(t).identical(Value::thread(call.thread())) => {
-                    usize::try_from(level).ok().and_then(|l| vm::native::level_of(t, l))
-                }
-                _ => usize::try_from(level).ok().and_then(|l| call.level(l)),
-            };
-            match found {
+            let other = other_thread(call);
+            match frame_at(call, other, level as i64) {
                 Some(frame) => frame,
                 None => return call.ret(Value::NIL),
             }
@@ -189,15 +184,21 @@ fn describe<'gc>(call: &mut Call<'_, 'gc>, frame: &FrameInfo<'gc>, what: &[u8]) 
     call.ret(Value::table(t))
 }
 
+/// Another coroutine's frames are paid for as if there were this many at most.
+const MOST_LEVELS: usize = 1 << 14;
+
 /// The coroutine that argument 0 names, unless it is the running one.
 fn other_thread<'gc>(call: &Call<'_, 'gc>) -> Option<Thread<'gc>> {
     call.arg(0).as_thread().filter(|t| !Thread::ptr_eq(*t, call.thread()))
 }
 
-fn frame_at<'gc>(call: &Call<'_, 'gc>, other: Option<Thread<'gc>>, level: i64) -> Option<FrameInfo<'gc>> {
+fn frame_at<'gc>(call: &mut Call<'_, 'gc>, other: Option<Thread<'gc>>, level: i64) -> Option<FrameInfo<'gc>> {
     let level = usize::try_from(level).ok()?;
     match other {
-        Some(t) => vm::native::level_of(t, level),
+        Some(t) => {
+            call.charge(level.min(MOST_LEVELS) / 32);
+            vm::native::level_of(t, level)
+        }
         None => call.level(level),
     }
 }
@@ -236,6 +237,9 @@ fn getlocal<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
         let v = name.map_or(Value::NIL, |local| call.cx.str(local.name));
         return call.ret(v);
     }
+    if call.arg(at).is_function() {
+        return call.ret(Value::NIL);
+    }
     let level = call.integer(at)?;
     let other = other_thread(call);
     let Some(frame) = frame_at(call, other, level) else {
@@ -255,11 +259,13 @@ fn getlocal<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
 
 fn setlocal<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     let at = shift(call);
-    let (level, n, v) = (call.integer(at)?, call.integer(at + 1)?, call.arg(at + 2));
+    let level = call.integer(at)?;
     let other = other_thread(call);
     let Some(frame) = frame_at(call, other, level) else {
         return Err(call.arg_error(at, "level out of range"));
     };
+    let v = call.any(at + 2)?;
+    let n = call.integer(at + 1)?;
     match local_at(&frame, n) {
         Some((name, slot)) => {
             // A numeric loop's own registers are numbers that the machine relies on.
@@ -333,7 +339,7 @@ fn getmetatable<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
 
 fn setmetatable<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     let meta = match call.arg(1).kind() {
-        Kind::Nil => None,
+        Kind::Nil if !call.is_none(1) => None,
         Kind::Table(t) => Some(t),
         _ => return Err(call.arg_error(1, "nil or table expected")),
     };
@@ -342,17 +348,18 @@ fn setmetatable<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
 }
 
 fn getregistry<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
-    // The real registry is the natives' own: scripts get one of theirs.
-    let registry = call.cx.registry();
-    let t = match registry.field(b"debug registry").as_table() {
-        Some(t) => t,
-        None => {
-            let t = call.cx.table(0, 0);
-            call.cx.set_field(registry, "debug registry", Value::table(t));
-            t
-        }
-    };
+    let t = registry(call.cx);
     call.ret(Value::table(t))
+}
+
+/// What scripts take for the registry. (The real one is the natives' own.)
+pub(crate) fn registry(cx: Cx<'_>) -> Table<'_> {
+    let real = cx.registry();
+    real.field(b"debug registry").as_table().unwrap_or_else(|| {
+        let t = cx.table(0, 0);
+        cx.set_field(real, "debug registry", Value::table(t));
+        t
+    })
 }
 
 /// Where `debug.setfenv` keeps the environments of built-in functions: they make no use of them. Its keys are weak.

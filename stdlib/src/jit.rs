@@ -45,7 +45,7 @@ pub fn open(cx: Cx<'_>) {
 /// `require "jit.opt"`: after the package library was opened.
 pub fn preload(cx: Cx<'_>) {
     if let Some(jit) = cx.globals().field(b"jit").as_table() {
-        crate::package::preload(cx, "jit.opt", jit.field(b"opt"));
+        crate::package::provide(cx, "jit.opt", jit.field(b"opt"));
     }
     for name in ["jit.v", "jit.dump"] {
         let module = cx.table(0, 4);

@@ -47,6 +47,10 @@ pub fn open(cx: Cx<'_>) {
     for (name, v) in [("package.loaded", loaded), ("package.preload", preload), ("package", package)] {
         cx.set_field(cx.registry(), name, Value::table(v));
     }
+    // (as scripts know the first two)
+    let shown = crate::debug::registry(cx);
+    cx.set_field(shown, "_LOADED", Value::table(loaded));
+    cx.set_field(shown, "_PRELOAD", Value::table(preload));
     publish(cx);
 }
 
@@ -64,11 +68,39 @@ pub fn publish(cx: Cx<'_>) {
     }
 }
 
-/// Makes a module that `require` finds without a file.
-pub fn preload<'gc>(cx: Cx<'gc>, name: &str, module: Value<'gc>) {
+/// Makes a module that is loaded already.
+pub fn provide<'gc>(cx: Cx<'gc>, name: &str, module: Value<'gc>) {
     if let Some(loaded) = cx.registry().field(b"package.loaded").as_table() {
         cx.set_field(loaded, name, module);
     }
+}
+
+/// Makes a module that `require` finds without a file (`package.preload`).
+pub fn preload<'gc>(cx: Cx<'gc>, name: &str, module: Value<'gc>) {
+    preload_with(cx, name, &[module]);
+}
+
+/// The same for `library.name`, a function that is a module: it is in its library from then on.
+pub fn preload_field(cx: Cx<'_>, library: &str, row: &'static Row) {
+    let into = cx.library(library, &[]);
+    preload_with(cx, &format!("{library}.{}", row.name), &[Value::row(row), Value::table(into), cx.key(row.name)]);
+}
+
+fn preload_with<'gc>(cx: Cx<'gc>, name: &str, upvalues: &[Value<'gc>]) {
+    if let Some(preload) = cx.registry().field(b"package.preload").as_table() {
+        cx.set_field(preload, name, cx.native(&GIVE, upvalues));
+    }
+}
+
+static GIVE: Row = row("?", give, "a loader: gives the module that it was made with");
+
+fn give<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
+    let module = call.upvalue(0);
+    if let Some(library) = call.upvalue(1).as_table() {
+        // (a string key is never refused)
+        let _ = library.set(call.cx.mc, call.upvalue(2), module);
+    }
+    call.ret(module)
 }
 
 /// Sets `package.path` (or `cpath`); `;;` stands for what it was before.

@@ -5,23 +5,27 @@ use vm::value::table::TableRef;
 use vm::{Call, Cx, Outcome, Reply, Row, Sequence, Table, Value, row};
 
 pub static NATIVES: &[Row] = &[
-    row("clear", clear, "clear(t): removes all entries, keeps the room"),
-    row("clone", clone, "clone(t) -> a shallow copy"),
     row("concat", concat, "concat(t [, sep [, i [, j]]]) -> the items as one string"),
     row("foreach", foreach, "foreach(t, f): calls f(key, value) until it gives something"),
     row("foreachi", foreachi, "foreachi(t, f): calls f(i, value) until it gives something"),
     row("getn", getn, "getn(t) -> #t"),
     row("insert", insert, "insert(t, [pos,] value)"),
-    row("isarray", isarray, "isarray(t) -> whether all keys are 1..n"),
-    row("isempty", isempty, "isempty(t) -> whether there is no entry"),
     row("maxn", maxn, "maxn(t) -> the largest positive numeric key"),
     row("move", move_, "move(a, f, e, t [, b]) -> b, after b[t..] = a[f..e]"),
-    row("new", new, "new(narr, nhash) -> a table with room"),
-    row("nkeys", nkeys, "nkeys(t) -> how many entries"),
     row("pack", pack, "pack(...) -> a list with its length in n"),
     row("remove", remove, "remove(t [, pos]) -> the removed value"),
     row("sort", sort, "sort(t [, less])"),
     row("unpack", crate::base::unpack, "unpack(t [, i [, j]]) -> t[i] .. t[j]"),
+];
+
+/// What LuaJIT and OpenResty add: modules, which are fields of the library once they have been required.
+static MODULES: &[Row] = &[
+    row("clear", clear, "clear(t): removes all entries, keeps the room"),
+    row("clone", clone, "clone(t) -> a shallow copy"),
+    row("isarray", isarray, "isarray(t) -> whether all keys are 1..n"),
+    row("isempty", isempty, "isempty(t) -> whether there is no entry"),
+    row("new", new, "new(narr, nhash) -> a table with room"),
+    row("nkeys", nkeys, "nkeys(t) -> how many entries"),
 ];
 
 /// Registers the library.
@@ -33,11 +37,18 @@ pub fn open(cx: Cx<'_>) {
 
 /// `require "table.new"` and its kin give the function itself.
 pub fn preload(cx: Cx<'_>) {
-    for row in NATIVES {
-        if ["new", "clear", "clone", "isarray", "isempty", "nkeys"].contains(&row.name) {
-            crate::package::preload(cx, &format!("table.{}", row.name), Value::row(row));
-        }
+    for row in MODULES {
+        crate::package::preload_field(cx, "table", row);
     }
+}
+
+/// A module of that name, at once: what lua-resty-core has done before any script runs.
+pub fn require<'gc>(cx: Cx<'gc>, name: &str) -> Value<'gc> {
+    let Some(row) = MODULES.iter().find(|row| row.name == name) else { return Value::NIL };
+    let function = Value::row(row);
+    cx.set_field(cx.library("table", &[]), name, function);
+    crate::package::provide(cx, &format!("table.{name}"), function);
+    function
 }
 
 fn clear<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {

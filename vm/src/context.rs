@@ -366,7 +366,7 @@ impl<'gc> Cx<'gc> {
             Kind::Int64(i) => i.text().into_bytes(),
             Kind::Light(0) => b"userdata: NULL".to_vec(),
             Kind::Light(n) => format!("userdata: 0x{n:08x}").into_bytes(),
-            Kind::Row(row) => format!("function: builtin: {:#014x}", std::ptr::from_ref(row).addr()).into_bytes(),
+            Kind::Row(row) => format!("function: builtin#{}", row.number()).into_bytes(),
             _ => format!("{}: {:#014x}", v.type_name(), v.address() & !7).into_bytes(),
         }
     }

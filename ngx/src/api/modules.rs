@@ -118,13 +118,13 @@ pub fn open(cx: Cx<'_>) {
             for (result, n) in RESULTS {
                 cx.set_field(module, result, Value::num(*n));
             }
-            let loaded = cx.registry().field(b"package.loaded").as_table();
-            for (field, from) in [("new_tab", "table.new"), ("clear_tab", "table.clear")] {
-                let function = loaded.map_or(Value::NIL, |t| t.field(from.as_bytes()));
-                cx.set_field(module, field, function);
+            for (field, from) in [("new_tab", "new"), ("clear_tab", "clear")] {
+                cx.set_field(module, field, stdlib::table::require(cx, from));
             }
         }
-        stdlib::package::preload(cx, name, Value::table(module));
+        let is_loaded = name.starts_with("resty.core");
+        let make = if is_loaded { stdlib::package::provide } else { stdlib::package::preload };
+        make(cx, name, Value::table(module));
     }
     stdlib::package::preload(cx, "ngx.semaphore", semaphore::module(cx));
     stdlib::package::preload(cx, "ngx.pipe", super::pipe::module(cx));

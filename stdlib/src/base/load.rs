@@ -21,7 +21,8 @@ fn compile<'gc>(
     mode: Option<&[u8]>,
     env: Option<Table<'gc>>,
 ) -> Result<Closure<'gc>, Value<'gc>> {
-    if mode.is_some_and(|m| !m.contains(&b't')) {
+    let kind = if source.first() == Some(&0x1b) { b'b' } else { b't' };
+    if mode.is_some_and(|m| !m.contains(&kind)) {
         return Err(call.cx.str(b"attempt to load chunk with wrong mode"));
     }
     call.charge(source.len());

@@ -545,7 +545,8 @@ impl Format {
                 }
                 b'p' => {
                     let v = call.arg(i);
-                    let text = if v.is_gc() { format!("{:#014x}", v.address()) } else { "NULL".to_string() };
+                    let is_object = v.is_gc() || v.as_row().is_some();
+                    let text = if is_object { format!("{:#014x}", v.address()) } else { "NULL".to_string() };
                     spec.string(text.as_bytes(), &mut self.out);
                 }
                 b's' | b'q' => {

@@ -35,6 +35,13 @@ pub struct Row {
     pub doc: &'static str,
 }
 
+impl Row {
+    /// What tells it apart from the others in a text, for this process: LuaJIT numbers its functions, rows just have a place.
+    pub(crate) fn number(&'static self) -> usize {
+        (std::ptr::from_ref(self).addr() / align_of::<Row>()) & 0x00ff_ffff
+    }
+}
+
 /// A row that is legal everywhere.
 pub const fn row(name: &'static str, native: Native, doc: &'static str) -> Row {
     Row { name, native, phases: 0, doc }
@@ -272,7 +279,7 @@ pub struct Call<'a, 'gc> {
     pub(crate) host: &'a mut dyn Any,
     pub(crate) phase: u32,
     pub(crate) fuel: &'a mut i64,
-    /// Fuel that arguments took when they were read: it is paid when the native returns.
+    /// Fuel that looking at arguments and frames took: it is paid when the native returns.
     pub(crate) debt: Cell<i64>,
 }
 
