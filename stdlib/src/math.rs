@@ -38,7 +38,6 @@ pub fn open(cx: Cx<'_>) {
     let math = cx.library("math", NATIVES);
     cx.set_field(math, "pi", Value::num(std::f64::consts::PI));
     cx.set_field(math, "huge", Value::num(f64::INFINITY));
-    cx.set_field(math, "mod", Value::row(&NATIVES[11]));
 }
 
 fn one<'gc>(call: &mut Call<'_, 'gc>, f: fn(f64) -> f64) -> Reply<'gc> {
