@@ -272,7 +272,7 @@ fn clients_that_stop() {
 }
 
 #[test]
-fn request_ids() {
+fn request_ids_differ_but_for_subrequests() {
     let http = r#"server { listen 127.0.0.1:PORT;
         location = /sub { return 200 $request_id; }
         location / { content_by_lua_block {

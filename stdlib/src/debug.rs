@@ -170,11 +170,11 @@ fn describe<'gc>(call: &mut Call<'_, 'gc>, frame: &FrameInfo<'gc>, what: &[u8]) 
         if let Some(c) = frame.closure {
             let lines = cx.table(0, 8);
             // (the return that ends every function is not active where another one stands before it)
-            let code = c.proto.code();
-            let returns = code.iter().rev().take(2).all(|op| op.get().name().starts_with("Return"));
-            let active = if returns { code.len().saturating_sub(1) } else { code.len() };
-            for (line, op) in c.proto.info().lines().zip(&code[..active]) {
-                if !matches!(op.get(), vm::code::Op::NewCell { .. }) {
+            let (code, all) = (c.proto.code(), c.proto.code().len());
+            let returns = c.proto.code().rev().take(2).all(|op| op.name().starts_with("Return"));
+            let active = if returns { all.saturating_sub(1) } else { all };
+            for (line, op) in c.proto.info().lines().zip(code.take(active)) {
+                if !matches!(op, vm::code::Op::NewCell { .. }) {
                     lines.set_int(cx.mc, line as usize, Value::TRUE);
                 }
             }

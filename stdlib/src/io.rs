@@ -479,19 +479,19 @@ fn output<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
 
 fn default<'gc>(call: &mut Call<'_, 'gc>, which: &str, mode: &[u8]) -> Reply<'gc> {
     let registry = call.cx.registry();
-    if let Some(name) = call.arg(0).as_str() {
-        match open_named(name.bytes(), mode) {
+    if let Some(name) = call.cx.to_str(call.arg(0)) {
+        match open_named(Call::as_bytes(name), mode) {
             Ok(open) => call.cx.set_field(registry, which, wrap(call.cx, open)),
             Err(e) => {
-                let shown = String::from_utf8_lossy(name.bytes()).into_owned();
+                let shown = String::from_utf8_lossy(Call::as_bytes(name)).into_owned();
                 return Err(call.arg_error(0, &format!("{shown}: {}", crate::io_error(&e))));
             }
         }
     } else if !call.is_none_or_nil(0) {
-        let found = call.arg(0).as_userdata().and_then(|u| u.downcast::<LuaFile>());
-        // (a closed file is taken as well)
-        found
-            .ok_or_else(|| call.type_error(0, if call.arg(0).as_userdata().is_some() { "FILE*" } else { "string" }))?;
+        if call.arg(0).as_userdata().is_none() {
+            return Err(call.type_error(0, "string"));
+        }
+        file(call, 0)?;
         call.cx.set_field(registry, which, call.arg(0));
     }
     let v = registry.field(which.as_bytes());
@@ -642,8 +642,8 @@ fn lines_step<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     let formats: Vec<_> = (0..count).map(|i| call.upvalue(3 + i)).collect();
     let reply = read_formats(call, &file, &formats, 0)?;
     // (a failure has a message; the end has none)
-    if call.result(0).is_nil() && call.result(1).as_str().is_some() {
-        return Err(call.error(Call::as_bytes(call.result(1).as_str().expect("just seen"))));
+    if let (true, Some(message)) = (call.result(0).is_nil(), call.result(1).as_str()) {
+        return Err(call.error(Call::as_bytes(message)));
     }
     if call.result(0).is_nil() && call.upvalue(1).truthy() {
         file.0.borrow_mut().take();

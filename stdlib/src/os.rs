@@ -290,9 +290,9 @@ fn date<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
         });
         return call.ret(made.unwrap_or(Value::NIL));
     }
-    // (a conversion of two bytes is 24 at most, one with a width up to a thousand)
-    let widths =
-        memchr::memchr_iter(b'%', format).filter(|i| format.get(i + 1).is_some_and(|c| !c.is_ascii_alphabetic()));
+    // (a conversion of two bytes is 30 at most, one with a width up to a thousand)
+    let has_width = |i: &usize| format.get(i + 1).is_some_and(|c| !c.is_ascii_alphabetic() && *c != b'%');
+    let widths = memchr::memchr_iter(b'%', format).filter(has_width);
     let room = format.len() * 16 + widths.count() * 1000;
     call.charge(room / 32);
     call.reserve(room)?;

@@ -114,7 +114,7 @@ fn pad(call: &mut Call<'_, '_>, n: usize) {
 
 fn getn<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     pad(call, 1);
-    with_length(call, |call, n| call.ret(Value::num(n)))
+    with_length(call, |call, n| call.ret(n))
 }
 
 /// Goes on with `#t` of the first argument: getn, remove and foreachi are written in Lua there, and ask `__len`.
@@ -122,7 +122,7 @@ fn with_length<'gc>(call: &mut Call<'_, 'gc>, then: Then) -> Reply<'gc> {
     let t = call.table(0)?;
     let handler = call.metamethod(Value::table(t), Meta::Len);
     if handler.is_nil() {
-        return then(call, t.length() as f64);
+        return then(call, Value::num(t.length() as f64));
     }
     call.push(handler);
     call.push(Value::table(t));
@@ -130,14 +130,14 @@ fn with_length<'gc>(call: &mut Call<'_, 'gc>, then: Then) -> Reply<'gc> {
     Ok(Outcome::Call(Box::new(Length(then))))
 }
 
-type Then = for<'gc> fn(&mut Call<'_, 'gc>, f64) -> Reply<'gc>;
+/// (whatever `__len` has given)
+type Then = for<'gc> fn(&mut Call<'_, 'gc>, Value<'gc>) -> Reply<'gc>;
 
 struct Length(Then);
 impl Sequence for Length {
     fn step<'gc>(self: Box<Self>, call: &mut Call<'_, 'gc>) -> Reply<'gc> {
-        let n = vm::native::to_number(call.result(0));
+        let n = call.result(0);
         call.clear();
-        let n = n.ok_or_else(|| call.error("'for' limit must be a number"))?;
         (self.0)(call, n)
     }
 }
@@ -224,17 +224,21 @@ fn remove<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     with_length(call, remove_of)
 }
 
-fn remove_of<'gc>(call: &mut Call<'_, 'gc>, n: f64) -> Reply<'gc> {
+fn remove_of<'gc>(call: &mut Call<'_, 'gc>, len: Value<'gc>) -> Reply<'gc> {
     let t = call.table(0)?;
-    let n = n.clamp(0.0, (1u64 << 53) as f64) as usize;
     if call.is_none_or_nil(1) {
-        if n == 0 {
+        if len.as_num() == Some(0.0) {
             return Ok(Outcome::Return);
         }
-        let v = t.get_int(n);
-        t.set_int(call.cx.mc, n, Value::NIL);
+        // (an index or nothing: no text is looked up)
+        let v = if len.is_num() { t.get(len) } else { Value::NIL };
+        if !v.is_nil() {
+            // (what has been found is no new key)
+            let _ = t.set(call.cx.mc, len, Value::NIL);
+        }
         return call.ret(v);
     }
+    let n = vm::native::to_number(len).unwrap_or(0.0).clamp(0.0, (1u64 << 53) as f64) as usize;
     let at = call.integer(1)?;
     if at < 1 || at > n as i64 {
         return Ok(Outcome::Return);
@@ -339,6 +343,8 @@ fn foreachi<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     call.table(0)?;
     call.callable(1)?;
     with_length(call, |call, n| {
+        let wrong = || call.cx.str(b"[builtin:foreachi]:0: 'for' limit must be a number");
+        let n = vm::native::to_number(n).ok_or_else(wrong)?;
         call.set_len(3);
         Box::new(Each { next: Some((1.0, n)) }).go(call)
     })

@@ -305,6 +305,13 @@ fn every_slice_ends_soon() {
     check("package.path = ('?;'):rep(1e5) while true do pcall(require, 'x') end");
     check("package.path = ('?'):rep(1e5) while true do pcall(require, ('x'):rep(1000)) end");
     check("while true do os.date(('%1000c'):rep(1000)) end");
+    // (where no loop and no call asks for fuel: an instruction that takes time does)
+    for statement in ["x=s+1 ", "x=-s ", "x=s==t ", "x=s<t ", "x=k[t] ", "k[t]=1 "] {
+        check(&format!(
+            "local f = loadstring('local s, t, k, x = ... ' .. ('{statement}'):rep(1e5)) \
+             local s, t = ('1'):rep(1e6), ('1'):rep(1e6) while true do f(s, t, {{[s] = 1}}) end"
+        ));
+    }
 }
 
 #[test]

@@ -206,10 +206,14 @@ impl Put {
                 call.reserve(s.len())?;
             }
             let mut text = Vec::new();
-            if let Kind::Int64(_) = v.kind() {
-                text = call.cx.raw_tostring(v).to_vec();
-            }
-            if !text.is_empty() || vm::native::write_text(v, &mut text) {
+            let is_text = match v.kind() {
+                Kind::Int64(n) => {
+                    text = n.text().into_bytes();
+                    true
+                }
+                _ => vm::native::write_text(v, &mut text),
+            };
+            if is_text {
                 buffer.borrow_mut().append(&text);
                 continue;
             }

@@ -2,7 +2,7 @@
 //!
 //! A time is unix seconds (`i64`, UTC). Text in local time needs a `Zone`, read once at start from `TZ` or
 //! /etc/localtime; nothing here asks what time it is. In nginx's formats years run to 9999, and times before 1970
-//! count as 1970, as in nginx; `strftime` is C's, and knows neither limit.
+//! count as 1970, as in nginx; `strftime` knows neither limit, as C's.
 
 mod format;
 mod parse;

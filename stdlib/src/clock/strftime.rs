@@ -1,4 +1,5 @@
-//! C's strftime in the C locale, with the flags, widths and modifiers of glibc: what os.date and `set_formatted_local_time` use.
+//! C's strftime in the C locale, with most of glibc's flags, widths and modifiers: what os.date and `set_formatted_local_time` use.
+//! (Not as there: a width for what pads with spaces or is not known, `%E` and `%O` before conversions that ignore them.)
 use super::format::{Civil, days_from_civil};
 
 /// A moment, as strftime shows it.
@@ -11,7 +12,7 @@ pub(crate) struct Moment<'a> {
 }
 
 /// Appends what `format` makes of a moment. `%a %A %b %B %c %C %d %D %e %F %g %G %h %H %I %j %k %l %m %M %n %p %P %r %R %s %S %t %T %u
-/// %U %V %w %W %x %X %y %Y %z %Z %%`, each with flags (`_`, `-`, `0`, `+`, `^`, `#`), a width, and a modifier (`E`, `O`); anything else stays as it is.
+/// %U %V %w %W %x %X %y %Y %z %Z %%`, each with flags (`_`, `-`, `0`, `^`, `#`), a width, and a modifier (`E`, `O`); anything else stays as it is.
 pub(crate) fn strftime(format: &[u8], at: &Moment<'_>, out: &mut Vec<u8>) {
     let mut rest = format;
     while let [first, after @ ..] = rest {
@@ -40,7 +41,7 @@ pub(crate) fn strftime(format: &[u8], at: &Moment<'_>, out: &mut Vec<u8>) {
 
 #[derive(Default)]
 struct Options {
-    /// `_`, `-`, `0` or `+`.
+    /// `_`, `-` or `0`.
     pad: Option<u8>,
     upper: bool,
     /// `#`: the other case.
@@ -55,7 +56,7 @@ impl Options {
         let mut used = 0;
         for c in text {
             match c {
-                b'_' | b'-' | b'0' | b'+' => self.pad = Some(*c),
+                b'_' | b'-' | b'0' => self.pad = Some(*c),
                 b'^' => self.upper = true,
                 b'#' => self.swap = true,
                 _ => break,
@@ -93,7 +94,7 @@ impl Field {
                     (false, false) => {}
                     _ => text.make_ascii_uppercase(),
                 }
-                let fill = if matches!(options.pad, Some(b'0' | b'+')) { b'0' } else { b' ' };
+                let fill = if options.pad == Some(b'0') { b'0' } else { b' ' };
                 let missing = if options.pad == Some(b'-') { 0 } else { options.width.saturating_sub(text.len()) };
                 out.extend(std::iter::repeat_n(fill, missing));
                 out.extend_from_slice(&text);
@@ -108,7 +109,7 @@ impl Field {
         };
         let fill = match options.pad {
             Some(b'_') => b' ',
-            Some(b'0' | b'+') => b'0',
+            Some(b'0') => b'0',
             _ => fill,
         };
         let width = if options.pad == Some(b'-') { 0 } else { usual.max(options.width) };

@@ -215,7 +215,9 @@ impl Rule {
 
     fn kind(&self, unix: i64) -> &Kind {
         let Some(summer) = &self.summer else { return &self.standard };
-        let year = Civil::from_unix(unix.saturating_add(self.standard.offset)).year;
+        // (beyond that a year is no C int)
+        let farthest = i64::from(i32::MAX) * 365 * 86_400;
+        let year = Civil::at(unix.saturating_add(self.standard.offset).clamp(-farthest, farthest)).year;
         let start = summer.start.moment(year) - self.standard.offset;
         let end = summer.end.moment(year) - summer.kind.offset;
         // In the south summer contains the turn of the year.

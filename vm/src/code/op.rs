@@ -44,6 +44,13 @@ macro_rules! ops {
     (@val none $x:ident) => { None };
 }
 
+impl Op {
+    /// The number of the function that this makes a closure of.
+    pub fn makes(&self) -> Option<u16> {
+        if let Op::Closure { p, .. } = *self { Some(p) } else { None }
+    }
+}
+
 ops! {
     Move { a: u8, b: u8 } a "R[a] := R[b]";
     LoadK { a: u8, k: u32 } a "R[a] := K[k]";

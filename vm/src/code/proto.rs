@@ -10,9 +10,9 @@ use crate::value::function::ProtoObj;
 /// A compiled source: its main function, the strings that the constants name, and what is known besides.
 #[derive(Debug)]
 pub struct Chunk {
-    pub main: Proto,
-    pub names: Names,
-    pub debug: DebugInfo,
+    pub(crate) main: Proto,
+    pub(crate) names: Names,
+    pub(crate) debug: DebugInfo,
 }
 
 /// A constant of a function.
@@ -33,24 +33,26 @@ pub enum Const {
 
 // What a source can make most of.
 const _: () = assert!(size_of::<Const>() == 16);
-// A function's block becomes that of another one when it is loaded, which has the collector's header.
+// A function's block becomes that of another one when it is loaded, which has the collector's header. (Only memory hangs on it: the
+// allocator finds the one it has just got back.)
 const _: () = assert!(size_of::<Proto>() == size_of::<ProtoObj<'_>>() + 16);
 
+/// Its instructions are trusted: nothing outside of this crate makes or changes one.
 #[derive(Debug, Default)]
 pub struct Proto {
     /// A `Cell` each, since the interpreter patches its inline caches into the instructions.
-    pub code: Box<[Cell<Op>]>,
-    pub consts: Box<[Const]>,
+    pub(crate) code: Box<[Cell<Op>]>,
+    pub(crate) consts: Box<[Const]>,
     #[allow(clippy::vec_box)]
-    pub protos: Vec<Box<Proto>>,
+    pub(crate) protos: Vec<Box<Proto>>,
     /// Where the chunk's debug information has this function's.
-    pub info_at: u32,
-    pub params: u8,
-    pub vararg: bool,
+    pub(crate) info_at: u32,
+    pub(crate) params: u8,
+    pub(crate) vararg: bool,
     /// Registers needed, at most 250.
-    pub max_stack: u8,
+    pub(crate) max_stack: u8,
     /// So many captured values: as many `Capture`s follow the instruction that makes the closure.
-    pub captures: u8,
+    pub(crate) captures: u8,
     /// For the header of what its block becomes.
     pub(crate) _room: [u64; 2],
 }
@@ -64,8 +66,7 @@ impl Proto {
     /// The functions inside, each with what it captures.
     pub fn inner(&self) -> impl Iterator<Item = (&Proto, &[Cell<Op>])> {
         self.code.iter().enumerate().filter_map(|(at, op)| {
-            let Op::Closure { p, .. } = op.get() else { return None };
-            let inner = self.protos.get(usize::from(p))?;
+            let inner = self.protos.get(usize::from(op.get().makes()?))?;
             Some((&**inner, self.code.get(at + 1..)?.get(..usize::from(inner.captures))?))
         })
     }

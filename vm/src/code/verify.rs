@@ -3,6 +3,7 @@
 //! The interpreter addresses registers, constants and captures without looking; so the compiler must never make an
 //! instruction that reaches outside its function. This is where that is written down.
 use std::cell::Cell;
+use std::collections::BTreeSet;
 
 use super::{Cap, Chunk, Const, DebugInfo, MULTI, Op, Proto};
 
@@ -18,7 +19,8 @@ fn function(proto: &Proto, captures: &[Cell<Op>], debug: &DebugInfo) -> Verdict 
         let op = op.get();
         check.instruction(at, &op).map_err(|what| format!("{at}: {op:?}: {what}"))?;
     }
-    if proto.inner().count() != proto.protos.len() {
+    let made: BTreeSet<u16> = proto.code.iter().filter_map(|op| op.get().makes()).collect();
+    if made.len() != proto.protos.len() || proto.inner().count() != made.len() {
         return Err("not one closure for each function".to_string());
     }
     proto.inner().try_for_each(|(inner, captures)| function(inner, captures, debug))
@@ -36,7 +38,7 @@ impl Check<'_> {
     fn whole(&self) -> Verdict {
         let p = self.proto;
         let info = p.info(self.debug);
-        if info.line(p.code.len() - 1).is_none() || info.line(p.code.len()).is_some() {
+        if info.lines().count() != p.code.len() {
             return Err("not one line for each instruction".to_string());
         }
         if p.max_stack > 250 || p.params > p.max_stack {

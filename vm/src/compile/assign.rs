@@ -33,11 +33,11 @@ impl FunctionCode<'_> {
         let place = self.place(target, &[])?;
         let p = self.inner_function(function)?;
         if let Place::Local(_, a) = place {
-            self.closure(a, p, function, None, function_line);
+            self.closure(a, p, function, None, function_line)?;
             return Ok(());
         }
         let a = self.reserve(1)?;
-        self.closure(a, p, function, None, function_line);
+        self.closure(a, p, function, None, function_line)?;
         self.store(place, a, line)
     }
 

@@ -77,7 +77,7 @@ impl FunctionCode<'_> {
             &Expr::Function(id) => {
                 let a = self.target(dst)?;
                 let p = self.inner_function(id)?;
-                self.closure(a, p, id, None, line);
+                self.closure(a, p, id, None, line)?;
                 Ok(a)
             }
             Expr::Table(items, first) => self.table(items, *first, dst, line),

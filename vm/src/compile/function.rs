@@ -438,12 +438,25 @@ impl<'c> FunctionCode<'c> {
     }
 
     /// Makes a closure of the inner function `p`. `itself` is the variable that will hold it and nothing else, if there is one.
-    pub fn closure(&mut self, a: u8, p: u16, id: FunctionId, itself: Option<VarId>, line: u32) {
+    pub fn closure(
+        &mut self,
+        a: u8,
+        p: u16,
+        id: FunctionId,
+        itself: Option<VarId>,
+        line: u32,
+    ) -> Result<(), SyntaxError> {
+        let captures = &self.chunk.function(id).captures;
+        if self.protos[usize::from(p)].captures as usize != captures.len() {
+            // (never: the interpreter relies on it)
+            return Err(self.error("captured variables are lost"));
+        }
         self.emit(Op::Closure { a, p }, line);
-        for captured in &self.chunk.function(id).captures {
+        for captured in captures {
             let (cap, cell) = self.found_at(captured.source, itself);
             self.emit(Op::Capture { cap, cell }, line);
         }
+        Ok(())
     }
 
     /// Where a closure finds a variable, and whether that is a cell.

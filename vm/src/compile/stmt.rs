@@ -63,12 +63,12 @@ impl FunctionCode<'_> {
             self.declare(&[var], a as usize, line);
             let p = self.inner_function(function)?;
             let b = self.reserve(1)?;
-            self.closure(b, p, function, None, line);
+            self.closure(b, p, function, None, line)?;
             self.emit(Op::SetCell { a, b }, line);
         } else {
             self.set_register(var, a);
             let p = self.inner_function(function)?;
-            self.closure(a, p, function, Some(var), line);
+            self.closure(a, p, function, Some(var), line)?;
             self.declare(&[var], a as usize, line);
         }
         Ok(())

@@ -179,6 +179,19 @@ impl<'gc> Exec<'_, 'gc> {
                 }
             }};
         }
+        // A comparison that took its time.
+        macro_rules! decided {
+            ($jumps:expr, $off:expr) => {{
+                if $jumps {
+                    jump!($off);
+                }
+                fuel = self.fuel;
+                if fuel < 0 {
+                    save!();
+                    return Step::OutOfFuel;
+                }
+            }};
+        }
         macro_rules! compare {
             ($x:expr, $y:expr, $off:expr, $how:ident, $op:tt, $sense:expr) => {{
                 let (x, y) = ($x, $y);
@@ -190,12 +203,7 @@ impl<'gc> Exec<'_, 'gc> {
                     save!();
                     self.fuel = fuel;
                     match self.compare(Compare::$how, x, y) {
-                        Ok(answer) => {
-                            fuel = self.fuel;
-                            if answer == $sense {
-                                jump!($off);
-                            }
-                        }
+                        Ok(answer) => decided!(answer == $sense, $off),
                         Err(act) => flow!(self.drive(act)),
                     }
                 }
@@ -211,19 +219,18 @@ impl<'gc> Exec<'_, 'gc> {
                     true
                 } else if (!x.is_gc() || !y.is_gc()) && !x.is_rare() && !y.is_rare() {
                     false
-                } else if let (Some(s), Some(t)) = (x.as_str(), y.as_str()) {
-                    fuel -= s.weight().min(t.weight()) as i64;
+                } else if let (Some(s), Some(t)) = (x.as_str(), y.as_str())
+                    && !(s.is_long() && t.is_long())
+                {
                     s.same(t)
                 } else {
                     save!();
                     self.fuel = fuel;
                     match self.equal(x, y) {
-                        Ok(answer) => answer,
-                        Err(act) => {
-                            flow!(self.drive(act));
-                            continue;
-                        }
+                        Ok(answer) => decided!(answer == $sense, $off),
+                        Err(act) => flow!(self.drive(act)),
                     }
+                    continue;
                 };
                 if answer == $sense {
                     branch!($off);
@@ -767,7 +774,7 @@ impl<'gc> Exec<'_, 'gc> {
                         self.fuel = fuel;
                         return Step::OutOfFuel;
                     }
-                    // (what may be more than a slice brings is paid for by the next ones)
+                    // (after that question: this may be more than a slice brings)
                     fuel -= (n / 8) as i64;
                     save!();
                     self.fuel = fuel;

@@ -11,7 +11,8 @@ use crate::code::Op;
 use crate::context::Meta;
 use crate::native::{Outcome, to_number, write_text};
 use crate::thread::nret;
-use crate::value::{Int64Data, Kind, Str, Value};
+use crate::value::{Int64Data, Kind, Value};
+use crate::vm::Step;
 
 /// Longer `__index` chains are taken for loops.
 const MAX_CHAIN: usize = 100;
@@ -61,7 +62,12 @@ pub(crate) fn power(x: f64, y: f64) -> f64 {
 impl<'gc> Exec<'_, 'gc> {
     fn put(&mut self, dst: usize, v: Value<'gc>) -> Act<'gc> {
         self.st.stack[dst] = v;
-        Act::Go(Flow::Next)
+        self.complete()
+    }
+
+    /// The instruction is done; the slice, too, if it took more fuel than was left.
+    fn complete(&mut self) -> Act<'gc> {
+        if self.fuel < 0 { self.leave(Step::OutOfFuel) } else { Act::Go(Flow::Next) }
     }
 
     /// Calls a metamethod for the running instruction, which takes the result up in `finish`; `note` is kept for it.
@@ -99,7 +105,7 @@ impl<'gc> Exec<'_, 'gc> {
     #[inline(never)]
     pub(super) fn index(&mut self, o: Value<'gc>, key: Value<'gc>, dst: usize) -> Act<'gc> {
         let mut at = o;
-        let weight = key.as_str().map_or(0, Str::weight) as i64;
+        let weight = key.weight() as i64;
         for _ in 0..MAX_CHAIN {
             let handler = match at.as_table() {
                 Some(t) => {
@@ -196,7 +202,7 @@ impl<'gc> Exec<'_, 'gc> {
     #[inline(never)]
     pub(super) fn set_index(&mut self, o: Value<'gc>, key: Value<'gc>, v: Value<'gc>) -> Act<'gc> {
         let mut at = o;
-        let weight = key.as_str().map_or(0, Str::weight) as i64;
+        let weight = key.weight() as i64;
         for _ in 0..MAX_CHAIN {
             let handler = match at.as_table() {
                 Some(t) => {
@@ -229,7 +235,7 @@ impl<'gc> Exec<'_, 'gc> {
                             None => t.borrow_mut(self.cx.mc).set(key, v),
                         };
                         return match set {
-                            Ok(()) => Act::Go(Flow::Next),
+                            Ok(()) => self.complete(),
                             Err(bad) => Act::Throw(self.error(bad.message().as_bytes())),
                         };
                     }
@@ -360,6 +366,7 @@ impl<'gc> Exec<'_, 'gc> {
     /// `x == y` for values that are not raw-equal numbers.
     #[inline(never)]
     pub(super) fn equal(&mut self, x: Value<'gc>, y: Value<'gc>) -> Result<bool, Act<'gc>> {
+        self.fuel -= x.weight().min(y.weight()) as i64;
         if x.raw_equal(y) {
             return Ok(true);
         }

@@ -79,7 +79,7 @@ impl<'gc> Call<'_, 'gc> {
         let v = self.arg(i);
         if v.is_function() { Ok(v) } else { Err(self.type_error(i, "function")) }
     }
-    /// One of a few words, as luaL_checkoption wants it; it is named up to a zero byte in the error.
+    /// One of a few words, as luaL_checkoption wants it; the error shows it up to a zero byte.
     pub fn option(
         &self,
         i: usize,
@@ -88,9 +88,11 @@ impl<'gc> Call<'_, 'gc> {
     ) -> Result<&'static [u8], Value<'gc>> {
         let given = if default.is_empty() { Some(self.bytes(i)?) } else { self.opt_bytes(i)? };
         let given = given.unwrap_or(default);
-        let given = given.split(|c| *c == 0).next().unwrap_or_default();
         let known = words.iter().find(|word| **word == given);
-        known.copied().ok_or_else(|| self.arg_error(i, &format!("invalid option '{}'", String::from_utf8_lossy(given))))
+        known.copied().ok_or_else(|| {
+            let shown = given.split(|c| *c == 0).next().unwrap_or_default();
+            self.arg_error(i, &format!("invalid option '{}'", String::from_utf8_lossy(shown)))
+        })
     }
     /// Any value at all.
     pub fn any(&self, i: usize) -> Result<Value<'gc>, Value<'gc>> {

@@ -1,6 +1,6 @@
 //! The natives that the interpreter knows by their address, to run them inside its loop.
 use super::{Call, Outcome, Reply, Row, row};
-use crate::value::{Str, Value};
+use crate::value::Value;
 
 /// `next`.
 pub static NEXT: Row =
@@ -11,7 +11,7 @@ pub static IPAIRS_STEP: Row =
 
 fn next<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     let t = call.table(0)?;
-    call.charge(call.arg(1).as_str().map_or(0, Str::weight));
+    call.charge(call.arg(1).weight());
     let (at, found, room) = {
         let t = t.borrow();
         let at = t.position(call.arg(1)).map_err(|()| call.cx.str(b"invalid key to 'next'"))?;

@@ -82,7 +82,7 @@ struct BlockScope {
     pending: usize,
 }
 
-/// A jump whose label has not been seen, or several in a row that are alike.
+/// A jump whose label has not been seen, or several of one block with the same variables in view.
 struct Goto {
     name: Option<Symbol>,
     id: LabelId,

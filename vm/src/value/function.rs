@@ -51,8 +51,8 @@ impl ProtoObj<'_> {
         self.debug.function(self.info_at, self.code.len())
     }
     /// The instructions, with what this machine has noted in them.
-    pub fn code(&self) -> &[std::cell::Cell<code::Op>] {
-        &self.code
+    pub fn code(&self) -> impl DoubleEndedIterator<Item = code::Op> + ExactSizeIterator {
+        self.code.iter().map(std::cell::Cell::get)
     }
 }
 

@@ -12,7 +12,7 @@ use gc_arena::{Collect, Gc, Mutation};
 #[collect(no_drop)]
 pub struct Str<'gc>(Gc<'gc, Head>);
 
-/// What every string object begins with; private, as is `Str`'s field, so that only this file makes one.
+/// What every string object begins with. Its fields are private, as is `Str`'s, so that only this file makes one.
 #[derive(Collect)]
 #[collect(require_static)]
 #[repr(C)]
@@ -129,9 +129,9 @@ impl<'gc> Str<'gc> {
     pub(crate) fn is_long(self) -> bool {
         self.0.len == LONG
     }
-    /// The fuel that comparing it takes, as much as that is worth counting: for a key of a table, say.
+    /// See `Value::weight`.
     #[inline(always)]
-    pub fn weight(self) -> usize {
+    pub(crate) fn weight(self) -> usize {
         if self.is_long() { self.bytes().len() / 64 } else { 0 }
     }
     /// The same object.

@@ -401,6 +401,11 @@ impl<'gc> Value<'gc> {
     pub fn identical(self, other: Value<'gc>) -> bool {
         self.0.addr() == other.0.addr()
     }
+    /// The fuel that comparing it, or looking it up in a table, takes.
+    #[inline]
+    pub fn weight(self) -> usize {
+        self.as_str().map_or(0, Str::weight)
+    }
     /// For hashing and `%p`: where the object is.
     pub fn address(self) -> usize {
         self.0.addr() & PAYLOAD
