@@ -221,24 +221,29 @@ fn insert<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
 
 fn remove<'gc>(call: &mut Call<'_, 'gc>) -> Reply<'gc> {
     pad(call, 1);
-    with_length(call, remove_of)
+    let t = call.table(0)?;
+    if t.borrow().metatable().is_none() {
+        return remove_of(call, t, t.length());
+    }
+    with_length(call, |call, len| {
+        // (an index or nothing: no text is looked up)
+        let n = vm::native::to_number(len).unwrap_or(0.0).clamp(0.0, (1u64 << 53) as f64);
+        if call.is_none_or_nil(1) && (len.as_num() != Some(n) || n.fract() != 0.0) {
+            return call.ret(Value::NIL);
+        }
+        remove_of(call, call.table(0)?, n as usize)
+    })
 }
 
-fn remove_of<'gc>(call: &mut Call<'_, 'gc>, len: Value<'gc>) -> Reply<'gc> {
-    let t = call.table(0)?;
+fn remove_of<'gc>(call: &mut Call<'_, 'gc>, t: Table<'gc>, n: usize) -> Reply<'gc> {
     if call.is_none_or_nil(1) {
-        if len.as_num() == Some(0.0) {
+        if n == 0 {
             return Ok(Outcome::Return);
         }
-        // (an index or nothing: no text is looked up)
-        let v = if len.is_num() { t.get(len) } else { Value::NIL };
-        if !v.is_nil() {
-            // (what has been found is no new key)
-            let _ = t.set(call.cx.mc, len, Value::NIL);
-        }
+        let v = t.get_int(n);
+        t.set_int(call.cx.mc, n, Value::NIL);
         return call.ret(v);
     }
-    let n = vm::native::to_number(len).unwrap_or(0.0).clamp(0.0, (1u64 << 53) as f64) as usize;
     let at = call.integer(1)?;
     if at < 1 || at > n as i64 {
         return Ok(Outcome::Return);
