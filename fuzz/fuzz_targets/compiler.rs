@@ -31,7 +31,7 @@ fn open(cx: Cx<'_>) {
 
 fuzz_target!(|source: &[u8]| {
     let Ok(chunk) = vm::compile::compile(source, b"=fuzz") else { return };
-    if let Err(what) = vm::code::verify::verify(&chunk.main) {
+    if let Err(what) = vm::code::verify::verify(&chunk) {
         panic!("{what}\n{}", vm::code::disasm::disasm(&chunk));
     }
     match vm::compile::compile_in_pieces(source, b"=fuzz") {
