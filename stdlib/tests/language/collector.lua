@@ -60,6 +60,21 @@ do
 end
 
 do
+  local order, all = '', {}
+  for i = 1, 3 do
+    all[i] = newproxy(true)
+    getmetatable(all[i]).__gc = function()
+      local before = order
+      for _ = 1, 1e5 do end
+      order = before .. i
+    end
+  end
+  all = nil
+  collectgarbage()
+  print('one after the other', order)
+end
+
+do
   local p, seen = newproxy(true), setmetatable({}, {__mode = 'k'})
   getmetatable(p).__gc = function(o) print('still a key', seen[o]) end
   seen[p] = 'yes'

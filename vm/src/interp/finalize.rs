@@ -1,11 +1,11 @@
-//! `__gc` of dead userdata, called between two slices of whatever runs then.
+//! `__gc` of dead userdata, called between two slices of whatever runs then, but for a finalizer: they come one after the other.
 //!
 //! Each call is a coroutine of its own that is resumed once: if it yields, it is forgotten; its errors concern nobody here
 //! (`collectgarbage` raises them, as LuaJIT does).
 use super::Exec;
 use super::drive::Flow;
 use crate::native::{Call, Outcome, Reply, Row, Sequence, row};
-use crate::thread::{FrameKind, nret};
+use crate::thread::{FrameKind, Thread, nret};
 use crate::value::Value;
 
 /// `coroutine.resume`, for the machine's own use.
@@ -27,6 +27,7 @@ impl Finalizers {
         match call.cx.next_finalizer() {
             Some((f, object)) => {
                 let co = call.cx.coroutine(f);
+                co.borrow_mut(call.cx.mc).finalizes = true;
                 for v in [Value::row(&RESUME), Value::thread(co), object] {
                     call.push(v);
                 }
@@ -52,9 +53,14 @@ impl Sequence for Finalizers {
     }
 }
 
+/// Whether the coroutine, or one that waits for it, is there for a finalizer.
+fn finalizes(thread: Thread<'_>) -> bool {
+    std::iter::successors(Some(thread), |thread| thread.borrow().resumer).any(|thread| thread.borrow().finalizes)
+}
+
 /// At the start of a slice, a Lua function on top: finalizers first, then it goes on where it was.
 pub(super) fn begin(exec: &mut Exec<'_, '_>) -> Flow {
-    if exec.cx.root.pending.borrow().is_empty() {
+    if exec.cx.root.pending.borrow().is_empty() || finalizes(exec.cur) {
         return Flow::Reload;
     }
     // (a list up to `top` may be pending: an interrupted call's arguments)

@@ -42,6 +42,8 @@ pub struct ThreadObj<'gc> {
     pub(crate) exposed: bool,
     /// An error handler was called, and nothing was caught since: the next error is one in error handling.
     pub(crate) handling: bool,
+    /// It was made to call a finalizer.
+    pub(crate) finalizes: bool,
     /// When it has ended: so many results (or the error) are at the stack's start.
     pub(crate) results: u32,
     /// What few threads have.
@@ -168,6 +170,7 @@ impl<'gc> ThreadObj<'gc> {
                 spawned: false,
                 exposed: false,
                 handling: false,
+                finalizes: false,
                 results: 0,
                 rare: None,
             }),
