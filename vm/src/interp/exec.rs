@@ -2,8 +2,8 @@
 //!
 //! Registers, instructions and constants are reached through raw pointers that live in this one function. What makes them
 //! valid:
-//! 1. Code comes from our compiler only (bytecode cannot be loaded): registers are below `max_stack`, constants, captures and
-//!    jump targets exist.
+//! 1. Code comes from our compiler only (bytecode cannot be loaded): registers are below `max_stack`, constants, captures (also as
+//!    many `Capture`s behind a `Closure` as its function has) and jump targets exist.
 //! 2. `push_lua` (and the inlined copy of it) makes `base + max_stack` slots exist before a function runs; the stack never
 //!    shrinks while a thread lives.
 //! 3. Whatever may move the stack (natives, calls, coroutine switches) goes through `drive!` or `native!`, which load `base` anew.
@@ -20,14 +20,13 @@ use gc_arena::{Gc, Mutation};
 use super::Exec;
 use super::drive::{Act, Flow};
 use super::meta::{Arith, Compare, power};
-use crate::code::{Cap, MULTI, Op};
+use crate::code::{MULTI, Op};
 use crate::native::Outcome;
 use crate::native::basic::{IPAIRS_STEP, NEXT};
 use crate::thread::{Frame, FrameKind, MAX_FRAMES, MAX_STACK, nret};
-use crate::value::function::ClosureObj;
 use crate::value::number::modulo;
 use crate::value::table::{TableObj, array_index};
-use crate::value::{Closure, Proto, Table, Value};
+use crate::value::{Closure, Table, Value};
 use crate::vm::Step;
 
 /// # Safety
@@ -899,43 +898,5 @@ impl<'gc> Exec<'_, 'gc> {
                 }
             }
         }
-    }
-
-    /// A closure of `proto`, made by a function whose registers begin at `base`.
-    #[inline(never)]
-    fn make_closure(&self, maker: Closure<'gc>, proto: Proto<'gc>, captures: &[Cell<Op>], base: usize) -> Value<'gc> {
-        let mc = self.cx.mc;
-        let upvalues = captures.iter().map(|capture| {
-            Lock::new(match capture.get() {
-                Op::Capture { cap: Cap::Reg(r), .. } => self.st.stack[base + usize::from(r)],
-                Op::Capture { cap: Cap::Up(u), .. } => maker.upvalues[usize::from(u)].get(),
-                _ => Value::NIL,
-            })
-        });
-        let upvalues = upvalues.collect();
-        let env = Lock::new(maker.env.get());
-        let made = Gc::new(mc, ClosureObj { proto, env, upvalues });
-        for (slot, capture) in made.upvalues.iter().zip(captures) {
-            if let Op::Capture { cap: Cap::Itself, .. } = capture.get() {
-                mc.backward_barrier(Gc::erase(made), None);
-                // SAFETY: the barrier has just been taken.
-                unsafe { slot.as_cell() }.set(Value::closure(made));
-            }
-        }
-        Value::closure(made)
-    }
-
-    /// A numeric loop's values were not all numbers: strings are converted, others are an error. Tells the fuel that took.
-    #[cold]
-    fn for_numbers(&mut self, at: usize) -> Result<i64, Value<'gc>> {
-        let mut read = 0;
-        for (i, what) in ["initial value", "limit", "step"].into_iter().enumerate() {
-            read += self.st.stack[at + i].as_str().map_or(0, |text| text.len() / 32);
-            match crate::native::to_number(self.st.stack[at + i]) {
-                Some(n) => self.st.stack[at + i] = Value::num(n),
-                None => return Err(self.error(format!("'for' {what} must be a number").as_bytes())),
-            }
-        }
-        Ok(read as i64)
     }
 }

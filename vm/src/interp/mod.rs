@@ -6,6 +6,7 @@ mod error;
 mod exec;
 pub(crate) mod finalize;
 pub(crate) mod hook;
+mod made;
 mod meta;
 mod unwind;
 
