@@ -4,6 +4,8 @@
 //! A function's record: the lines where it begins and ends (the latter counted from the former), the width of the rows that stand
 //! before the record, a line for each instruction; the names of its captures; its locals. Numbers are of seven bits a byte, the lowest
 //! first.
+use std::rc::Rc;
+
 use super::Lines;
 
 /// A variable's name, by its place among the chunk's.
@@ -42,7 +44,7 @@ impl VarName {
 #[derive(Debug, Default)]
 pub struct DebugInfo {
     /// The chunk's name as given to `load`: `@file`, `=name` or the source itself.
-    pub source: Box<[u8]>,
+    pub source: Rc<[u8]>,
     /// The texts of all variables' names.
     pub names: Box<[u8]>,
     pub records: Box<[u8]>,

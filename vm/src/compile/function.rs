@@ -41,7 +41,7 @@ pub(super) struct Capture {
 /// What becomes the chunk's debug information.
 #[derive(Default)]
 pub(super) struct Sheet {
-    pub source: Box<[u8]>,
+    pub source: Rc<[u8]>,
     pub records: RefCell<Vec<u8>>,
 }
 
